@@ -1,0 +1,321 @@
+//! What the owner wishes, checked once and plain data afterwards: no `Option` here means "must be set later".
+
+mod error;
+mod file;
+
+pub use error::{Problem, Problems};
+pub use file::{Overrides, BUILT_IN};
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::wire::origin::OriginRule;
+
+/// A whole configuration, as checked and complete as it can be without opening certificates or sockets.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Where clients connect; at least one.
+    pub listen: Vec<Listen>,
+    /// Worker threads, at least 1 (the file's `0`, one per core, is resolved when it is read).
+    pub workers: usize,
+    /// Peers whose X-Forwarded-For, Forwarded and PROXY headers are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// TLS handshake and first request head together; also the wait for each later head.
+    pub handshake_timeout: Duration,
+    /// How long a drain may take before what is left is cut.
+    pub drain_timeout: Duration,
+    /// Absent: plain `ws`.
+    pub tls: Option<Tls>,
+    /// Absent: no admin door.
+    pub admin: Option<Admin>,
+    /// Limits of the gateway as a whole, outside any one session.
+    pub limits: GatewayLimits,
+    /// In the order of the file; matching is by longest path, not by order.
+    pub routes: Vec<Route>,
+    /// Backend pools by name; every pool that a route names is here.
+    pub pools: BTreeMap<String, Pool>,
+    /// How logs are written.
+    pub log: Log,
+}
+
+impl Config {
+    /// Reads and checks the file; paths inside it are relative to its folder.
+    ///
+    /// # Errors
+    /// Every problem of the file at once.
+    pub fn load(path: &Path) -> Result<Self, Problems> {
+        file::load(path, &Overrides::default())
+    }
+
+    /// The same, with what the command line overrides.
+    ///
+    /// # Errors
+    /// Every problem of the file and of the overrides at once.
+    pub fn load_with(path: &Path, overrides: &Overrides) -> Result<Self, Problems> {
+        file::load(path, overrides)
+    }
+
+    /// The configuration that serves with no file at all (the text is [`BUILT_IN`]), with the overrides applied.
+    ///
+    /// # Errors
+    /// Only what the overrides got wrong.
+    pub fn built_in(overrides: &Overrides) -> Result<Self, Problems> {
+        file::parse(BUILT_IN, "built-in default", Path::new("."), overrides)
+    }
+
+    /// Reads a configuration from text; `name` stands for the file in problems, `base` is where relative paths start.
+    ///
+    /// # Errors
+    /// Every problem of the text at once.
+    pub fn parse(text: &str, name: &str, base: &Path) -> Result<Self, Problems> {
+        file::parse(text, name, base, &Overrides::default())
+    }
+}
+
+/// One address to listen on or to dial.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Listen {
+    /// A TCP address; port 0 asks the kernel for a free one.
+    Tcp(SocketAddr),
+    /// A unix socket's path.
+    Unix(PathBuf),
+}
+
+/// What TLS offers to clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// Certificate files in the file's order; the first is the default. May be empty only when `self_signed` is not.
+    pub certificates: Vec<CertificateFiles>,
+    /// Names for which a certificate is made at start (not trusted by browsers); the default when no files are given.
+    pub self_signed: Vec<String>,
+    /// The oldest version spoken.
+    pub min_version: TlsVersion,
+}
+
+/// One certificate chain and its private key, both PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// Leaf first, then intermediates.
+    pub chain: PathBuf,
+    /// PKCS#8, PKCS#1 or SEC1.
+    pub key: PathBuf,
+}
+
+/// A TLS protocol version (RFC 5246, RFC 8446).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TlsVersion {
+    /// TLS 1.2.
+    Tls12,
+    /// TLS 1.3.
+    Tls13,
+}
+
+/// The operator's door.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admin {
+    /// Its own listener, never the public one.
+    pub listen: Listen,
+}
+
+/// How logs are written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// Text for people or JSON for machines.
+    pub format: LogFormat,
+    /// Levels, in the syntax of `tracing_subscriber::EnvFilter`, such as `info` or `wsgate=debug`.
+    pub level: String,
+}
+
+/// The shape of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One readable line.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Limits of the gateway as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GatewayLimits {
+    /// Open WebSockets in all.
+    pub connections: usize,
+    /// TCP connections that have not become a WebSocket yet (TLS, request head, plain HTTP).
+    pub pending: usize,
+    /// The same, from one address; trusted proxies are exempt.
+    pub pending_per_address: usize,
+    /// Bytes of one request head; more is answered 431.
+    pub request_head: usize,
+    /// By client address, unless a route has its own.
+    pub address: AddressLimits,
+}
+
+/// Caps by client address (an IPv4 address, or an IPv6 /64).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AddressLimits {
+    /// Open WebSockets, counted until each ends.
+    pub connections: usize,
+    /// Upgrade requests; `None` is no limit.
+    pub handshakes: Option<Rate>,
+}
+
+/// So many in so much time, as a token bucket with a burst of `count`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// Tokens in `per`; also the burst.
+    pub count: NonZeroU32,
+    /// The time in which `count` tokens come back.
+    pub per: Duration,
+}
+
+/// What one WebSocket may do; every route has a complete set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionLimits {
+    /// Bytes of one message from the client, reassembled; 1009 beyond.
+    pub message_size: usize,
+    /// Data messages from the client; 1008 beyond. `None` is no limit.
+    pub messages: Option<Rate>,
+    /// Neither side sent a data frame for this long: closed with 1001. `None` is no limit.
+    pub idle_timeout: Option<Duration>,
+    /// The gateway's own pings to the client; two unanswered in a row end the session. `None`: no pings.
+    pub ping_interval: Option<Duration>,
+    /// Closed with 1001 at this age. `None` is no limit.
+    pub max_lifetime: Option<Duration>,
+    /// How long a peer has to answer a Close frame, and a refused frame to be flushed, before the socket is cut.
+    pub close_timeout: Duration,
+    /// Bytes that one slow client may make the gateway hold.
+    pub send_queue: usize,
+    /// Whether text is checked to be UTF-8, in both directions.
+    pub utf8: bool,
+}
+
+/// A host and path, who may come in, and where it leads.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Route {
+    /// Starts with `/`; matches itself and what is below it.
+    pub path: String,
+    /// Lower case; absent: any host.
+    pub host: Option<String>,
+    /// Who may come in from a browser.
+    pub origins: Origins,
+    /// Whether a request without Origin is refused.
+    pub require_origin: bool,
+    /// Open WebSockets on this route; absent: only the gateway's own limit.
+    pub connections: Option<usize>,
+    /// The route's own caps by address, counted apart from the gateway's; absent: the gateway's.
+    pub address: Option<AddressLimits>,
+    /// What one session may do.
+    pub limits: SessionLimits,
+    /// Where it leads.
+    pub target: Target,
+}
+
+/// Which Origins a route lets in (RFC 6454).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origins {
+    /// Only the origin that the request's own Host names.
+    SameHost,
+    /// Any origin, `null` included.
+    Any,
+    /// These and no others.
+    List(Vec<OriginRule>),
+}
+
+/// Where a route leads.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Target {
+    /// The built-in chat hub.
+    Hub(Hub),
+    /// Every message comes back.
+    Echo,
+    /// A pool of backends.
+    Proxy(Proxy),
+    /// A plain GET of exactly this path is sent elsewhere with 302.
+    Redirect(String),
+}
+
+/// The built-in chat hub on one route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hub {
+    /// Messages that a new member gets to see; 0: none.
+    pub history: usize,
+    /// Bytes that one room's history may hold.
+    pub history_size: usize,
+    /// Whether a plain GET gets the chat page.
+    pub page: bool,
+    /// Whether the sender gets its own message back.
+    pub to_sender: bool,
+    /// Whether `& < > " '` go out as character references, as a page that uses `innerHTML` needs it.
+    pub escape: bool,
+    /// Rooms at once.
+    pub rooms: usize,
+}
+
+/// A route to a pool of backends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proxy {
+    /// The pool's name; a key of [`Config::pools`].
+    pub pool: String,
+    /// How much help the backend needs.
+    pub profile: Profile,
+}
+
+/// How a backend is treated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// A backend that keeps RFC 6455: frames pass as they are, control frames too.
+    Transparent,
+    /// Any hand-written server: whole messages in one frame and one write, pings and closes answered at the edge.
+    Legacy,
+}
+
+/// Backends that can stand in for one another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pool {
+    /// In the file's order; at least one.
+    pub backends: Vec<Backend>,
+    /// How one is chosen.
+    pub balance: Balance,
+    /// Open connections to each backend; `None`: the profile's (900 for legacy, no limit for transparent).
+    pub connections_per_backend: Option<usize>,
+    /// TCP (and TLS) connect to one backend.
+    pub connect_timeout: Duration,
+    /// From the upgrade request to the backend's answer; 504 beyond.
+    pub answer_timeout: Duration,
+    /// PEM file of the CAs that `wss://` backends are checked against; absent: the public (webpki) roots.
+    pub ca: Option<PathBuf>,
+}
+
+/// One backend.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Backend {
+    /// As the owner wrote it; how logs name it.
+    pub url: String,
+    /// How it is reached.
+    pub transport: Transport,
+}
+
+/// How a backend is reached.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// Plain TCP: host (a name or an address without brackets) and port.
+    Ws(String, u16),
+    /// TLS over TCP; the host is also the name to check.
+    Wss(String, u16),
+    /// A unix socket's path.
+    Unix(PathBuf),
+}
+
+/// How a backend is chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Balance {
+    /// One after the other.
+    RoundRobin,
+    /// The one with the fewest open connections.
+    LeastConnections,
+}
