@@ -51,9 +51,9 @@ const place = relayed ? `socket: ${relayed.pathname}${relayed.search}` : room ||
 
 let shown = []; // the messages in the list, oldest first, as the server sent them
 let follow = true; // the reader is at the bottom: keep it in view
+let scrollQueued = false;
 let missed = 0; // messages that arrived below what the reader sees
 let unseen = 0; // messages that arrived while the tab was hidden
-let scrollQueued = false;
 
 const ENTITIES = { "&amp;": "&", "&lt;": "<", "&gt;": ">", "&quot;": '"', "&#39;": "'" };
 
@@ -67,12 +67,8 @@ function split(raw) {
   return who === undefined ? { who: null, said: decode(raw) } : { who, said: decode(said) };
 }
 
-function span(className, content) {
-  const node = document.createElement("span");
-  node.className = className;
-  node.textContent = content; // never innerHTML: a message cannot become markup
-  return node;
-}
+/** Text goes in as textContent, never as innerHTML: a message cannot become markup. */
+const span = (className, textContent) => Object.assign(document.createElement("span"), { className, textContent });
 
 function append(className, ...children) {
   const item = document.createElement("li");
@@ -90,14 +86,13 @@ function append(className, ...children) {
 
 function showMessage(raw) {
   const { who, said } = split(raw);
-  const before = list.lastElementChild;
   shown.push(raw);
   const body = span("said", said);
   body.dir = "auto"; // right-to-left text keeps to its own line
   if (who === null) {
     append("message plain", body);
   } else {
-    const again = before !== null && before.dataset.who === who;
+    const again = list.lastElementChild?.dataset.who === who;
     const item = append(again ? "message again" : "message", span("who", `User #${who}`), span("colon", ": "), body);
     item.dataset.who = who;
     item.dataset.face = who.slice(-3);
@@ -136,9 +131,7 @@ list.addEventListener("scroll", () => {
 }, { passive: true });
 
 // In a very busy room a scroll is always queued: turning the wheel up must still get away.
-list.addEventListener("wheel", (event) => {
-  if (event.deltaY < 0 && list.scrollTop > 0) follow = false;
-}, { passive: true });
+list.addEventListener("wheel", (event) => (follow &&= event.deltaY >= 0 || list.scrollTop === 0), { passive: true });
 
 // A phone's keyboard shrinks the list without scrolling it.
 new ResizeObserver(queueScroll).observe(list);
@@ -155,8 +148,7 @@ $("newer").addEventListener("click", () => {
 
 let rejoining = false; // false only for the first connection of this page
 let held = null; // messages of a new connection until the replay is complete, else null
-let replayTimer = 0;
-let replayEnds = 0;
+let replayTimer, replayEnds;
 
 /** How many of the first messages in `replay` are the last ones on the screen. */
 function overlap(replay) {
@@ -181,8 +173,8 @@ function releaseReplay() {
   const replay = held;
   held = null;
   const repeated = overlap(replay);
-  const gap = repeated === 0 && shown.length > 0 && replay.length > 0;
-  append("divider", span("words", gap ? "Reconnected · some messages may be missing" : "Reconnected"));
+  const gap = repeated === 0 && shown.length > 0 && replay.length > 0 ? " · some messages may be missing" : "";
+  append("divider", span("words", `Reconnected${gap}`));
   replay.slice(repeated).forEach(showMessage);
 }
 
@@ -200,7 +192,7 @@ let socket = null; // the current one; events of any other are ignored
 let state = "stopped"; // stopped, connecting, connected or waiting
 let failures = 0; // attempts since the last stable connection
 let openedAt = 0; // when the current connection opened, 0 before
-let retryTimer = 0;
+let retryTimer;
 const CLOSED = {
   1000: "The server closed the connection.",
   1001: "The gateway is going away, most likely to restart.",
@@ -234,12 +226,10 @@ function connect() {
     if (mine !== socket) return;
     openedAt = Date.now();
     setState("connected", "Connected");
-    hint("");
+    if (givenBack === null) hint("");
     holdReplay();
   };
-  mine.onmessage = (event) => {
-    if (mine === socket) receive(event.data);
-  };
+  mine.onmessage = (event) => mine === socket && receive(event.data);
   mine.onclose = (event) => {
     clearTimeout(patience);
     if (mine === socket) lost(event);
@@ -286,14 +276,13 @@ function disconnect() {
 }
 
 $("connect").addEventListener("click", () => {
-  if (state === "connected" || state === "connecting") disconnect();
-  else connect();
+  if (state === "connected" || state === "connecting") return disconnect();
+  failures = 0; // a person asked: the back-off is for machines
+  connect();
 });
 
 // Back online or back in view is the best moment to try again.
-const hurry = () => {
-  if (state === "waiting" && !document.hidden) connect();
-};
+const hurry = () => state === "waiting" && !document.hidden && connect();
 addEventListener("online", hurry);
 document.addEventListener("visibilitychange", () => {
   if (!document.hidden) unseen = 0;
@@ -334,8 +323,7 @@ $("compose").addEventListener("submit", (event) => {
   const words = text.value;
   if (words.trim() === "") return;
   if (state !== "connected" || socket.readyState !== WebSocket.OPEN) {
-    hint("Not connected: your text is kept here until you are.");
-    return;
+    return hint("Not connected: your text is kept here until you are.");
   }
   socket.send(words);
   if (!relayed) unconfirmed.push(words); // another backend need not echo
@@ -359,7 +347,5 @@ $("go").addEventListener("submit", (event) => {
 
 $("room").textContent = place;
 showUnread();
-if (relayed === undefined) {
-  showNote("The socket address was ignored: it must be a path on this site and begin with a single /.");
-}
+if (relayed === undefined) showNote("The socket address was ignored: it must be a path here, with a single / first.");
 connect();
