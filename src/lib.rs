@@ -1,1 +1,2 @@
-//! x
+//! wsgate
+pub mod wire;

@@ -1,0 +1,269 @@
+//! The law of a sequence of frames: one direction of a WebSocket, in bytes cut anywhere (RFC 6455 §5).
+
+use super::close::Violation;
+use super::frame::{CONTROL_MAX, HEAD_MAX, Head, Opcode, Role};
+use super::mask::Mask;
+use super::utf8::Utf8;
+
+/// What the law allows in one direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// Who sends.
+    pub from: Role,
+    /// Bytes of one message, its fragments together.
+    pub message_size: u64,
+    /// Whether text is checked to be UTF-8.
+    pub utf8: bool,
+}
+
+/// One direction's state; takes bytes in any cut and gives the same verdicts.
+///
+/// A head that is not complete is held here (14 bytes at most), and so is a control frame (125 bytes at most);
+/// payload of data frames never is.
+#[derive(Debug)]
+pub struct Inbound {
+    rules: Rules,
+    /// Bytes of a head that has begun; `held` of them are valid. After a head is complete it stays readable.
+    head: [u8; HEAD_MAX],
+    held: u8,
+    stage: Stage,
+    /// The payload bytes of the current frame that have not come yet.
+    left: u64,
+    mask: Option<Mask>,
+    /// The message under way: its bytes so far, with the announced ones of the current frame.
+    message: Option<Message>,
+    utf8: Utf8,
+    control: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Head,
+    Data { fin: bool },
+    Control(Opcode),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Message {
+    size: u64,
+    text: bool,
+}
+
+/// What the next bytes were.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Turn<'a> {
+    /// All bytes were taken; there is no verdict without more.
+    More,
+    /// A data frame begins. `carried` bytes of its head came with an earlier piece.
+    Data {
+        /// The head as read.
+        head: Head,
+        /// How many of the head's bytes were held from before.
+        carried: usize,
+        /// Whether it opens a message (text or binary) or continues one.
+        opens: bool,
+    },
+    /// Payload of the data frame, as it came (masked, if it is).
+    Payload {
+        /// The bytes.
+        bytes: &'a [u8],
+        /// The key for the first of them.
+        mask: Option<Mask>,
+        /// The last payload of its frame.
+        frame_ends: bool,
+        /// The last payload of its message.
+        message_ends: bool,
+    },
+    /// A whole control frame; its payload, unmasked, is [`Inbound::control`].
+    Control(Opcode),
+}
+
+/// Unmasked on the stack and checked; large enough for vector instructions, small enough for a thread's stack.
+const SCRATCH: usize = 2048;
+const SMALL: usize = 128;
+
+impl Inbound {
+    /// A direction in which nothing has come yet.
+    #[must_use]
+    pub const fn new(rules: Rules) -> Self {
+        Self {
+            rules,
+            head: [0; HEAD_MAX],
+            held: 0,
+            stage: Stage::Head,
+            left: 0,
+            mask: None,
+            message: None,
+            utf8: Utf8::new(),
+            control: Vec::new(),
+        }
+    }
+
+    /// The payload of the control frame that [`Turn::Control`] told of.
+    #[must_use]
+    pub fn control(&self) -> &[u8] {
+        &self.control
+    }
+
+    /// The head, or the beginning of one, that was read last: what a log shows of an offence.
+    #[must_use]
+    pub fn head_bytes(&self) -> &[u8] {
+        &self.head[..usize::from(self.held)]
+    }
+
+    /// Whether the bytes so far end with a whole frame (control frames that are held count as not begun).
+    #[must_use]
+    pub fn at_boundary(&self) -> bool {
+        !matches!(self.stage, Stage::Data { .. })
+    }
+
+    /// Takes the next bytes and says what they were, and how many were used. Never uses a byte twice.
+    ///
+    /// # Errors
+    /// The offence; nothing of the offending frame has been given out, but for text that was found to be no UTF-8
+    /// half-way: then the piece with the bad byte is not given out.
+    pub fn next<'a>(&mut self, bytes: &'a [u8]) -> Result<(usize, Turn<'a>), Violation> {
+        match self.stage {
+            Stage::Head => self.head(bytes),
+            Stage::Data { fin } => self.payload(bytes, fin),
+            Stage::Control(opcode) => self.control_payload(bytes, opcode),
+        }
+    }
+
+    fn head<'a>(&mut self, bytes: &'a [u8]) -> Result<(usize, Turn<'a>), Violation> {
+        let carried = if self.is_between_frames() { 0 } else { usize::from(self.held) };
+        let mut have = carried;
+        let mut used = 0;
+        let mut opcode = None;
+        let mut want = 2;
+        while have < want {
+            let count = (want - have).min(bytes.len() - used);
+            self.head[have..have + count].copy_from_slice(&bytes[used..used + count]);
+            have += count;
+            used += count;
+            self.held = have as u8;
+            if have < want {
+                self.left = 1;
+                return Ok((used, Turn::More));
+            }
+            if opcode.is_none() {
+                opcode = Some(self.check_start()?);
+                want = Head::size(self.head[1]);
+            }
+        }
+        let opcode = match opcode {
+            Some(opcode) => opcode,
+            None => self.check_start()?,
+        };
+        let head = Head::read(&self.head[..have], opcode)?;
+        self.left = 0;
+        self.begin(head, used, carried)
+    }
+
+    /// `held` keeps the last head readable, so a head under way is told apart by `left` (1 while one is).
+    const fn is_between_frames(&self) -> bool {
+        self.left == 0
+    }
+
+    /// What two bytes and the message under way are enough to judge (§5.4, §5.5).
+    fn check_start(&self) -> Result<Opcode, Violation> {
+        let opcode = Head::check(self.head[0], self.head[1], self.rules.from)?;
+        match (opcode, self.message.is_some()) {
+            (Opcode::Continuation, false) => Err(Violation::StrayContinuation),
+            (Opcode::Text | Opcode::Binary, true) => Err(Violation::InterruptedMessage),
+            _ => Ok(opcode),
+        }
+    }
+
+    fn begin<'a>(&mut self, head: Head, used: usize, carried: usize) -> Result<(usize, Turn<'a>), Violation> {
+        self.mask = head.key.map(Mask::new);
+        if head.opcode.is_control() {
+            self.control.clear();
+            self.left = head.length;
+            self.stage = Stage::Control(head.opcode);
+            // A control frame is given out whole; an empty one is whole already.
+            return Ok((used, if head.length == 0 { self.end_control(head.opcode) } else { Turn::More }));
+        }
+        let opens = head.opcode != Opcode::Continuation;
+        let before = self.message.unwrap_or(Message { size: 0, text: head.opcode == Opcode::Text });
+        let size = before.size.saturating_add(head.length);
+        if size > self.rules.message_size {
+            return Err(Violation::TooBig(self.rules.message_size));
+        }
+        self.message = Some(Message { size, text: before.text });
+        self.left = head.length;
+        self.stage = Stage::Data { fin: head.fin };
+        Ok((used, Turn::Data { head, carried, opens }))
+    }
+
+    fn payload<'a>(&mut self, bytes: &'a [u8], fin: bool) -> Result<(usize, Turn<'a>), Violation> {
+        let count = usize::try_from(self.left).unwrap_or(usize::MAX).min(bytes.len());
+        if count == 0 && self.left > 0 {
+            return Ok((0, Turn::More));
+        }
+        let bytes = &bytes[..count];
+        let mask = self.mask;
+        if self.rules.utf8 && self.message.is_some_and(|message| message.text) {
+            self.check_text(bytes)?;
+        }
+        let frame_ends = self.left == count as u64;
+        if frame_ends && fin && self.rules.utf8 {
+            self.utf8.finish().map_err(|_| Violation::NotUtf8)?;
+        }
+        self.left -= count as u64;
+        self.mask = mask.map(|mask| mask.advanced(count));
+        let message_ends = frame_ends && fin;
+        if frame_ends {
+            self.stage = Stage::Head;
+        }
+        if message_ends {
+            self.message = None;
+        }
+        Ok((count, Turn::Payload { bytes, mask, frame_ends, message_ends }))
+    }
+
+    fn check_text(&mut self, bytes: &[u8]) -> Result<(), Violation> {
+        let Some(mask) = self.mask else {
+            return self.utf8.push(bytes).map_err(|_| Violation::NotUtf8);
+        };
+        if bytes.len() <= SMALL { self.check_masked::<SMALL>(bytes, mask) } else { self.check_masked::<SCRATCH>(bytes, mask) }
+    }
+
+    /// `N` bytes of stack are cleared for each call, so a short message gets a short one.
+    fn check_masked<const N: usize>(&mut self, bytes: &[u8], mut mask: Mask) -> Result<(), Violation> {
+        let mut scratch = [0; N];
+        for piece in bytes.chunks(N) {
+            let clear = &mut scratch[..piece.len()];
+            clear.copy_from_slice(piece);
+            mask.apply(clear);
+            self.utf8.push(clear).map_err(|_| Violation::NotUtf8)?;
+        }
+        Ok(())
+    }
+
+    fn control_payload<'a>(&mut self, bytes: &'a [u8], opcode: Opcode) -> Result<(usize, Turn<'a>), Violation> {
+        let count = (self.left as usize).min(CONTROL_MAX).min(bytes.len());
+        let start = self.control.len();
+        self.control.extend_from_slice(&bytes[..count]);
+        if let Some(mask) = &mut self.mask {
+            mask.apply(&mut self.control[start..]);
+        }
+        self.left -= count as u64;
+        Ok((count, if self.left == 0 { self.end_control(opcode) } else { Turn::More }))
+    }
+
+    fn end_control<'a>(&mut self, opcode: Opcode) -> Turn<'a> {
+        self.stage = Stage::Head;
+        Turn::Control(opcode)
+    }
+
+    /// Gives back what control frames made it hold; called when nothing is under way.
+    pub fn rest(&mut self) {
+        if self.control.capacity() > 0 && !matches!(self.stage, Stage::Control(_)) {
+            self.control = Vec::new();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

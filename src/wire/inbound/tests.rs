@@ -1,0 +1,1 @@
+//! The law of a sequence, tried with bytes cut in every way.

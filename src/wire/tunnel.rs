@@ -1,0 +1,563 @@
+//! Two directions as one tunnel: what passes, what is answered at the edge, and how both ends come to one Ending.
+
+use std::borrow::Cow;
+
+use super::close::{Close, Code, Ending, Party, Violation};
+use super::frame::{self, Opcode, Role};
+use super::inbound::{Inbound, Rules, Turn};
+use super::message::Assembler;
+
+/// One end of a tunnel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Whoever opened it.
+    Client,
+    /// Whoever serves it.
+    Backend,
+}
+
+/// Where a tunnel's bytes go, and who may say that a client talks too much.
+pub trait Out {
+    /// Takes bytes for one end; all of them, in this order.
+    fn send(&mut self, to: Side, bytes: &[u8]);
+
+    /// Whether the client may send one more message now.
+    fn admit_message(&mut self) -> bool;
+}
+
+/// How much the gateway does on behalf of the two ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Bytes of one message from the client.
+    pub message_size: u64,
+    /// Whether text is checked in both directions.
+    pub utf8: bool,
+    /// Pings, pongs and closes end here, and the backend gets each message as one frame in one piece.
+    pub edge: bool,
+}
+
+/// What passed one way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Data frames.
+    pub frames: u64,
+    /// Bytes of their payload.
+    pub bytes: u64,
+}
+
+/// An offence of the backend, for the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offence {
+    /// What it did.
+    pub violation: Violation,
+    /// The bytes of the offending head.
+    pub head: Vec<u8>,
+}
+
+/// The payload of the gateway's own pings begins so; pongs that begin so are for the gateway alone.
+const OWN_PING: &[u8] = b"wsgate:";
+
+/// The state of one tunnel. Bytes and events in, frames out; no socket, no clock.
+///
+/// Invariants: nothing follows a Close in either direction; nothing of a frame that breaks the law is sent on (but for
+/// text found bad after its frame had begun to pass); what is put in from here stands between frames; there is exactly
+/// one [`Ending`].
+#[derive(Debug)]
+pub struct Tunnel {
+    up: Inbound,
+    down: Inbound,
+    edge: Option<Box<Assembler>>,
+    /// A frame has begun to pass and is not complete, so that nothing may be put in.
+    up_open: bool,
+    down_open: bool,
+    got: [bool; 2],
+    sent: [bool; 2],
+    gone: [bool; 2],
+    /// The client broke the law or was told to go: what it still says is not read.
+    deaf: bool,
+    cut: bool,
+    waiting: Option<Box<Waiting>>,
+    ending: Option<Ending>,
+    offence: Option<Box<Offence>>,
+    key: u32,
+    traffic: [Traffic; 2],
+}
+
+/// What waits until it may be sent to the client.
+#[derive(Debug, Default)]
+struct Waiting {
+    ping: bool,
+    /// Only the latest: RFC 6455 §5.5.3 lets an endpoint answer the most recent ping alone.
+    pong: Option<Vec<u8>>,
+    close: Option<Close>,
+    /// A Close for the client, held until the backend has said its last words.
+    last: Option<Close>,
+}
+
+impl Tunnel {
+    /// A tunnel in which nothing has passed. `seed` makes the keys of the gateway's own frames to the backend, which
+    /// RFC 6455 §5.3 wants unpredictable.
+    #[must_use]
+    pub fn new(policy: Policy, seed: u32) -> Self {
+        let up = Rules { from: Role::Client, message_size: policy.message_size, utf8: policy.utf8 };
+        let down = Rules { from: Role::Server, message_size: u64::MAX, utf8: policy.utf8 };
+        Self {
+            up: Inbound::new(up),
+            down: Inbound::new(down),
+            edge: policy.edge.then(Box::default),
+            up_open: false,
+            down_open: false,
+            got: [false; 2],
+            sent: [false; 2],
+            gone: [false; 2],
+            deaf: false,
+            cut: false,
+            waiting: None,
+            ending: None,
+            offence: None,
+            key: seed | 1,
+            traffic: [Traffic::default(); 2],
+        }
+    }
+
+    /// Takes what came from one end and sends on what may pass.
+    pub fn on_bytes(&mut self, from: Side, bytes: &[u8], out: &mut impl Out) {
+        match from {
+            Side::Client => self.from_client(bytes, out),
+            Side::Backend => self.from_backend(bytes, out),
+        }
+    }
+
+    /// One end is gone: end of stream, reset or time-out, as `how` says.
+    pub fn on_end(&mut self, from: Side, how: impl Into<Cow<'static, str>>, out: &mut impl Out) {
+        if std::mem::replace(&mut self.gone[from as usize], true) {
+            return;
+        }
+        match from {
+            Side::Client => self.end(|| Ending::lost(Party::Client, how)),
+            Side::Backend => self.backend_ended(how.into(), out),
+        }
+    }
+
+    /// The wait for a Close, or for the backend's last words, is over.
+    pub fn on_deadline(&mut self, out: &mut impl Out) {
+        if self.take_last(out) {
+            return;
+        }
+        match self.answer_to_client() {
+            Some(close) if !self.down_open => self.close_client(close, out),
+            _ => self.cut = true,
+        }
+    }
+
+    /// The gateway ends the session: both ends get a Close at a frame boundary.
+    pub fn order(&mut self, close: Close, out: &mut impl Out) {
+        if self.ending.is_some() {
+            return;
+        }
+        self.end(|| Ending::closed(Party::Gateway, &close));
+        self.leave_backend(&Close::new(Code::GOING_AWAY, close.reason.clone()), out);
+        self.close_client(close, out);
+    }
+
+    /// The gateway's own ping to the client, now or at the next frame boundary.
+    pub fn ping(&mut self, out: &mut impl Out) {
+        if self.sent[Side::Client as usize] {
+            return;
+        }
+        if self.down_open {
+            self.wait().ping = true;
+        } else {
+            out.send(Side::Client, &frame::whole(Opcode::Ping, OWN_PING, None));
+        }
+    }
+
+    /// Whether the session is over, but for flushing what was sent.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        let client = Side::Client as usize;
+        self.cut || self.gone[client] || (self.sent[client] && (self.got[client] || self.deaf))
+    }
+
+    /// Whether an end has begun, so that a deadline should run.
+    #[must_use]
+    pub const fn is_ending(&self) -> bool {
+        self.ending.is_some()
+    }
+
+    /// Whether the client's Close waits only for the backend's last words: a short wait, not a close handshake.
+    #[must_use]
+    pub fn is_failing(&self) -> bool {
+        self.waiting.as_ref().is_some_and(|waiting| waiting.last.is_some())
+    }
+
+    /// How it ended, once it has begun to.
+    #[must_use]
+    pub const fn ending(&self) -> Option<&Ending> {
+        self.ending.as_ref()
+    }
+
+    /// What the backend did wrong, if it did.
+    #[must_use]
+    pub fn offence(&self) -> Option<&Offence> {
+        self.offence.as_deref()
+    }
+
+    /// What came from one end and passed.
+    #[must_use]
+    pub const fn traffic(&self, from: Side) -> Traffic {
+        self.traffic[from as usize]
+    }
+
+    /// Gives back what is only needed while bytes are in flight.
+    pub fn rest(&mut self) {
+        self.up.rest();
+        self.down.rest();
+        if let Some(assembler) = &mut self.edge {
+            assembler.rest();
+        }
+    }
+
+    fn from_client(&mut self, bytes: &[u8], out: &mut impl Out) {
+        let mut run = Run::default();
+        loop {
+            if self.deaf || self.got[Side::Client as usize] {
+                return;
+            }
+            let before = run.at;
+            let verdict = self.up.next(&bytes[before..]);
+            let turn = verdict.map(|(used, turn)| {
+                run.at += used;
+                turn
+            });
+            match turn {
+                Ok(Turn::More) if run.at == bytes.len() => break,
+                Ok(Turn::More) => {}
+                Ok(Turn::Data { head, carried, opens }) => {
+                    if opens && !out.admit_message() {
+                        run.flush(bytes, Side::Backend, out);
+                        self.up_open = false;
+                        return self.client_offended(Violation::TooMany, out);
+                    }
+                    self.traffic[Side::Client as usize].frames += 1;
+                    match &mut self.edge {
+                        Some(assembler) if opens => assembler.open(head.opcode, head.key),
+                        Some(_) => {}
+                        None => run.head(before, carried, self.up.head_bytes(), (bytes, Side::Backend), out),
+                    }
+                }
+                Ok(Turn::Payload { bytes: piece, mask, message_ends, .. }) => {
+                    self.traffic[Side::Client as usize].bytes += piece.len() as u64;
+                    let Some(assembler) = &mut self.edge else {
+                        run.extend();
+                        continue;
+                    };
+                    assembler.push(piece, mask);
+                    if message_ends {
+                        send_whole(assembler, out);
+                    }
+                }
+                Ok(Turn::Control(opcode)) => {
+                    run.flush(bytes, Side::Backend, out);
+                    self.client_control(opcode, out);
+                }
+                Err(violation) => {
+                    self.up_open = !self.up.at_boundary() && run.retract();
+                    run.flush(bytes, Side::Backend, out);
+                    return self.client_offended(violation, out);
+                }
+            }
+        }
+        run.flush(bytes, Side::Backend, out);
+        self.up_open = self.edge.is_none() && !self.up.at_boundary();
+    }
+
+    fn client_control(&mut self, opcode: Opcode, out: &mut impl Out) {
+        let payload = self.up.control().to_vec();
+        match opcode {
+            Opcode::Ping if self.edge.is_some() => self.pong_client(payload, out),
+            Opcode::Ping => self.send_backend(Opcode::Ping, &payload, out),
+            Opcode::Pong if self.edge.is_some() || payload.starts_with(OWN_PING) => {}
+            Opcode::Pong => self.send_backend(Opcode::Pong, &payload, out),
+            _ => match Close::parse(&payload) {
+                Ok(close) => self.client_closed(close, out),
+                Err(violation) => self.client_offended(violation, out),
+            },
+        }
+    }
+
+    fn client_closed(&mut self, close: Close, out: &mut impl Out) {
+        self.got[Side::Client as usize] = true;
+        self.end(|| Ending::closed(Party::Client, &close));
+        if self.edge.is_some() || self.gone[Side::Backend as usize] {
+            return self.close_client(close, out);
+        }
+        self.leave_backend(&close, out);
+        if self.got[Side::Backend as usize] && !self.sent[Side::Client as usize] {
+            self.close_client(close, out);
+        } else if !self.sent[Side::Client as usize] {
+            // The backend's own Close answers it; should none come, this one does.
+            self.wait().last = Some(close);
+        }
+    }
+
+    fn client_offended(&mut self, violation: Violation, out: &mut impl Out) {
+        self.deaf = true;
+        let close = Close::new(violation.code(), violation.to_string());
+        self.end(|| Ending::closed(Party::Gateway, &close));
+        let backend = Side::Backend as usize;
+        let can_tell = self.edge.is_none() && !self.up_open && !self.gone[backend] && !self.got[backend];
+        if can_tell {
+            // What the backend still has to say to earlier messages goes first, as without a gateway.
+            self.leave_backend(&Close::new(Code::GOING_AWAY, "the client broke the protocol"), out);
+            self.wait().last = Some(close);
+        } else {
+            self.close_client(close, out);
+        }
+    }
+
+    fn from_backend(&mut self, bytes: &[u8], out: &mut impl Out) {
+        let mut run = Run::default();
+        loop {
+            if self.got[Side::Backend as usize] || self.sent[Side::Client as usize] || self.offence.is_some() {
+                return;
+            }
+            let before = run.at;
+            let verdict = self.down.next(&bytes[before..]);
+            let turn = verdict.map(|(used, turn)| {
+                run.at += used;
+                turn
+            });
+            match turn {
+                Ok(Turn::More) if run.at == bytes.len() => break,
+                Ok(Turn::More) => {}
+                Ok(Turn::Data { carried, .. }) => {
+                    self.traffic[Side::Backend as usize].frames += 1;
+                    run.head(before, carried, self.down.head_bytes(), (bytes, Side::Client), out);
+                }
+                Ok(Turn::Payload { bytes: piece, frame_ends, .. }) => {
+                    self.traffic[Side::Backend as usize].bytes += piece.len() as u64;
+                    run.extend();
+                    if frame_ends && self.waiting.is_some() {
+                        run.flush(bytes, Side::Client, out);
+                        self.put_in(out);
+                    }
+                }
+                Ok(Turn::Control(opcode)) => {
+                    run.flush(bytes, Side::Client, out);
+                    self.backend_control(opcode, out);
+                }
+                Err(violation) => {
+                    self.down_open = !self.down.at_boundary() && run.retract();
+                    run.flush(bytes, Side::Client, out);
+                    return self.backend_offended(violation, out);
+                }
+            }
+        }
+        run.flush(bytes, Side::Client, out);
+        self.down_open = !self.down.at_boundary();
+    }
+
+    fn backend_control(&mut self, opcode: Opcode, out: &mut impl Out) {
+        // The stream towards the client stands between two frames here, whatever `down_open` was before.
+        self.down_open = false;
+        let payload = self.down.control().to_vec();
+        match opcode {
+            Opcode::Ping if self.edge.is_some() => self.send_backend(Opcode::Pong, &payload, out),
+            Opcode::Pong if self.edge.is_some() => {}
+            Opcode::Ping | Opcode::Pong => out.send(Side::Client, &frame::whole(opcode, &payload, None)),
+            _ => match Close::parse(&payload) {
+                Ok(close) => self.backend_closed(close, out),
+                Err(violation) => self.backend_offended(violation, out),
+            },
+        }
+    }
+
+    fn backend_closed(&mut self, close: Close, out: &mut impl Out) {
+        self.got[Side::Backend as usize] = true;
+        if !self.got[Side::Client as usize] && self.take_last(out) {
+            return;
+        }
+        self.waiting = None;
+        self.end(|| Ending::closed(Party::Backend, &close));
+        self.close_client(close, out);
+    }
+
+    fn backend_ended(&mut self, how: Cow<'static, str>, out: &mut impl Out) {
+        if self.take_last(out) || self.sent[Side::Client as usize] {
+            return;
+        }
+        self.end(|| Ending { by: Party::Backend, code: Code::INTERNAL.get(), reason: how });
+        if self.down_open {
+            // A frame was cut in two: a Close cannot stand inside it.
+            self.cut = true;
+        } else {
+            self.close_client(Close::new(Code::INTERNAL, "bad gateway: the backend ended without a close"), out);
+        }
+    }
+
+    fn backend_offended(&mut self, violation: Violation, out: &mut impl Out) {
+        let head = self.down.head_bytes().to_vec();
+        self.offence = Some(Box::new(Offence { violation, head }));
+        self.end(|| Ending {
+            by: Party::Backend,
+            code: Code::INTERNAL.get(),
+            reason: format!("the backend broke the protocol: {violation}").into(),
+        });
+        self.leave_backend(&Close::new(violation.code(), violation.to_string()), out);
+        if self.down_open {
+            self.cut = true;
+        } else if !self.take_last(out) {
+            self.close_client(Close::new(Code::INTERNAL, "bad gateway: the backend broke the protocol"), out);
+        }
+    }
+
+    /// What stands to be sent to the client now that the stream to it is between two frames.
+    fn put_in(&mut self, out: &mut impl Out) {
+        self.down_open = false;
+        let Some(waiting) = &mut self.waiting else { return };
+        if std::mem::take(&mut waiting.ping) {
+            out.send(Side::Client, &frame::whole(Opcode::Ping, OWN_PING, None));
+        }
+        if let Some(pong) = waiting.pong.take() {
+            out.send(Side::Client, &frame::whole(Opcode::Pong, &pong, None));
+        }
+        let close = waiting.close.take();
+        if waiting.last.is_none() {
+            self.waiting = None;
+        }
+        if let Some(close) = close {
+            self.close_client(close, out);
+        }
+    }
+
+    fn pong_client(&mut self, payload: Vec<u8>, out: &mut impl Out) {
+        if self.sent[Side::Client as usize] {
+        } else if self.down_open {
+            self.wait().pong = Some(payload);
+        } else {
+            out.send(Side::Client, &frame::whole(Opcode::Pong, &payload, None));
+        }
+    }
+
+    fn close_client(&mut self, close: Close, out: &mut impl Out) {
+        if self.sent[Side::Client as usize] {
+        } else if self.down_open && !self.gone[Side::Backend as usize] {
+            self.wait().close = Some(close);
+        } else if self.down_open {
+            self.cut = true;
+        } else {
+            self.sent[Side::Client as usize] = true;
+            out.send(Side::Client, &frame::close(&close, None));
+        }
+    }
+
+    /// The backend's Close, where it may stand and is understood; otherwise its connection just ends.
+    fn leave_backend(&mut self, close: &Close, out: &mut impl Out) {
+        let backend = Side::Backend as usize;
+        if self.edge.is_some() || self.up_open || self.gone[backend] || self.sent[backend] {
+            return;
+        }
+        self.sent[backend] = true;
+        let key = self.next_key();
+        out.send(Side::Backend, &frame::close(close, Some(key)));
+    }
+
+    fn send_backend(&mut self, opcode: Opcode, payload: &[u8], out: &mut impl Out) {
+        if !self.sent[Side::Backend as usize] && !self.gone[Side::Backend as usize] {
+            let key = self.next_key();
+            out.send(Side::Backend, &frame::whole(opcode, payload, Some(key)));
+        }
+    }
+
+    /// The Close that was held back until the backend had said its last words.
+    fn take_last(&mut self, out: &mut impl Out) -> bool {
+        let last = self.waiting.as_mut().and_then(|waiting| waiting.last.take());
+        last.map(|close| self.close_client(close, out)).is_some()
+    }
+
+    fn answer_to_client(&mut self) -> Option<Close> {
+        self.waiting.as_mut().and_then(|waiting| waiting.close.take())
+    }
+
+    fn wait(&mut self) -> &mut Waiting {
+        self.waiting.get_or_insert_default()
+    }
+
+    fn end(&mut self, ending: impl FnOnce() -> Ending) {
+        self.ending.get_or_insert_with(ending);
+    }
+
+    /// A fresh key for each frame (xorshift from the seed).
+    fn next_key(&mut self) -> [u8; 4] {
+        self.key ^= self.key << 13;
+        self.key ^= self.key >> 17;
+        self.key ^= self.key << 5;
+        self.key.to_le_bytes()
+    }
+}
+
+/// One whole message as one frame in one piece. The key is the one that the client chose for its first frame: as
+/// unpredictable to whoever wrote the payload as it was before.
+fn send_whole(assembler: &mut Assembler, out: &mut impl Out) {
+    let bytes = assembler.bytes();
+    out.send(Side::Backend, &frame::whole(assembler.opcode(), bytes, assembler.key()));
+    assembler.clear();
+}
+
+/// The stretch of the bytes at hand that passes as it stands.
+#[derive(Default)]
+struct Run {
+    /// Up to here the bytes are judged.
+    at: usize,
+    start: usize,
+    end: usize,
+    /// Where the current frame's head began, if it began in these bytes.
+    frame: Option<usize>,
+}
+
+impl Run {
+    /// A head that was read passes: as it stands, or from where it was held if it came in pieces.
+    fn head(&mut self, before: usize, carried: usize, head: &[u8], (bytes, to): (&[u8], Side), out: &mut impl Out) {
+        if carried == 0 {
+            if self.end != before {
+                self.flush(bytes, to, out);
+                self.start = before;
+            }
+            self.frame = Some(before);
+        } else {
+            self.flush(bytes, to, out);
+            out.send(to, head);
+            self.start = self.at;
+            self.frame = None;
+        }
+        self.end = self.at;
+    }
+
+    /// Payload passes.
+    fn extend(&mut self) {
+        self.end = self.at;
+    }
+
+    fn flush(&mut self, bytes: &[u8], to: Side, out: &mut impl Out) {
+        if self.start < self.end {
+            out.send(to, &bytes[self.start..self.end]);
+        }
+        self.start = self.at;
+        self.end = self.at;
+    }
+
+    /// Takes back the frame whose payload turned out bad, if it has not passed yet; says whether it has.
+    fn retract(&mut self) -> bool {
+        match self.frame {
+            Some(frame) if frame >= self.start => {
+                self.end = frame;
+                false
+            }
+            _ => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

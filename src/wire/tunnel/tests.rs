@@ -1,0 +1,1 @@
+//! Tunnels tried with scripts of bytes and events.
