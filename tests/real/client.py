@@ -99,7 +99,7 @@ async def main():
             logger=watched_logger(),
             ping_interval=chosen.ping_interval,
             ping_timeout=chosen.ping_timeout,
-            close_timeout=5,
+            close_timeout=2,
             max_size=2**24,
         )
     except Exception as error:  # whatever it was, the test wants to read it

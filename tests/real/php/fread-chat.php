@@ -31,6 +31,7 @@ if (!$server) {
     fwrite(STDERR, "cannot listen: $why\n");
     exit(1);
 }
+stream_set_blocking($server, false); // two workers may wake for one connection
 
 $pipes = [];
 $children = [];
@@ -161,7 +162,7 @@ class Worker
         if (!$frame || $frame['type'] === 'close') {
             return;
         }
-        $text = htmlspecialchars($frame['payload']);
+        $text = htmlspecialchars($frame['payload'], ENT_QUOTES);
         if (!$text) {
             return;
         }

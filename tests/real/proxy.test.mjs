@@ -1,0 +1,172 @@
+// The gateway in front of each PHP server: what browsers, Node and Python get over wss from a server that knows nothing
+// of TLS, and of WebSocket only what the header of its file admits.
+
+import assert from 'node:assert/strict';
+import https from 'node:https';
+import { once } from 'node:events';
+import { after, before, describe, test } from 'node:test';
+import { PATIENCE, browserClient, chromiumBrowser, gateway, node, php, python, within } from './support.mjs';
+
+const same = (got, text) => assert.equal(got, text);
+const signed = (got, text) => {
+  assert.match(got, /^User #\d+: /);
+  assert.equal(got.replace(/^User #\d+: /, ''), text);
+};
+
+const SHAPES = [
+  { file: 'fread-chat.php', profile: 'legacy', hearing: 'everyone', check: signed },
+  { file: 'select-echo.php', profile: 'legacy', hearing: 'sender', check: same },
+  { file: 'broadcast.php', profile: 'legacy', hearing: 'others', check: same },
+  { file: 'event-loop.php', profile: 'transparent', hearing: 'others', check: same, greeting: 'welcome to /' },
+];
+
+let browser;
+before(async () => { browser = await chromiumBrowser(); });
+after(async () => { await browser?.close(); });
+
+/** A server of this shape and a gateway in front of it. */
+async function serve(t, shape) {
+  const backend = await php(t, shape.file);
+  // "transparent" is not asked for: it has to be the default
+  const profile = shape.profile === 'transparent' ? [] : ['--profile', shape.profile];
+  const gate = await gateway(t, ['--to', backend.url, ...profile]);
+  return { backend, gate };
+}
+
+/** `speaker` says something, and everybody who should hear it does, as the next message. */
+async function say(shape, text, speaker, ...others) {
+  await speaker.send(text);
+  const hearers = { everyone: [speaker, ...others], sender: [speaker], others }[shape.hearing];
+  for (const hearer of hearers) shape.check(await hearer.next(), text);
+}
+
+/** Waits for the greeting, if this server has one. */
+async function arrived(shape, client) {
+  if (shape.greeting) assert.equal(await client.next(), shape.greeting);
+  return client;
+}
+
+/** Tries until it works; what makes the next try different is the server's doing, not the clock's. */
+async function persistently(attempt, what) {
+  const deadline = Date.now() + PATIENCE;
+  for (;;) {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (Date.now() > deadline) throw new Error(`${what}: ${error.message}`, { cause: error });
+    }
+  }
+}
+
+for (const shape of SHAPES) {
+  describe(`${shape.file} behind the ${shape.profile} profile`, () => {
+    test('two browsers exchange text', async (t) => {
+      const { gate } = await serve(t, shape);
+      const a = await arrived(shape, await browserClient(t, browser, gate, '/'));
+      const b = await arrived(shape, await browserClient(t, browser, gate, '/'));
+      await say(shape, 'hello from a', a, b);
+      await say(shape, 'hällo from b ☺', b, a);
+      await say(shape, 'x'.repeat(900), a, b);
+      assert.deepEqual(await a.close(1000, 'bye'), { code: 1000, reason: 'bye' });
+      await say(shape, 'is anybody still here?', b);
+      assert.deepEqual(await b.close(3001, ''), { code: 3001, reason: '' });
+    });
+
+    test('Node sends, receives, pings, and its close is answered within a second', async (t) => {
+      const { gate } = await serve(t, shape);
+      const a = await arrived(shape, await node(t, gate.url));
+      const b = await arrived(shape, await node(t, gate.url));
+      await say(shape, 'hello from a', a, b);
+      assert.equal(await a.ping('are you there?'), 'are you there?');
+      a.socket.pong('unasked');
+      await say(shape, 'no ping came through as a message', b, a);
+      assert.deepEqual(await a.close(4001, 'done', 1000), { code: 4001, reason: 'done' });
+      await say(shape, 'nor a close', b);
+      assert.deepEqual(await b.close(1000, '', 1000), { code: 1000, reason: '' });
+    });
+
+    test('Python sends, receives, stays alive by its keepalive, and closes with 1000', async (t) => {
+      const { gate } = await serve(t, shape);
+      const a = await arrived(shape, await python(t, gate.url));
+      const b = await arrived(shape, await python(t, gate.url));
+      await say(shape, 'hello from a', a, b);
+      for (let i = 0; i < 3; i += 1) await Promise.all([a.keepalive(), b.keepalive()]);
+      await say(shape, 'hällo from b', b, a);
+      const { code, received } = await a.close(1000, 'bye');
+      assert.deepEqual({ code, received }, { code: 1000, received: 1000 });
+      await say(shape, 'is anybody still here?', b);
+      assert.equal((await b.close(1000)).code, 1000);
+    });
+
+    test('a browser, Node and Python share it', async (t) => {
+      const { gate } = await serve(t, shape);
+      const clients = [await browserClient(t, browser, gate, '/'), await node(t, gate.url), await python(t, gate.url)];
+      for (const client of clients) await arrived(shape, client);
+      for (const speaker of clients) {
+        await say(shape, 'to the two others', speaker, ...clients.filter((client) => client !== speaker));
+      }
+    });
+
+    test('a message in fragments arrives whole', async (t) => {
+      const { gate } = await serve(t, shape);
+      const a = await arrived(shape, await node(t, gate.url));
+      const b = await arrived(shape, await node(t, gate.url));
+      a.send = () => a.sendFragments('one ', 'two ', 'three');
+      await say(shape, 'one two three', a, b);
+    });
+
+    test('text that is not UTF-8 costs its sender the connection, and nobody else', async (t) => {
+      const { gate } = await serve(t, shape);
+      const vandal = await arrived(shape, await node(t, gate.url));
+      const bystander = await arrived(shape, await node(t, gate.url));
+      vandal.socket.send(Buffer.from([0xff, 0xfe]), { binary: false });
+      assert.equal((await within(vandal.closed, 'the vandal\'s end')).code, 1007);
+      await say(shape, 'still here', bystander);
+    });
+
+    test('clients learn at once that the server has died', async (t) => {
+      const { backend, gate } = await serve(t, shape);
+      const client = await arrived(shape, await node(t, gate.url));
+      backend.kill('SIGKILL');
+      assert.equal((await within(client.closed, 'a close')).code, 1011);
+    });
+  });
+}
+
+describe('what would end or ban a server stays outside', () => {
+  test('a plain GET gets 426, and broadcast.php lives on', async (t) => {
+    const [shape] = SHAPES.filter(({ file }) => file === 'broadcast.php');
+    const { backend, gate } = await serve(t, shape);
+    const [a, b] = [await node(t, gate.url), await node(t, gate.url)];
+    const request = https.get(`${gate.page}/`, { rejectUnauthorized: false, agent: false });
+    const [response] = await within(once(request, 'response'), 'an answer');
+    response.resume();
+    assert.equal(response.statusCode, 426);
+    await say(shape, 'still here', a, b);
+    assert.equal(backend.child.exitCode, null);
+  });
+
+  test('clients that vanish do not use up the five connections of fread-chat.php', async (t) => {
+    const [shape] = SHAPES.filter(({ file }) => file === 'fread-chat.php');
+    const { gate } = await serve(t, shape);
+    for (let i = 0; i < 12; i += 1) {
+      const client = await persistently(() => node(t, gate.url), `visitor ${i + 1}`);
+      await say(shape, `visitor ${i + 1}`, client);
+      client.socket.terminate();
+    }
+  });
+});
+
+test('the chat page talks to fread-chat.php as well', async (t) => {
+  const [shape] = SHAPES;
+  const { gate } = await serve(t, shape);
+  const other = await node(t, gate.url);
+  const { page } = await browserClient(t, browser, gate, '/');
+  await page.goto(`${gate.page}/chat?socket=/`);
+  await page.locator('#status[data-state=connected]').waitFor();
+  await page.fill('#text', 'a < b');
+  await page.click('#send');
+  signed(await other.next(), 'a &lt; b');
+  await page.locator('#messages', { hasText: 'a < b' }).waitFor();
+  assert.deepEqual(page.complaints, []);
+});
