@@ -1,2 +1,6 @@
 //! wsgate
+pub mod config;
+pub mod lifecycle;
+pub mod socket;
+pub mod telemetry;
 pub mod wire;

@@ -1,0 +1,150 @@
+//! The gateway's life as named phases, and who is still here. The only place that spawns tasks.
+
+use std::cell::Cell;
+use std::fmt;
+use std::future::Future;
+use std::rc::Rc;
+
+use tokio::sync::{Notify, watch};
+
+/// Where the gateway stands in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Listeners are bound, nobody is served yet.
+    Starting,
+    /// Serving.
+    Running,
+    /// No new connections; the open ones are sent home.
+    Draining,
+    /// Nobody is here any more.
+    Stopped,
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Draining => "draining",
+            Self::Stopped => "stopped",
+        })
+    }
+}
+
+/// The phase, for all who watch it.
+#[derive(Clone, Debug)]
+pub struct Life(watch::Sender<Phase>);
+
+impl Default for Life {
+    fn default() -> Self {
+        Self(watch::Sender::new(Phase::Starting))
+    }
+}
+
+impl Life {
+    /// Where it stands now.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        *self.0.borrow()
+    }
+
+    /// Steps forward; a step back is no step.
+    pub fn enter(&self, phase: Phase) {
+        self.0.send_if_modified(|now| {
+            let forward = (phase as u8) > (*now as u8);
+            if forward {
+                *now = phase;
+            }
+            forward
+        });
+    }
+
+    /// Waits until this phase or a later one. Cancel safe.
+    pub async fn reached(&self, phase: Phase) {
+        let mut watch = self.0.subscribe();
+        // The sender is alive in `self`, so the wait can only end with the phase.
+        let _ = watch.wait_for(|now| (*now as u8) >= (phase as u8)).await;
+    }
+}
+
+/// The tasks of one worker: all are spawned here, so that a drain can wait for the last.
+#[derive(Clone, Debug, Default)]
+pub struct Tasks(Rc<Count>);
+
+#[derive(Debug, Default)]
+struct Count {
+    running: Cell<usize>,
+    idle: Notify,
+}
+
+struct Ticket(Rc<Count>);
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.0.running.set(self.0.running.get() - 1);
+        if self.0.running.get() == 0 {
+            self.0.idle.notify_waiters();
+        }
+    }
+}
+
+impl Tasks {
+    /// Starts a task on this thread. A panic in it ends that task alone.
+    #[allow(clippy::disallowed_methods)] // the one place
+    pub fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+        self.0.running.set(self.0.running.get() + 1);
+        let ticket = Ticket(Rc::clone(&self.0));
+        tokio::task::spawn_local(async move {
+            let _ticket = ticket;
+            task.await;
+        });
+    }
+
+    /// Tasks that have not ended.
+    #[must_use]
+    pub fn running(&self) -> usize {
+        self.0.running.get()
+    }
+
+    /// Waits until no task runs. Cancel safe.
+    pub async fn idle(&self) {
+        loop {
+            let notified = self.0.idle.notified();
+            if self.running() == 0 {
+                return;
+            }
+            notified.await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn phases_only_go_forward() {
+        let life = Life::default();
+        life.enter(Phase::Draining);
+        life.enter(Phase::Running);
+        assert_eq!(life.phase(), Phase::Draining);
+    }
+
+    #[tokio::test]
+    async fn idle_waits_for_the_last_task_even_after_a_panic() {
+        let local = tokio::task::LocalSet::new();
+        local
+            .run_until(async {
+                let tasks = Tasks::default();
+                let (done, wait) = tokio::sync::oneshot::channel::<()>();
+                tasks.spawn(async move {
+                    let _ = wait.await;
+                });
+                tasks.spawn(async { panic!("on purpose") });
+                drop(done);
+                tasks.idle().await;
+                assert_eq!(tasks.running(), 0);
+            })
+            .await;
+    }
+}

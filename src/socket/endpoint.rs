@@ -1,0 +1,289 @@
+//! A WebSocket whose other end is here: whole messages in, frames out, pings and closes answered (RFC 6455 §5.5).
+
+use std::borrow::Cow;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+
+use super::Socket;
+use super::rate::MessageRate;
+use super::vigil::{Due, Millis, Vigil};
+use crate::telemetry::roster::Order;
+use crate::wire::close::{Close, Code, Ending, Party, Violation};
+use crate::wire::frame::{self, Opcode, Role};
+use crate::wire::inbound::{Inbound, Rules, Turn};
+use crate::wire::message::Assembler;
+use crate::wire::tunnel::Traffic;
+
+/// Who gets a client's messages.
+pub trait Listener {
+    /// A whole message: text (checked) or binary. Frames appended to `reply` go back to the client.
+    fn message(&mut self, opcode: Opcode, payload: &[u8], reply: &mut Vec<u8>);
+}
+
+/// The server's end of one client's WebSocket. One task polls it; others may queue frames with [`Endpoint::deliver`].
+pub struct Endpoint {
+    socket: Socket,
+    talk: Talk,
+    vigil: Vigil,
+    /// What was queued when it was last looked at: less of it now is a sign of life.
+    backlog: usize,
+}
+
+/// All of the conversation but its socket, so that both can be borrowed at once.
+struct Talk {
+    inbound: Inbound,
+    assembler: Assembler,
+    rate: MessageRate,
+    replies: Vec<u8>,
+    got_close: bool,
+    sent_close: bool,
+    /// The client broke the law, was told to go, or is gone: what it says is not heard.
+    deaf: bool,
+    gone: bool,
+    ending: Option<Ending>,
+    from_client: Traffic,
+    to_client: Traffic,
+    heard_data: bool,
+}
+
+impl Endpoint {
+    /// A WebSocket that has just been upgraded.
+    #[must_use]
+    pub fn new(socket: Socket, vigil: Vigil) -> Self {
+        let limits = vigil.limits();
+        let rules = Rules { from: Role::Client, message_size: limits.message_size as u64, utf8: limits.utf8 };
+        let talk = Talk {
+            inbound: Inbound::new(rules),
+            assembler: Assembler::default(),
+            rate: MessageRate::new(limits.messages),
+            replies: Vec::new(),
+            got_close: false,
+            sent_close: false,
+            deaf: false,
+            gone: false,
+            ending: None,
+            from_client: Traffic::default(),
+            to_client: Traffic::default(),
+            heard_data: false,
+        };
+        Self { socket, talk, vigil, backlog: 0 }
+    }
+
+    /// Queues a data frame that many share. `false` when the client already holds more than its send queue: it is then
+    /// told to go with 1013, and what was not begun is dropped.
+    pub fn deliver(&mut self, cx: &mut Context<'_>, frame: &Bytes) -> bool {
+        if self.talk.sent_close {
+            return true;
+        }
+        if self.socket.queued() + frame.len() > self.vigil.limits().send_queue {
+            self.socket.drop_queue();
+            self.close(cx, Close::new(Code::TRY_LATER, "too slow: the send queue is full"), Party::Gateway);
+            return false;
+        }
+        self.socket.send_shared(cx, frame);
+        self.talk.to_client.frames += 1;
+        self.talk.to_client.bytes += frame.len() as u64;
+        true
+    }
+
+    /// Whether something waits that only the endpoint's own task can send.
+    #[must_use]
+    pub fn has_backlog(&self) -> bool {
+        self.socket.queued() > 0
+    }
+
+    /// Reads, answers and flushes; `Ready` once the WebSocket has ended, with both ends of the socket done or given up.
+    pub fn poll(&mut self, cx: &mut Context<'_>, now: Millis, listener: &mut dyn Listener) -> Poll<Ending> {
+        self.look(cx, now);
+        loop {
+            self.flush(cx, now);
+            if self.talk.ending.is_some() && !self.vigil.is_ending() {
+                self.vigil.end_within(now, self.vigil.limits().close_timeout);
+            }
+            if self.is_over() {
+                return self.poll_end(cx);
+            }
+            if self.socket.queued() > 0 {
+                // A client that does not take its answers is not asked for more.
+                return Poll::Pending;
+            }
+            let Self { socket, talk, .. } = self;
+            match socket.poll_pieces(cx, &mut |piece| talk.take(piece, listener)) {
+                Poll::Pending => {
+                    self.talk.rest();
+                    return Poll::Pending;
+                }
+                Poll::Ready(Ok(true)) => self.after_pieces(cx, now),
+                Poll::Ready(Ok(false)) => self.talk.lost("the client ended without a close"),
+                Poll::Ready(Err(error)) => self.talk.lost(format!("the client's connection failed: {error}")),
+            }
+        }
+    }
+
+    /// When to be polled again at the latest, though nothing comes.
+    #[must_use]
+    pub fn next_look(&self) -> Millis {
+        self.vigil.next()
+    }
+
+    /// The gateway ends the session.
+    pub fn order(&mut self, cx: &mut Context<'_>, order: Order) {
+        let code = Code::from_wire(order.code).unwrap_or(Code::GOING_AWAY);
+        self.close(cx, Close::new(code, order.reason), Party::Gateway);
+    }
+
+    /// What came from the client, and what went to it.
+    #[must_use]
+    pub const fn traffic(&self) -> (Traffic, Traffic) {
+        (self.talk.from_client, self.talk.to_client)
+    }
+
+    /// Whether the client can still be told anything.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        !self.talk.sent_close && !self.talk.gone
+    }
+
+    fn look(&mut self, cx: &mut Context<'_>, now: Millis) {
+        match self.vigil.look(now) {
+            Due::Nothing => {}
+            Due::Ping => self.socket.send(cx, &frame::whole(Opcode::Ping, b"wsgate:", None)),
+            Due::Dead => self.talk.lost_by(Party::Gateway, "no answer to pings"),
+            Due::Idle => self.close(cx, Close::new(Code::GOING_AWAY, "idle for too long"), Party::Gateway),
+            Due::Old => self.close(cx, Close::new(Code::GOING_AWAY, "open for too long"), Party::Gateway),
+            Due::Deadline => self.talk.gone = true,
+        }
+    }
+
+    fn flush(&mut self, cx: &mut Context<'_>, now: Millis) {
+        if let Poll::Ready(Err(error)) = self.socket.poll_flush(cx) {
+            self.talk.lost(format!("the client's connection failed: {error}"));
+        }
+        let queued = self.socket.queued();
+        if queued < self.backlog {
+            self.vigil.heard(now);
+        }
+        self.backlog = queued;
+    }
+
+    fn after_pieces(&mut self, cx: &mut Context<'_>, now: Millis) {
+        self.vigil.heard(now);
+        if std::mem::take(&mut self.talk.heard_data) {
+            self.vigil.active(now);
+        }
+        let replies = std::mem::take(&mut self.talk.replies);
+        self.socket.send_shared(cx, &Bytes::from(replies));
+    }
+
+    fn close(&mut self, cx: &mut Context<'_>, close: Close, by: Party) {
+        if self.talk.sent_close || self.talk.gone {
+            return;
+        }
+        self.talk.ending.get_or_insert_with(|| Ending::closed(by, &close));
+        self.talk.sent_close = true;
+        self.socket.send(cx, &frame::close(&close, None));
+    }
+
+    const fn is_over(&self) -> bool {
+        self.talk.gone || (self.talk.sent_close && (self.talk.got_close || self.talk.deaf))
+    }
+
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        if !self.talk.gone && self.socket.poll_linger(cx).is_pending() {
+            return Poll::Pending;
+        }
+        Poll::Ready(self.talk.ending.clone().unwrap_or_else(|| Ending::lost(Party::Gateway, "ended")))
+    }
+}
+
+impl Talk {
+    /// Judges the bytes and answers; `false` when no more pieces are wanted before this one's effects are seen.
+    fn take(&mut self, bytes: &[u8], listener: &mut dyn Listener) -> bool {
+        let mut at = 0;
+        while !self.deaf && !self.got_close {
+            match self.inbound.next(&bytes[at..]) {
+                Ok((used, turn)) => {
+                    at += used;
+                    match turn {
+                        Turn::More if at == bytes.len() => break,
+                        Turn::More => {}
+                        Turn::Data { head, opens, .. } => {
+                            if opens && !self.rate.admit() {
+                                self.offended(Violation::TooMany);
+                            } else if opens {
+                                self.assembler.open(head.opcode, None);
+                            }
+                        }
+                        Turn::Payload { bytes, mask, message_ends, .. } => {
+                            self.assembler.push(bytes, mask);
+                            if message_ends {
+                                self.message(listener);
+                            }
+                        }
+                        Turn::Control(opcode) => self.control(opcode),
+                    }
+                }
+                Err(violation) => self.offended(violation),
+            }
+        }
+        false
+    }
+
+    fn message(&mut self, listener: &mut dyn Listener) {
+        self.heard_data = true;
+        self.from_client.frames += 1;
+        self.from_client.bytes += self.assembler.bytes().len() as u64;
+        let before = self.replies.len();
+        listener.message(self.assembler.opcode(), self.assembler.bytes(), &mut self.replies);
+        if self.replies.len() > before {
+            self.to_client.frames += 1;
+            self.to_client.bytes += (self.replies.len() - before) as u64;
+        }
+        self.assembler.clear();
+    }
+
+    fn control(&mut self, opcode: Opcode) {
+        match opcode {
+            Opcode::Ping => frame::append(&mut self.replies, Opcode::Pong, self.inbound.control(), None),
+            Opcode::Close => match Close::parse(self.inbound.control()) {
+                Ok(close) => self.closed(&close),
+                Err(violation) => self.offended(violation),
+            },
+            _ => {}
+        }
+    }
+
+    /// RFC 6455 §5.5.1: the answer to a Close usually echoes its code.
+    fn closed(&mut self, close: &Close) {
+        self.got_close = true;
+        self.ending.get_or_insert_with(|| Ending::closed(Party::Client, close));
+        if !std::mem::replace(&mut self.sent_close, true) {
+            frame::append(&mut self.replies, Opcode::Close, &close.payload(), None);
+        }
+    }
+
+    fn offended(&mut self, violation: Violation) {
+        self.deaf = true;
+        let close = Close::new(violation.code(), violation.to_string());
+        self.ending.get_or_insert_with(|| Ending::closed(Party::Gateway, &close));
+        if !std::mem::replace(&mut self.sent_close, true) {
+            frame::append(&mut self.replies, Opcode::Close, &close.payload(), None);
+        }
+    }
+
+    fn lost(&mut self, why: impl Into<Cow<'static, str>>) {
+        self.lost_by(Party::Client, why);
+    }
+
+    fn lost_by(&mut self, by: Party, why: impl Into<Cow<'static, str>>) {
+        self.gone = true;
+        self.ending.get_or_insert_with(|| Ending::lost(by, why));
+    }
+
+    /// Gives back what is only needed while bytes are in flight.
+    fn rest(&mut self) {
+        self.inbound.rest();
+        self.assembler.rest();
+    }
+}
