@@ -1,0 +1,114 @@
+//! The certificate for a name: exact, then wildcard, then the default; and of several, the one the client can check.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::{SignatureAlgorithm, SignatureScheme};
+
+use super::certs::Pair;
+
+/// Pairs for the same name, the cheapest signature first; never empty.
+type Group = Vec<Arc<CertifiedKey>>;
+
+/// Which certificate is for whom.
+#[derive(Debug)]
+pub(super) struct Table {
+    exact: HashMap<String, Group>,
+    /// By what stands behind `*.`.
+    wildcard: HashMap<String, Group>,
+    default: Group,
+}
+
+impl Table {
+    /// The first pair is the default, together with those that can stand in for it with another kind of key.
+    pub(super) fn new(pairs: &[Pair]) -> Self {
+        let mut table = Self { exact: HashMap::new(), wildcard: HashMap::new(), default: Group::new() };
+        for pair in by_cost(pairs) {
+            for name in &pair.names {
+                let (map, name) = match name.strip_prefix("*.") {
+                    Some(parent) => (&mut table.wildcard, parent),
+                    None => (&mut table.exact, name.as_str()),
+                };
+                map.entry(name.to_owned()).or_default().push(pair.certified.clone());
+            }
+            if pairs.first().is_some_and(|first| stands_in(pair, first)) {
+                table.default.push(pair.certified.clone());
+            }
+        }
+        table
+    }
+
+    /// The pair for a client that asks for `name` and can check these signatures.
+    ///
+    /// When it can check none of them, it still gets one: rustls then ends the handshake with the alert that says so.
+    pub(super) fn choose(&self, name: Option<&str>, schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        let group = name.and_then(|name| self.group(name)).unwrap_or(&self.default);
+        let usable = group.iter().find(|pair| pair.key.choose_scheme(schemes).is_some());
+        usable.or(group.first()).cloned()
+    }
+
+    fn group(&self, name: &str) -> Option<&Group> {
+        let name = name.trim_end_matches('.').to_ascii_lowercase();
+        // RFC 6125 §6.4.3: a wildcard stands for one label, the leftmost.
+        let parent = || name.split_once('.').and_then(|(_, parent)| self.wildcard.get(parent));
+        self.exact.get(&name).or_else(parent)
+    }
+}
+
+/// An ECDSA signature costs a tenth of an RSA one, so it is offered first to whoever can check it.
+fn by_cost(pairs: &[Pair]) -> Vec<&Pair> {
+    let cost = |pair: &&Pair| match pair.algorithm() {
+        SignatureAlgorithm::ECDSA => 0,
+        SignatureAlgorithm::ED25519 => 1,
+        _ => 2,
+    };
+    let mut pairs: Vec<_> = pairs.iter().collect();
+    pairs.sort_by_key(cost);
+    pairs
+}
+
+fn stands_in(pair: &Pair, first: &Pair) -> bool {
+    if Arc::ptr_eq(&pair.certified, &first.certified) {
+        return true;
+    }
+    let same_names = !first.names.is_empty() && first.names.iter().all(|name| pair.names.contains(name));
+    same_names && pair.algorithm() != first.algorithm()
+}
+
+/// Pairs that no client ever gets, because earlier ones with the same kind of key have all their names.
+pub(super) fn shadowed(pairs: &[Pair]) -> Vec<&Pair> {
+    let taken = |earlier: &[Pair], pair: &Pair, name: &String| {
+        earlier.iter().any(|other| other.algorithm() == pair.algorithm() && other.names.contains(name))
+    };
+    let is_shadowed = |at: usize| pairs[at].names.iter().all(|name| taken(&pairs[..at], &pairs[at], name));
+    (1..pairs.len()).filter(|&at| is_shadowed(at)).map(|at| &pairs[at]).collect()
+}
+
+/// What rustls asks for a certificate; its table can be swapped while connections are made.
+#[derive(Debug)]
+pub(super) struct Resolver {
+    table: ArcSwap<Table>,
+}
+
+impl Resolver {
+    pub(super) fn new(table: Table) -> Self {
+        Self { table: ArcSwap::from_pointee(table) }
+    }
+
+    /// Handshakes from now on use this table.
+    pub(super) fn swap(&self, table: Table) {
+        self.table.store(Arc::new(table));
+    }
+}
+
+impl ResolvesServerCert for Resolver {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.table.load().choose(hello.server_name(), hello.signature_schemes())
+    }
+}
+
+#[cfg(test)]
+mod tests;
