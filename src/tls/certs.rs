@@ -50,9 +50,14 @@ pub(super) fn load(files: &CertificateFiles, key: &str, now: i64, findings: &mut
     let chain = pem::read(chain_place, findings).and_then(|objects| certificates(&objects, chain_place, findings));
     let private = pem::read(key_place, findings).and_then(|objects| private_key(objects, key_place, findings));
     let signing = private.and_then(|(line, private)| {
-        let signing = default_provider().key_provider.load_private_key(private);
-        let unsupported = |error| key_place.at(line, format!("this key cannot be used: {error}"), KEY_TYPES);
-        signing.map_err(|error| findings.problems.push(unsupported(error))).ok()
+        let signing = default_provider().key_provider.load_private_key(private).ok();
+        if signing.is_none() {
+            let kind =
+                chain.as_ref().map_or(String::new(), |chain| format!(" (the certificate says {})", chain[0].key_type));
+            let wrong = format!("this key is of no kind that can be used{kind}");
+            findings.problems.push(key_place.at(line, wrong, KEY_TYPES));
+        }
+        signing
     });
     let chain = chain?;
     let ordered = check_key(&chain, signing.as_ref(), (chain_place, key_place), findings);

@@ -157,7 +157,7 @@ fn load(tls: &Tls, now: SystemTime, before: &Pairs) -> Result<(Pairs, Vec<Proble
     Ok((pairs, findings.warnings))
 }
 
-/// A certificate for these names: the one made before, when it is for the same and not yet in the last third of its life.
+/// A certificate for these names: the one made before, when it is for the same and not yet in its last third.
 fn made(names: &[String], now: SystemTime, before: &Pairs) -> Result<Pair, IssueError> {
     if let Some((same, pair)) = &before.made
         && same == names
