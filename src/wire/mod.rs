@@ -1,0 +1,3 @@
+//! The law of RFC 6455.
+
+pub mod origin;
