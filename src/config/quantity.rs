@@ -24,10 +24,13 @@ const RATE_UNITS: [(&str, u64); 3] = [("s", 1), ("m", 60), ("h", 3600)];
 
 /// Reads `10s`, `1m30s`, `500ms`, `0s`: whole numbers, each unit once, the larger first.
 pub(super) fn read_duration(text: &str) -> Option<Duration> {
+    if text.is_empty() {
+        return None;
+    }
     let mut units = TIME_UNITS.iter();
     let mut rest = text;
     let mut total = 0u64;
-    while !rest.is_empty() || total == 0 && text.is_empty() {
+    while !rest.is_empty() {
         let (number, behind) = leading_number(rest)?;
         let end = behind.find(|c: char| c.is_ascii_digit()).unwrap_or(behind.len());
         let (name, next) = behind.split_at(end);
@@ -108,8 +111,22 @@ mod tests {
             assert_eq!(read_duration(text), Some(Duration::from_millis(milliseconds)), "{text}");
         }
         let refused = [
-            "", "10", "s", "1.5s", "-1s", " 1s", "1 s", "1s ", "30s1m", "1s1s", "1d", "1S", "1ms1s", "99999999999999999999h",
-            "9999999999999999999h", "é",
+            "",
+            "10",
+            "s",
+            "1.5s",
+            "-1s",
+            " 1s",
+            "1 s",
+            "1s ",
+            "30s1m",
+            "1s1s",
+            "1d",
+            "1S",
+            "1ms1s",
+            "99999999999999999999h",
+            "9999999999999999999h",
+            "é",
         ];
         for text in refused {
             assert_eq!(read_duration(text), None, "{text}");
@@ -118,7 +135,9 @@ mod tests {
 
     #[test]
     fn sizes() {
-        for (text, bytes) in [("64KiB", 65_536), ("1MiB", 1_048_576), ("1MB", 1_000_000), ("512B", 512), ("7", 7), ("2kB", 2000)] {
+        for (text, bytes) in
+            [("64KiB", 65_536), ("1MiB", 1_048_576), ("1MB", 1_000_000), ("512B", 512), ("7", 7), ("2kB", 2000)]
+        {
             assert_eq!(read_size(text), Some(bytes), "{text}");
         }
         for text in ["", "KiB", "1 KiB", "1K", "1kib", "-1", "1.5MiB", "99999999999GiB", "0x10", "1TiB"] {
@@ -128,7 +147,9 @@ mod tests {
 
     #[test]
     fn rates() {
-        let rate = |count, seconds| Some(NonZeroU32::new(count).map(|count| Rate { count, per: Duration::from_secs(seconds) }));
+        let rate = |count, seconds| {
+            Some(NonZeroU32::new(count).map(|count| Rate { count, per: Duration::from_secs(seconds) }))
+        };
         assert_eq!(read_rate("20/s"), rate(20, 1));
         assert_eq!(read_rate("100/m"), rate(100, 60));
         assert_eq!(read_rate("5/h"), rate(5, 3600));
