@@ -1,14 +1,19 @@
 //! What the owner wishes, checked once and plain data afterwards: no `Option` here means "must be set later".
 
+mod address;
+mod difference;
 mod error;
 mod file;
+mod limits;
+mod quantity;
 
+pub use difference::{Change, difference};
 pub use error::{Problem, Problems};
-pub use file::{Overrides, BUILT_IN};
+pub use file::{BUILT_IN, Overrides};
+pub use limits::{AddressLimits, GatewayLimits, Rate, SessionLimits};
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -140,60 +145,6 @@ pub enum LogFormat {
     Json,
 }
 
-/// Limits of the gateway as a whole.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GatewayLimits {
-    /// Open WebSockets in all.
-    pub connections: usize,
-    /// TCP connections that have not become a WebSocket yet (TLS, request head, plain HTTP).
-    pub pending: usize,
-    /// The same, from one address; trusted proxies are exempt.
-    pub pending_per_address: usize,
-    /// Bytes of one request head; more is answered 431.
-    pub request_head: usize,
-    /// By client address, unless a route has its own.
-    pub address: AddressLimits,
-}
-
-/// Caps by client address (an IPv4 address, or an IPv6 /64).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AddressLimits {
-    /// Open WebSockets, counted until each ends.
-    pub connections: usize,
-    /// Upgrade requests; `None` is no limit.
-    pub handshakes: Option<Rate>,
-}
-
-/// So many in so much time, as a token bucket with a burst of `count`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rate {
-    /// Tokens in `per`; also the burst.
-    pub count: NonZeroU32,
-    /// The time in which `count` tokens come back.
-    pub per: Duration,
-}
-
-/// What one WebSocket may do; every route has a complete set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SessionLimits {
-    /// Bytes of one message from the client, reassembled; 1009 beyond.
-    pub message_size: usize,
-    /// Data messages from the client; 1008 beyond. `None` is no limit.
-    pub messages: Option<Rate>,
-    /// Neither side sent a data frame for this long: closed with 1001. `None` is no limit.
-    pub idle_timeout: Option<Duration>,
-    /// The gateway's own pings to the client; two unanswered in a row end the session. `None`: no pings.
-    pub ping_interval: Option<Duration>,
-    /// Closed with 1001 at this age. `None` is no limit.
-    pub max_lifetime: Option<Duration>,
-    /// How long a peer has to answer a Close frame, and a refused frame to be flushed, before the socket is cut.
-    pub close_timeout: Duration,
-    /// Bytes that one slow client may make the gateway hold.
-    pub send_queue: usize,
-    /// Whether text is checked to be UTF-8, in both directions.
-    pub utf8: bool,
-}
-
 /// A host and path, who may come in, and where it leads.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Route {
@@ -281,7 +232,8 @@ pub struct Pool {
     pub backends: Vec<Backend>,
     /// How one is chosen.
     pub balance: Balance,
-    /// Open connections to each backend; `None`: the profile's (900 for legacy, no limit for transparent).
+    /// Open connections to each backend; `None`: the profile's (900 for legacy, no limit for transparent);
+    /// `usize::MAX`: the owner asked for no limit.
     pub connections_per_backend: Option<usize>,
     /// TCP (and TLS) connect to one backend.
     pub connect_timeout: Duration,

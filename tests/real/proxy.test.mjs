@@ -67,8 +67,9 @@ for (const shape of SHAPES) {
       await say(shape, 'hello from a', a, b);
       await say(shape, 'hällo from b ☺', b, a);
       await say(shape, 'x'.repeat(900), a, b);
+      const c = await arrived(shape, await node(t, gate.url));
       assert.deepEqual(await a.close(1000, 'bye'), { code: 1000, reason: 'bye' });
-      await say(shape, 'is anybody still here?', b);
+      await say(shape, 'is anybody still here?', b, c);
       assert.deepEqual(await b.close(3001, ''), { code: 3001, reason: '' });
     });
 
@@ -77,11 +78,12 @@ for (const shape of SHAPES) {
       const a = await arrived(shape, await node(t, gate.url));
       const b = await arrived(shape, await node(t, gate.url));
       await say(shape, 'hello from a', a, b);
+      const c = await arrived(shape, await node(t, gate.url));
       assert.equal(await a.ping('are you there?'), 'are you there?');
       a.socket.pong('unasked');
-      await say(shape, 'no ping came through as a message', b, a);
+      await say(shape, 'no ping came through as a message', b, a, c);
       assert.deepEqual(await a.close(4001, 'done', 1000), { code: 4001, reason: 'done' });
-      await say(shape, 'nor a close', b);
+      await say(shape, 'nor did a close', b, c);
       assert.deepEqual(await b.close(1000, '', 1000), { code: 1000, reason: '' });
     });
 
@@ -94,7 +96,8 @@ for (const shape of SHAPES) {
       await say(shape, 'hällo from b', b, a);
       const { code, received } = await a.close(1000, 'bye');
       assert.deepEqual({ code, received }, { code: 1000, received: 1000 });
-      await say(shape, 'is anybody still here?', b);
+      const c = await arrived(shape, await node(t, gate.url));
+      await say(shape, 'is anybody still here?', c, b);
       assert.equal((await b.close(1000)).code, 1000);
     });
 
@@ -111,17 +114,18 @@ for (const shape of SHAPES) {
       const { gate } = await serve(t, shape);
       const a = await arrived(shape, await node(t, gate.url));
       const b = await arrived(shape, await node(t, gate.url));
-      a.send = () => a.sendFragments('one ', 'two ', 'three');
-      await say(shape, 'one two three', a, b);
+      const inPieces = { send: (text) => a.sendFragments(...text.split(/(?= )/)), next: () => a.next() };
+      await say(shape, 'one two three', inPieces, b);
     });
 
     test('text that is not UTF-8 costs its sender the connection, and nobody else', async (t) => {
       const { gate } = await serve(t, shape);
       const vandal = await arrived(shape, await node(t, gate.url));
-      const bystander = await arrived(shape, await node(t, gate.url));
+      const [a, b] = [await node(t, gate.url), await node(t, gate.url)];
+      for (const bystander of [a, b]) await arrived(shape, bystander);
       vandal.socket.send(Buffer.from([0xff, 0xfe]), { binary: false });
       assert.equal((await within(vandal.closed, 'the vandal\'s end')).code, 1007);
-      await say(shape, 'still here', bystander);
+      await say(shape, 'still here', a, b);
     });
 
     test('clients learn at once that the server has died', async (t) => {

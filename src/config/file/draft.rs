@@ -1,0 +1,171 @@
+//! A configuration as read, with the places that are needed to check its parts against one another.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use super::document::{Placed, Table};
+use super::gateway::TlsDraft;
+use super::route::{self, Draft as RouteDraft};
+use super::{gateway, limits, pool};
+use crate::config::{Admin, Config, Listen, Problem, SessionLimits};
+
+/// The configuration so far; its `listen` and `admin` are filled at the end.
+pub(super) struct Draft {
+    pub(super) config: Config,
+    pub(super) listen: Vec<Placed<Listen>>,
+    pub(super) tls: Option<Placed<TlsDraft>>,
+    pub(super) routes: Vec<RouteDraft>,
+    admin: Option<Placed<Listen>>,
+    plaintext: bool,
+    /// What a session gets where its route says nothing.
+    pub(super) session: SessionLimits,
+}
+
+impl Draft {
+    /// Walks the whole document; what is wrong is reported to it.
+    pub(super) fn read(root: Table<'_>, base: &Path) -> Self {
+        let (limits, session) = limits::read_gateway(root.table("limits"));
+        let routes = root.items("route", "one [[route]] for each").unwrap_or_default();
+        let routes = routes.iter().filter_map(|item| item.table());
+        let draft = Self {
+            listen: gateway::read_listeners(&root, base).unwrap_or_else(default_listen),
+            tls: gateway::read_tls(&root, base),
+            routes: routes.map(|table| route::read_route(table, &limits, session)).collect(),
+            admin: gateway::read_admin(&root, base),
+            plaintext: root.flag("plaintext").unwrap_or(false),
+            session,
+            config: Config {
+                listen: Vec::new(),
+                workers: gateway::read_workers(&root),
+                trusted_proxies: gateway::read_trusted(&root),
+                handshake_timeout: gateway::read_handshake_timeout(&root),
+                drain_timeout: gateway::read_drain_timeout(&root),
+                tls: None,
+                admin: None,
+                limits,
+                routes: Vec::new(),
+                pools: pool::read_pools(root.table("pool"), base),
+                log: gateway::read_log(&root),
+            },
+        };
+        root.finish();
+        draft
+    }
+
+    /// What can only be seen when everything is there, the command line included.
+    pub(super) fn check(&self, name: &str) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        self.check_listeners(&mut problems);
+        self.check_plaintext(&mut problems);
+        self.check_certificates(&mut problems);
+        self.check_paths(&mut problems);
+        self.check_pools(&mut problems);
+        self.check_redirects(&mut problems);
+        if self.routes.is_empty() {
+            problems.push(Problem::new(name, "route", "no route").allowing("at least one [[route]]"));
+        }
+        problems
+    }
+
+    /// The finished configuration; only for a draft without problems.
+    pub(super) fn into_config(self) -> Config {
+        Config {
+            listen: self.listen.into_iter().map(|listen| listen.value).collect(),
+            tls: self.tls.map(|tls| tls.value.tls),
+            admin: self.admin.map(|listen| Admin { listen: listen.value }),
+            routes: self.routes.into_iter().map(|draft| draft.route).collect(),
+            ..self.config
+        }
+    }
+
+    /// The kernel would refuse the second one at start, with less to say about it.
+    fn check_listeners(&self, problems: &mut Vec<Problem>) {
+        let mut seen: HashMap<&Listen, &Placed<Listen>> = HashMap::new();
+        for listen in self.listen.iter().chain(&self.admin) {
+            // Port 0 is another port each time.
+            if matches!(listen.value, Listen::Tcp(address) if address.port() == 0) {
+                continue;
+            }
+            match seen.get(&listen.value) {
+                Some(first) => problems.push(listen.place.problem(taken("listened on", first), "each address once")),
+                None => drop(seen.insert(&listen.value, listen)),
+            }
+        }
+    }
+
+    /// Passwords and cookies must not cross a network in the clear unless the owner says so.
+    fn check_plaintext(&self, problems: &mut Vec<Problem>) {
+        if self.tls.is_some() || self.plaintext {
+            return;
+        }
+        for listen in self.listen.iter().filter(|listen| !is_local(&listen.value)) {
+            let allowed = "a loopback or unix address, a [tls] table, or plaintext = true";
+            problems.push(listen.place.problem("plain ws beyond this machine", allowed));
+        }
+    }
+
+    fn check_certificates(&self, problems: &mut Vec<Problem>) {
+        if let Some(tls) = self.tls.as_ref().filter(|tls| !tls.value.named) {
+            problems.push(tls.place.problem("has no certificate", "certificates, self_signed, or both"));
+        }
+    }
+
+    fn check_paths(&self, problems: &mut Vec<Problem>) {
+        let mut seen: HashMap<(Option<&str>, &str), &Placed<String>> = HashMap::new();
+        for draft in &self.routes {
+            let Some(path) = &draft.path else {
+                continue;
+            };
+            let key = (draft.route.host.as_deref(), path.value.as_str());
+            match seen.get(&key) {
+                Some(first) => {
+                    problems.push(path.place.problem(taken("routed", first), "each path of a host once"));
+                }
+                None => drop(seen.insert(key, path)),
+            }
+        }
+    }
+
+    fn check_pools(&self, problems: &mut Vec<Problem>) {
+        let names: Vec<&str> = self.config.pools.keys().map(String::as_str).collect();
+        let allowed = if names.is_empty() { "a [pool.NAME] of that name".to_owned() } else { names.join(", ") };
+        let named = self.routes.iter().filter_map(|draft| draft.pool.as_ref());
+        for pool in named.filter(|pool| !self.config.pools.contains_key(&pool.value)) {
+            problems.push(pool.place.problem("no such pool", allowed.as_str()));
+        }
+    }
+
+    /// A redirect to itself is an endless loop in every browser.
+    fn check_redirects(&self, problems: &mut Vec<Problem>) {
+        for draft in &self.routes {
+            let (Some(path), Some(redirect)) = (&draft.path, &draft.redirect) else {
+                continue;
+            };
+            if redirect.value.split(['?', '#']).next() == Some(path.value.as_str()) {
+                problems.push(redirect.place.problem("leads to itself", "another path"));
+            }
+        }
+    }
+}
+
+/// `already listened on at line 3`, or without the line when the command line said it.
+fn taken<T>(verb: &str, first: &Placed<T>) -> String {
+    match first.place.line {
+        Some(line) => format!("already {verb} by {} at line {line}", first.place.key),
+        None => format!("already {verb} by {}", first.place.key),
+    }
+}
+
+fn is_local(listen: &Listen) -> bool {
+    match listen {
+        Listen::Tcp(address) => address.ip().to_canonical().is_loopback(),
+        Listen::Unix(_) => true,
+    }
+}
+
+fn default_listen() -> Vec<Placed<Listen>> {
+    let address = SocketAddr::from(([127, 0, 0, 1], 8443));
+    let place = super::document::Place { file: String::new(), line: None, key: "listen".to_owned(), text: None };
+    vec![Placed::new(Listen::Tcp(address), place)]
+}

@@ -1,0 +1,237 @@
+//! Reads `[[route]]`.
+
+use super::document::{Placed, Table, Value};
+use super::limits::{RouteLimits, read_route as read_limits};
+use crate::config::address::read_host;
+use crate::config::error::Wrong;
+use crate::config::{GatewayLimits, Hub, Origins, Profile, Proxy, Route, SessionLimits, Target};
+use crate::wire::origin::OriginRule;
+
+pub(super) const PROFILES: [(&str, Profile); 2] = [("transparent", Profile::Transparent), ("legacy", Profile::Legacy)];
+pub(super) const LATER_PROFILES: [&str; 4] = ["php-2048", "ratchet", "workerman", "swoole"];
+
+const ORIGINS: &str = r#"a list such as ["https://example.com", "https://*.example.com", "null"], or "*" for any"#;
+const PATH: &str = r#"a path such as "/chat""#;
+const REDIRECT: &str = r#"a path such as "/chat", or an http:// or https:// URL"#;
+const TARGETS: &str = "exactly one of hub, echo, proxy, redirect";
+
+/// A route, and the places of what can only be checked beside the others.
+pub(super) struct Draft {
+    pub(super) route: Route,
+    /// Absent when the path was refused.
+    pub(super) path: Option<Placed<String>>,
+    pub(super) pool: Option<Placed<String>>,
+    pub(super) redirect: Option<Placed<String>>,
+}
+
+/// A route of this path and target with everything else as it is when nothing is said.
+pub(super) fn route_of(path: String, target: Target, limits: SessionLimits) -> Route {
+    Route {
+        path,
+        host: None,
+        origins: Origins::SameHost,
+        require_origin: false,
+        connections: None,
+        address: None,
+        limits,
+        target,
+    }
+}
+
+/// Reads one route; what is refused gets a stand-in, which nobody sees since the problem is reported.
+pub(super) fn read_route(table: Table<'_>, gateway: &GatewayLimits, session: SessionLimits) -> Draft {
+    let path = table.require("path", PATH).and_then(|value| {
+        let path = value.text(read_path)?;
+        Some(Placed::new(path, value.place()))
+    });
+    let host = table.text("host", read_host);
+    let (origins, require_origin, limits) = (table.get("origins"), table.get("require_origin"), table.get("limits"));
+    let target = read_target(&table);
+    if matches!(target.target, Target::Redirect(_)) {
+        for setting in [&origins, &require_origin, &limits].into_iter().flatten() {
+            setting.refuse("has no meaning on a redirect", "nothing");
+        }
+    }
+    let RouteLimits { session, connections, address } =
+        read_limits(limits.and_then(|value| value.table()), gateway, session);
+    let name = path.as_ref().map(|path| path.value.clone()).unwrap_or_default();
+    let route = Route {
+        host,
+        origins: origins.and_then(|value| read_origins(&value)).unwrap_or(Origins::SameHost),
+        require_origin: require_origin.and_then(|value| value.flag()).unwrap_or(false),
+        connections,
+        address,
+        ..route_of(name, target.target, session)
+    };
+    table.finish();
+    Draft { route, path, pool: target.pool, redirect: target.redirect }
+}
+
+struct Aim {
+    target: Target,
+    pool: Option<Placed<String>>,
+    redirect: Option<Placed<String>>,
+}
+
+/// All four are read even when one too many is there, so that the problems of each are told.
+fn read_target(table: &Table<'_>) -> Aim {
+    let hub = table.get("hub").map(|value| Target::Hub(read_hub(&value)));
+    let echo = table.get("echo").map(|value| read_echo(&value));
+    let (proxy, pool) = table.get("proxy").map(|value| read_proxy(&value)).unzip();
+    let (redirect, place) = table.get("redirect").map(|value| read_redirect(&value)).unzip();
+    let mut targets: Vec<Target> = [hub, echo, proxy, redirect].into_iter().flatten().collect();
+    match targets.len() {
+        0 => table.incomplete("leads nowhere", TARGETS),
+        1 => {}
+        _ => table.problem("leads to more than one target", TARGETS),
+    }
+    let target = targets.pop().unwrap_or(Target::Echo);
+    Aim { target, pool: pool.flatten(), redirect: place.flatten() }
+}
+
+fn read_hub(value: &Value<'_>) -> Hub {
+    let default = Hub { history: 50, history_size: 256 << 10, page: true, to_sender: true, escape: true, rooms: 1000 };
+    let Some(table) = value.table() else {
+        return default;
+    };
+    let hub = Hub {
+        history: table.count("history", 0..=10_000).unwrap_or(default.history),
+        history_size: table.size("history_size", 1 << 10..=64 << 20).unwrap_or(default.history_size),
+        page: table.flag("page").unwrap_or(default.page),
+        to_sender: table.flag("to_sender").unwrap_or(default.to_sender),
+        escape: table.flag("escape").unwrap_or(default.escape),
+        rooms: table.count("rooms", 1..=1_000_000).unwrap_or(default.rooms),
+    };
+    table.finish();
+    hub
+}
+
+fn read_echo(value: &Value<'_>) -> Target {
+    if let Some(table) = value.table() {
+        table.finish();
+    }
+    Target::Echo
+}
+
+fn read_proxy(value: &Value<'_>) -> (Target, Option<Placed<String>>) {
+    let Some(table) = value.table() else {
+        return (Target::Echo, None);
+    };
+    let named = |text: &str| match text {
+        "" => Err(Wrong::new("no name", "the name of a pool")),
+        _ => Ok(text.to_owned()),
+    };
+    let pool = table.require("pool", "the name of a pool").and_then(|value| {
+        let name = value.text(named)?;
+        Some(Placed::new(name, value.place()))
+    });
+    let profile = table.choice("profile", &PROFILES, &LATER_PROFILES).unwrap_or(Profile::Transparent);
+    table.finish();
+    let name = pool.as_ref().map(|pool| pool.value.clone()).unwrap_or_default();
+    (Target::Proxy(Proxy { pool: name, profile }), pool)
+}
+
+fn read_redirect(value: &Value<'_>) -> (Target, Option<Placed<String>>) {
+    let target = value.text(|text| {
+        let local = text.starts_with('/') && !text.starts_with("//") && !text.contains('\\');
+        let remote = ["http://", "https://"].iter().any(|scheme| {
+            text.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty() && !rest.starts_with(['/', '?', '#']))
+        });
+        // It becomes the Location header: nothing that could end the line, nothing that needs encoding.
+        match (local || remote) && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            true => Ok(text.to_owned()),
+            false => Err(Wrong::new("not a place to lead to", REDIRECT)),
+        }
+    });
+    let place = target.clone().map(|target| Placed::new(target, value.place()));
+    (Target::Redirect(target.unwrap_or_default()), place)
+}
+
+/// A path is compared with the request's as it stands, so whatever a request cannot hold is refused here.
+fn read_path(text: &str) -> Result<String, Wrong> {
+    if !text.starts_with('/') {
+        return Err(Wrong::new("does not start with \"/\"", PATH));
+    }
+    if text.contains(['?', '#']) {
+        return Err(Wrong::new("has a query or fragment", PATH));
+    }
+    if text == "/" {
+        return Ok(text.to_owned());
+    }
+    if text.ends_with('/') {
+        return Err(Wrong::new("ends in \"/\"", "the path without it: it matches itself and what is below"));
+    }
+    if text[1..].split('/').any(|segment| matches!(segment, "" | "." | "..")) {
+        return Err(Wrong::new("has an empty, \".\" or \"..\" segment", PATH));
+    }
+    // RFC 3986 §3.3, less the percent sign: encoded letters have a plain form, encoded slashes and dots are traps.
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@".contains(&byte);
+    if !text.bytes().all(plain) {
+        return Err(Wrong::new("has a character that a path may not hold", "letters, digits and -._~!$&'()*+,;=:@"));
+    }
+    Ok(text.to_owned())
+}
+
+fn read_origins(value: &Value<'_>) -> Option<Origins> {
+    if value.as_text() == Some("*") {
+        return Some(Origins::Any);
+    }
+    let items = value.items(ORIGINS)?;
+    if items.is_empty() {
+        value.refuse("empty", "a list with an origin; absent for the request's own host; \"*\" for any");
+    }
+    if let [item] = items.as_slice()
+        && item.as_text() == Some("*")
+    {
+        return Some(Origins::Any);
+    }
+    Some(Origins::List(items.iter().filter_map(|item| item.text(read_origin)).collect()))
+}
+
+fn read_origin(text: &str) -> Result<OriginRule, Wrong> {
+    if text == "*" {
+        return Err(Wrong::new("makes every other origin needless", "\"*\" alone"));
+    }
+    // A star elsewhere would be taken for a host of that name, which no page has.
+    let wildcards = text.matches('*').count() - usize::from(text.contains("://*."));
+    match OriginRule::parse(text) {
+        Some(rule) if wildcards == 0 => Ok(rule),
+        _ => Err(Wrong::new("not an origin", r#""https://example.com", "https://*.example.com", "null" or "*" alone"#)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path_problem(text: &str) -> String {
+        read_path(text).expect_err("refused").what.into_owned()
+    }
+
+    #[test]
+    fn paths() {
+        for text in ["/", "/chat", "/a/b.c", "/@me/~x"] {
+            assert_eq!(read_path(text), Ok(text.to_owned()));
+        }
+        assert_eq!(path_problem("chat"), "does not start with \"/\"");
+        assert_eq!(path_problem("/a?b"), "has a query or fragment");
+        assert_eq!(path_problem("/a/"), "ends in \"/\"");
+        for text in ["/a/../b", "/..", "//a", "/a//b", "/./a"] {
+            assert_eq!(path_problem(text), "has an empty, \".\" or \"..\" segment", "{text}");
+        }
+        for text in ["/%2e%2e/a", "/a b", "/ü", "/a\\b", "/a\r\nb"] {
+            assert_eq!(path_problem(text), "has a character that a path may not hold", "{text}");
+        }
+    }
+
+    #[test]
+    fn origins_are_origins() {
+        for text in ["https://example.com", "https://*.example.com", "null", "http://[::1]:8080"] {
+            assert!(read_origin(text).is_ok(), "{text}");
+        }
+        for text in ["*", "example.com", "https://example.com/", "https://*", "https://*.*.com", "https://a.*.com", ""]
+        {
+            assert!(read_origin(text).is_err(), "{text}");
+        }
+    }
+}
