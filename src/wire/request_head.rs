@@ -144,10 +144,7 @@ pub fn find_end(buf: &[u8], from: usize) -> Option<usize> {
 /// Tells from a connection's first bytes whether it can become an HTTP/1 request (RFC 9112 §3: `method SP`).
 #[must_use]
 pub fn sniff(first: &[u8]) -> Sniff {
-    let rest = match first {
-        [b'\r'] => return Sniff::Undecided,
-        _ => behind_empty_line(first),
-    };
+    let rest = if first == b"\r" { &[] } else { behind_empty_line(first) };
     let end = rest.iter().position(|byte| !is_token(*byte)).unwrap_or(rest.len());
     match rest.get(end) {
         Some(b' ') if (1..=MAX_METHOD).contains(&end) => Sniff::Http,
@@ -277,6 +274,7 @@ fn is_port(port: &str) -> bool {
 
 /// RFC 9112 §6.1 and §6.3: whether content follows, and that there is one opinion only about its length.
 fn check_length(headers: &[Header<'_>], version: http::Version) -> Result<bool, HeadError> {
+    let is_chunked = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
     let mut lengths = values(headers, "content-length");
     let mut codings = values(headers, "transfer-encoding");
     match (lengths.next(), lengths.next(), codings.next(), codings.next()) {
@@ -289,18 +287,13 @@ fn check_length(headers: &[Header<'_>], version: http::Version) -> Result<bool, 
     }
 }
 
-fn is_chunked(coding: &[u8]) -> bool {
-    coding.eq_ignore_ascii_case(b"chunked")
-}
-
 /// RFC 9110 §8.6: `1*DIGIT`; a list, even of equal numbers, counts as two lengths.
 fn parse_length(value: &[u8]) -> Result<u64, HeadError> {
     if value.contains(&b',') {
         return Err(HeadError::TwoLengths);
     }
     let digits = value.iter().all(u8::is_ascii_digit);
-    let number = str::from_utf8(value).ok().filter(|_| digits).and_then(|text| text.parse().ok());
-    number.ok_or(HeadError::BadLength)
+    str::from_utf8(value).ok().filter(|_| digits).and_then(|text| text.parse().ok()).ok_or(HeadError::BadLength)
 }
 
 #[cfg(test)]
