@@ -41,6 +41,8 @@ pub struct Arrival<'a> {
     pub headers: &'a HeaderMap,
     /// Who brought it: the TCP peer, or the source that a trusted PROXY header names.
     pub peer: IpAddr,
+    /// Whether a trusted PROXY header named the peer: then a proxy stands in front, though the peer is none.
+    pub proxied: bool,
     /// Whether it came over this gateway's own TLS.
     pub secure: bool,
 }
@@ -138,7 +140,7 @@ impl Gate {
             return Ok(Outcome::Plain(PlainRequest { route, rest }));
         }
         let offer = Offer::check(arrival.method, arrival.version, arrival.headers).map_err(Refusal::Malformed)?;
-        let own = Own { host: arrival.host(), secure: arrival.secure, behind_proxy: self.trusts(arrival.peer) };
+        let own = self.own(arrival);
         origin::check(&rules.origins, rules.require_origin, own, arrival.headers).map_err(Refusal::Origin)?;
         let client = client_address(arrival.peer, arrival.headers, &self.trusted);
         let permit = self.caps.admit(route, client.into())?;
@@ -156,6 +158,12 @@ impl Gate {
         }
         let found = self.router.find(arrival.host(), arrival.uri.path());
         found.map(|(index, rest)| (*index, rest)).ok_or(Refusal::NoRoute)
+    }
+
+    /// What the route's own origin is made of.
+    fn own<'a>(&self, arrival: &'a Arrival<'_>) -> Own<'a> {
+        let behind_proxy = arrival.proxied || self.trusts(arrival.peer);
+        Own { host: arrival.host(), secure: arrival.secure, behind_proxy }
     }
 
     /// Notes an upgrade request, whatever became of it; returns a warning for the log when all clients seem to come

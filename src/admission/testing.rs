@@ -84,6 +84,7 @@ pub(super) struct Asked {
     pub(super) uri: Uri,
     pub(super) headers: HeaderMap,
     pub(super) peer: IpAddr,
+    pub(super) proxied: bool,
     pub(super) secure: bool,
 }
 
@@ -92,7 +93,15 @@ impl Asked {
     pub(super) fn plain(path: &str) -> Self {
         let headers = HeaderMap::from_iter([(http::header::HOST, HeaderValue::from_static("example.com"))]);
         let peer = IpAddr::from([192, 0, 2, 1]);
-        Self { method: Method::GET, version: Version::HTTP_11, uri: path.parse().unwrap(), headers, peer, secure: true }
+        Self {
+            method: Method::GET,
+            version: Version::HTTP_11,
+            uri: path.parse().unwrap(),
+            headers,
+            peer,
+            proxied: false,
+            secure: true,
+        }
     }
 
     /// A sound upgrade request from a page of `example.com`.
@@ -133,7 +142,7 @@ impl Asked {
     }
 
     pub(super) fn arrival(&self) -> Arrival<'_> {
-        let Self { method, version, uri, headers, peer, secure } = self;
-        Arrival { method, version: *version, uri, headers, peer: *peer, secure: *secure }
+        let Self { method, version, uri, headers, peer, proxied, secure } = self;
+        Arrival { method, version: *version, uri, headers, peer: *peer, proxied: *proxied, secure: *secure }
     }
 }

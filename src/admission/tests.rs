@@ -126,6 +126,8 @@ fn tls_may_end_at_a_trusted_proxy() {
     assert_eq!(refusal(&gate(), &asked), None);
     let stranger = asked.clone().from("192.0.2.9");
     assert_eq!(refusal(&gate(), &stranger), Some(Refusal::Origin(OriginRefused::NotAllowed)));
+    let by_proxy_header = Asked { proxied: true, ..stranger };
+    assert_eq!(refusal(&gate(), &by_proxy_header), None);
     // The forwarded host is not believed.
     let forged = asked.with("x-forwarded-host", "evil.net").with("origin", "https://evil.net");
     assert_eq!(refusal(&gate(), &forged), Some(Refusal::Origin(OriginRefused::NotAllowed)));

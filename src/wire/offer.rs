@@ -104,17 +104,17 @@ impl Malformed {
     pub fn label(self) -> &'static str {
         match self {
             Self::NotUpgrade => "not_upgrade",
-            Self::Method => "method",
+            Self::Method => "method_not_get",
             Self::OldHttp => "old_http",
             Self::UpgradeToken => "upgrade_token",
             Self::ConnectionToken => "connection_token",
             Self::KeyAbsent => "key_absent",
             Self::KeyTwice => "key_twice",
             Self::KeyInvalid => "key_invalid",
-            Self::Version => "version",
+            Self::Version => "version_not_13",
             Self::ProtocolToken => "protocol_token",
             Self::ProtocolTwice => "protocol_twice",
-            Self::Extensions => "extensions",
+            Self::Extensions => "extensions_malformed",
             Self::Body => "upgrade_body",
         }
     }
