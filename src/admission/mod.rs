@@ -1,0 +1,220 @@
+//! May this request in? One decision for each request, in a fixed order, and the refusals it can end in.
+
+pub mod address;
+pub mod caps;
+pub mod count;
+pub mod door;
+pub mod origin;
+pub mod proxy_header;
+pub mod rate;
+pub mod refusal;
+pub mod suspect;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::header::{HOST, UPGRADE};
+use http::{HeaderMap, Method, Uri, Version};
+use ipnet::IpNet;
+use parking_lot::Mutex;
+
+use self::address::{client_address, is_trusted};
+use self::caps::{Caps, Permit};
+use self::door::{Door, DoorFull, DoorPermit};
+use self::origin::Own;
+use self::refusal::Refusal;
+use self::suspect::Suspect;
+use crate::config::{Config, Route, Target};
+use crate::route::Router;
+use crate::wire::offer::{Malformed, Offer};
+
+/// A request, as far as the decision looks at it.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival<'a> {
+    /// Its method.
+    pub method: &'a Method,
+    /// Its HTTP version.
+    pub version: Version,
+    /// Its target, in whatever form (RFC 9112 §3.2).
+    pub uri: &'a Uri,
+    /// Its headers.
+    pub headers: &'a HeaderMap,
+    /// Who brought it: the TCP peer, or the source that a trusted PROXY header names.
+    pub peer: IpAddr,
+    /// Whether a trusted PROXY header named the peer: then a proxy stands in front, though the peer is none.
+    pub proxied: bool,
+    /// Whether it came over this gateway's own TLS.
+    pub secure: bool,
+}
+
+/// What becomes of a request.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It may become a WebSocket.
+    Upgrade(Admission),
+    /// It gets a plain answer: the hub's page, or the way elsewhere.
+    Plain(PlainRequest),
+    /// It is turned away.
+    Refuse(Refusal),
+}
+
+/// A WebSocket that may be opened.
+#[derive(Debug)]
+pub struct Admission {
+    /// The route's index in [`Config::routes`].
+    pub route: usize,
+    /// The path below the route, without its first slash.
+    pub rest: String,
+    /// The client's request, checked.
+    pub offer: Offer,
+    /// What is counted until the session ends; to be kept until then.
+    pub permit: Permit,
+    /// The client's own address.
+    pub client: IpAddr,
+}
+
+/// A plain GET or HEAD that has an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlainRequest {
+    /// The route's index in [`Config::routes`].
+    pub route: usize,
+    /// The path below the route, without its first slash.
+    pub rest: String,
+}
+
+/// The decision, with all it needs to know: the rules of one configuration, and counters that outlive it.
+#[derive(Debug)]
+pub struct Gate {
+    router: Router<usize>,
+    routes: Vec<Route>,
+    trusted: Vec<IpNet>,
+    caps: Caps,
+    door: Door,
+    suspect: Arc<Mutex<Suspect>>,
+}
+
+impl Gate {
+    /// The gate of this configuration. Whoever came in through `previous` is counted here too, so that a reload
+    /// forgets nobody; a route goes on counting when its host and path are the same.
+    #[must_use]
+    pub fn new(config: &Config, previous: Option<&Self>) -> Self {
+        let mut router = Router::new();
+        for (index, route) in config.routes.iter().enumerate() {
+            router.add(route.host.as_deref(), &route.path, index);
+        }
+        Self {
+            router,
+            routes: config.routes.clone(),
+            trusted: config.trusted_proxies.clone(),
+            caps: Caps::new(config, previous.map(|gate| &gate.caps)),
+            door: Door::new(&config.limits, previous.map(|gate| &gate.door)),
+            suspect: previous.map(|gate| Arc::clone(&gate.suspect)).unwrap_or_default(),
+        }
+    }
+
+    /// Lets one TCP connection stand before the gate until it is upgraded.
+    ///
+    /// # Errors
+    /// Which cap is reached: the connection is to be closed.
+    pub fn enter(&self, peer: IpAddr) -> Result<DoorPermit, DoorFull> {
+        self.door.enter(peer, is_trusted(peer, &self.trusted))
+    }
+
+    /// Whether PROXY and forwarding headers of this peer are believed.
+    #[must_use]
+    pub fn trusts(&self, peer: IpAddr) -> bool {
+        is_trusted(peer, &self.trusted)
+    }
+
+    /// Decides about one request; `draining` refuses what would open a WebSocket.
+    #[must_use]
+    pub fn decide(&self, arrival: &Arrival<'_>, draining: bool) -> Outcome {
+        self.judge(arrival, draining).unwrap_or_else(Outcome::Refuse)
+    }
+
+    /// The table of what a request gets, from top to bottom.
+    fn judge(&self, arrival: &Arrival<'_>, draining: bool) -> Result<Outcome, Refusal> {
+        let (route, rest) = self.find(arrival)?;
+        let rules = &self.routes[route];
+        if has_plain_answer(arrival, &rules.target, &rest)? {
+            return Ok(Outcome::Plain(PlainRequest { route, rest }));
+        }
+        let offer = Offer::check(arrival.method, arrival.version, arrival.headers).map_err(Refusal::Malformed)?;
+        let own = self.own(arrival);
+        origin::check(&rules.origins, rules.require_origin, own, arrival.headers).map_err(Refusal::Origin)?;
+        let client = client_address(arrival.peer, arrival.headers, &self.trusted);
+        let permit = self.caps.admit(route, client.into())?;
+        if draining {
+            Err(Refusal::Draining)
+        } else {
+            Ok(Outcome::Upgrade(Admission { route, rest, offer, permit, client }))
+        }
+    }
+
+    /// The route's index and the path below it. RFC 9110 §9.3.6: CONNECT names no path, so it can have no route.
+    fn find(&self, arrival: &Arrival<'_>) -> Result<(usize, String), Refusal> {
+        if arrival.method == Method::CONNECT {
+            return Err(Refusal::Malformed(Malformed::Method));
+        }
+        let found = self.router.find(arrival.host(), arrival.uri.path());
+        found.map(|(index, rest)| (*index, rest)).ok_or(Refusal::NoRoute)
+    }
+
+    /// What the route's own origin is made of.
+    fn own<'a>(&self, arrival: &'a Arrival<'_>) -> Own<'a> {
+        let behind_proxy = arrival.proxied || self.trusts(arrival.peer);
+        Own { host: arrival.host(), secure: arrival.secure, behind_proxy }
+    }
+
+    /// Notes an upgrade request, whatever became of it; returns a warning for the log when all clients seem to come
+    /// through a proxy that is not trusted. Once, and not again after a reload.
+    #[must_use]
+    pub fn suspicion(&self, arrival: &Arrival<'_>) -> Option<String> {
+        let trusted = self.trusts(arrival.peer);
+        self.suspect.lock().note(arrival.peer, arrival.headers, trusted)
+    }
+
+    /// The counters of open WebSockets.
+    #[must_use]
+    pub fn caps(&self) -> &Caps {
+        &self.caps
+    }
+
+    /// The counter of connections before their upgrade.
+    #[must_use]
+    pub fn door(&self) -> &Door {
+        &self.door
+    }
+
+    /// Gives back the memory of addresses that are gone. To be called now and then, such as once a minute.
+    pub fn sweep(&self) {
+        self.caps.sweep();
+        self.door.sweep();
+    }
+}
+
+impl Arrival<'_> {
+    /// RFC 9112 §3.2.2: in absolute-form the host is the target's, and the Host header is ignored.
+    fn host(&self) -> &str {
+        let named = || self.headers.get(HOST).and_then(|host| host.to_str().ok());
+        self.uri.authority().map(http::uri::Authority::as_str).or_else(named).unwrap_or_default()
+    }
+}
+
+/// Whether this is a GET or HEAD without upgrade that the route answers itself. Where a redirect stands, nothing else
+/// lives: neither below it nor as a WebSocket.
+fn has_plain_answer(arrival: &Arrival<'_>, target: &Target, rest: &str) -> Result<bool, Refusal> {
+    let reads = matches!(*arrival.method, Method::GET | Method::HEAD);
+    let plain = reads && !arrival.headers.contains_key(UPGRADE);
+    match target {
+        Target::Redirect(_) if plain && rest.is_empty() => Ok(true),
+        Target::Redirect(_) => Err(Refusal::NoRoute),
+        Target::Hub(hub) => Ok(plain && hub.page),
+        Target::Echo | Target::Proxy(_) => Ok(false),
+    }
+}
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,187 @@
+//! Every way to be turned away before the 101, and what each is answered with.
+
+use std::num::NonZeroU64;
+
+use http::header::{ALLOW, CONNECTION, HeaderName, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE};
+use http::{HeaderValue, StatusCode};
+
+use super::origin::OriginRefused;
+use crate::wire::offer::Malformed;
+use crate::wire::request_head::HeadError;
+
+/// Seconds after which one of an address's own WebSockets may have ended.
+const RETRY_CAP: u64 = 10;
+
+/// Seconds after which there may be room, or another gateway.
+const RETRY_FULL: u64 = 5;
+
+/// Why a request did not become a WebSocket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The request head is over its size (RFC 6585 §5).
+    HeadTooLarge,
+    /// The request head did not come in time (RFC 9110 §15.5.9).
+    HeadTooSlow,
+    /// The request head is not sound HTTP/1.1.
+    Head(HeadError),
+    /// Nothing lives at this host and path (RFC 9110 §15.5.5).
+    NoRoute,
+    /// No sound upgrade request.
+    Malformed(Malformed),
+    /// The page's origin may not come in.
+    Origin(OriginRefused),
+    /// The address sends upgrade requests too fast (RFC 6585 §4).
+    AddressRate {
+        /// Seconds after which it may send the next one.
+        retry_after: NonZeroU64,
+    },
+    /// The address has as many WebSockets as it may (RFC 6585 §4).
+    AddressCap,
+    /// The gateway has as many WebSockets as it may (RFC 9110 §15.6.4).
+    GatewayFull,
+    /// The route has as many WebSockets as it may (RFC 9110 §15.6.4).
+    RouteFull,
+    /// The gateway is about to stop (RFC 9110 §15.6.4).
+    Draining,
+    /// All backends have as many connections as they may, or none is healthy (RFC 9110 §15.6.4).
+    NoBackend,
+    /// The backend could not be reached (RFC 9110 §15.6.3).
+    BackendRefused,
+    /// The backend's answer was no answer to an upgrade (RFC 9110 §15.6.3).
+    BackendNonsense,
+    /// The backend did not answer in time (RFC 9110 §15.6.5).
+    BackendTimeout,
+}
+
+impl Refusal {
+    /// The status it is answered with.
+    #[must_use]
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::HeadTooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::Head(_) => StatusCode::BAD_REQUEST,
+            Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::Malformed(malformed) => malformed.status(),
+            Self::Origin(_) => StatusCode::FORBIDDEN,
+            Self::AddressRate { .. } | Self::AddressCap => StatusCode::TOO_MANY_REQUESTS,
+            Self::GatewayFull | Self::RouteFull | Self::Draining | Self::NoBackend => StatusCode::SERVICE_UNAVAILABLE,
+            Self::BackendRefused | Self::BackendNonsense => StatusCode::BAD_GATEWAY,
+            Self::BackendTimeout => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    /// The headers that belong to the status; those of the body are the caller's.
+    #[must_use]
+    pub fn headers(self) -> Vec<(HeaderName, HeaderValue)> {
+        let retry = |seconds: u64| vec![(RETRY_AFTER, HeaderValue::from(seconds))];
+        match self {
+            // RFC 9112 §9.3: nobody knows where the next request would begin.
+            Self::HeadTooLarge | Self::HeadTooSlow | Self::Head(_) => {
+                vec![(CONNECTION, HeaderValue::from_static("close"))]
+            }
+            Self::Malformed(malformed) => headers_of(malformed),
+            Self::AddressRate { retry_after } => retry(retry_after.get()),
+            Self::AddressCap => retry(RETRY_CAP),
+            Self::GatewayFull | Self::RouteFull | Self::Draining | Self::NoBackend => retry(RETRY_FULL),
+            Self::NoRoute | Self::Origin(_) | Self::BackendRefused | Self::BackendNonsense | Self::BackendTimeout => {
+                Vec::new()
+            }
+        }
+    }
+
+    /// What was wrong, in one plain line with its line end. Nothing of it comes from the client.
+    #[must_use]
+    pub fn line(self) -> String {
+        let text = match self {
+            Self::HeadTooLarge => "the request head is too large",
+            Self::HeadTooSlow => "the request head took too long",
+            Self::Head(error) => error.line(),
+            Self::NoRoute => "there is nothing at this host and path",
+            Self::Malformed(malformed) => malformed.line(),
+            Self::Origin(refused) => refused.line(),
+            Self::AddressRate { .. } => "your address opens connections too fast",
+            Self::AddressCap => "your address has too many open connections",
+            Self::GatewayFull => "the gateway has no room for more connections",
+            Self::RouteFull => "there is no room for more connections here",
+            Self::Draining => "the gateway is about to stop",
+            Self::NoBackend => "no backend has room for more connections",
+            Self::BackendRefused => "the backend could not be reached",
+            Self::BackendNonsense => "the backend did not answer as a WebSocket server",
+            Self::BackendTimeout => "the backend did not answer in time",
+        };
+        format!("{text}\n")
+    }
+
+    /// The name under which it is counted; stable, and no two are the same.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::HeadTooLarge => "head_too_large",
+            Self::HeadTooSlow => "head_too_slow",
+            Self::Head(error) => error.label(),
+            Self::NoRoute => "no_route",
+            Self::Malformed(malformed) => malformed.label(),
+            Self::Origin(refused) => refused.label(),
+            Self::AddressRate { .. } => "address_rate",
+            Self::AddressCap => "address_cap",
+            Self::GatewayFull => "gateway_full",
+            Self::RouteFull => "route_full",
+            Self::Draining => "draining",
+            Self::NoBackend => "no_backend",
+            Self::BackendRefused => "backend_refused",
+            Self::BackendNonsense => "backend_nonsense",
+            Self::BackendTimeout => "backend_timeout",
+        }
+    }
+
+    /// The close code for a route that accepts and then closes, since browsers hide a status from their pages
+    /// (RFC 6455 §7.4.1). None where there must be no 101: to a request that cannot be one, and to a foreign page.
+    #[must_use]
+    pub fn close_code(self) -> Option<u16> {
+        match self {
+            Self::HeadTooLarge
+            | Self::HeadTooSlow
+            | Self::Head(_)
+            | Self::NoRoute
+            | Self::Malformed(_)
+            | Self::Origin(_) => None,
+            Self::AddressRate { .. } | Self::AddressCap => Some(1008),
+            Self::GatewayFull | Self::RouteFull | Self::NoBackend => Some(1013),
+            Self::Draining => Some(1012),
+            Self::BackendRefused | Self::BackendNonsense | Self::BackendTimeout => Some(1011),
+        }
+    }
+}
+
+/// RFC 9110 §15.5.22: a 426 MUST carry an Upgrade; §7.8: and then `Connection: Upgrade` too. RFC 6455 §4.4: the version
+/// that is spoken. RFC 9110 §15.5.6: a 405 MUST carry an Allow.
+fn headers_of(malformed: Malformed) -> Vec<(HeaderName, HeaderValue)> {
+    let upgrade = || {
+        let websocket = (UPGRADE, HeaderValue::from_static("websocket"));
+        vec![websocket, (CONNECTION, HeaderValue::from_static("Upgrade"))]
+    };
+    match malformed {
+        Malformed::NotUpgrade => upgrade(),
+        Malformed::Version => {
+            let mut headers = upgrade();
+            headers.push((SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13")));
+            headers
+        }
+        Malformed::Method => vec![(ALLOW, HeaderValue::from_static("GET"))],
+        // RFC 9110 §9.3.1: content nobody wanted is not read, so the connection cannot go on.
+        Malformed::Body => vec![(CONNECTION, HeaderValue::from_static("close"))],
+        Malformed::OldHttp
+        | Malformed::UpgradeToken
+        | Malformed::ConnectionToken
+        | Malformed::KeyAbsent
+        | Malformed::KeyTwice
+        | Malformed::KeyInvalid
+        | Malformed::ProtocolToken
+        | Malformed::ProtocolTwice
+        | Malformed::Extensions => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

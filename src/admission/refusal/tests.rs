@@ -1,0 +1,135 @@
+//! What each refusal is answered with, and that no two are confused.
+
+use std::collections::HashSet;
+
+use super::*;
+
+const SOON: NonZeroU64 = NonZeroU64::new(7).unwrap();
+
+fn all() -> Vec<Refusal> {
+    use Malformed as M;
+    use OriginRefused as O;
+    use Refusal as R;
+    let heads = [
+        HeadError::NotHttp,
+        HeadError::Http2,
+        HeadError::Version,
+        HeadError::BareCr,
+        HeadError::BareLf,
+        HeadError::Nul,
+        HeadError::ObsFold,
+        HeadError::SpaceBeforeColon,
+        HeadError::BadField,
+        HeadError::TooManyHeaders,
+        HeadError::TwoLengths,
+        HeadError::BadLength,
+        HeadError::LengthAndCoding,
+        HeadError::UnknownCoding,
+        HeadError::NoHost,
+        HeadError::TwoHosts,
+        HeadError::BadHost,
+    ];
+    let malformed = [
+        M::NotUpgrade,
+        M::Method,
+        M::OldHttp,
+        M::UpgradeToken,
+        M::ConnectionToken,
+        M::KeyAbsent,
+        M::KeyTwice,
+        M::KeyInvalid,
+        M::Version,
+        M::ProtocolToken,
+        M::ProtocolTwice,
+        M::Extensions,
+        M::Body,
+    ];
+    let origins = [O::Twice, O::Absent, O::Empty, O::Unreadable, O::NotAllowed];
+    let rest = [
+        R::HeadTooLarge,
+        R::HeadTooSlow,
+        R::NoRoute,
+        R::AddressRate { retry_after: SOON },
+        R::AddressCap,
+        R::GatewayFull,
+        R::RouteFull,
+        R::Draining,
+        R::NoBackend,
+        R::BackendRefused,
+        R::BackendNonsense,
+        R::BackendTimeout,
+    ];
+    let nested = heads.map(R::Head).into_iter().chain(malformed.map(R::Malformed)).chain(origins.map(R::Origin));
+    nested.chain(rest).collect()
+}
+
+/// Name and value of every header, in a form to compare.
+fn headers(refusal: Refusal) -> Vec<(String, String)> {
+    let text = |value: &HeaderValue| value.to_str().unwrap().to_owned();
+    refusal.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect()
+}
+
+#[test]
+fn every_row_of_the_table_has_its_answer() {
+    let close = &[("connection", "close")][..];
+    let upgrade = &[("upgrade", "websocket"), ("connection", "Upgrade")][..];
+    let version = &[("upgrade", "websocket"), ("connection", "Upgrade"), ("sec-websocket-version", "13")][..];
+    for (refusal, status, expected) in [
+        (Refusal::HeadTooLarge, 431, close),
+        (Refusal::HeadTooSlow, 408, close),
+        (Refusal::Head(HeadError::TwoHosts), 400, close),
+        (Refusal::NoRoute, 404, &[]),
+        (Refusal::Malformed(Malformed::NotUpgrade), 426, upgrade),
+        (Refusal::Malformed(Malformed::Method), 405, &[("allow", "GET")]),
+        (Refusal::Malformed(Malformed::OldHttp), 400, &[]),
+        (Refusal::Malformed(Malformed::UpgradeToken), 400, &[]),
+        (Refusal::Malformed(Malformed::ConnectionToken), 400, &[]),
+        (Refusal::Malformed(Malformed::KeyInvalid), 400, &[]),
+        (Refusal::Malformed(Malformed::Version), 426, version),
+        (Refusal::Malformed(Malformed::Body), 400, close),
+        (Refusal::Origin(OriginRefused::NotAllowed), 403, &[]),
+        (Refusal::AddressRate { retry_after: SOON }, 429, &[("retry-after", "7")]),
+        (Refusal::AddressCap, 429, &[("retry-after", "10")]),
+        (Refusal::GatewayFull, 503, &[("retry-after", "5")]),
+        (Refusal::RouteFull, 503, &[("retry-after", "5")]),
+        (Refusal::Draining, 503, &[("retry-after", "5")]),
+        (Refusal::NoBackend, 503, &[("retry-after", "5")]),
+        (Refusal::BackendRefused, 502, &[]),
+        (Refusal::BackendNonsense, 502, &[]),
+        (Refusal::BackendTimeout, 504, &[]),
+    ] {
+        assert_eq!(refusal.status().as_u16(), status, "{refusal:?}");
+        let expected: Vec<_> = expected.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        assert_eq!(headers(refusal), expected, "{refusal:?}");
+    }
+}
+
+#[test]
+fn labels_are_snake_case_and_unique() {
+    let labels: Vec<_> = all().into_iter().map(Refusal::label).collect();
+    assert!(
+        labels
+            .iter()
+            .all(|label| label.bytes().all(|byte| byte.is_ascii_lowercase() || b"_0123456789".contains(&byte)))
+    );
+    assert_eq!(labels.iter().collect::<HashSet<_>>().len(), labels.len());
+}
+
+#[test]
+fn lines_are_one_plain_line_and_unique() {
+    let lines: Vec<_> = all().into_iter().map(Refusal::line).collect();
+    for line in &lines {
+        let text = line.strip_suffix('\n').unwrap();
+        assert!(text.bytes().all(|byte| matches!(byte, b' '..=b'~')) && !text.ends_with('.'), "{line:?}");
+        assert!((10..80).contains(&text.len()), "{line:?}");
+    }
+    assert_eq!(lines.iter().collect::<HashSet<_>>().len(), lines.len());
+}
+
+#[test]
+fn nothing_is_accepted_that_could_not_be_a_websocket_or_is_foreign() {
+    for refusal in all() {
+        let may_be_accepted = refusal.status().is_server_error() || refusal.status().as_u16() == 429;
+        assert_eq!(refusal.close_code().is_some(), may_be_accepted, "{refusal:?}");
+    }
+}
