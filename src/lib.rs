@@ -1,7 +1,10 @@
 //! wsgate
 pub mod admission;
+pub mod client;
 pub mod config;
 pub mod lifecycle;
+pub mod pool;
+pub mod relay;
 pub mod route;
 pub mod socket;
 pub mod telemetry;

@@ -48,8 +48,6 @@ enum Link {
 pub struct TlsFacts {
     /// `TLSv1.2` or `TLSv1.3`.
     pub version: &'static str,
-    /// The name that the client asked for (SNI).
-    pub server_name: Option<String>,
     /// Whether the session was resumed from a ticket.
     pub resumed: bool,
 }
@@ -79,8 +77,7 @@ impl Socket {
             Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
             _ => "TLSv1.3",
         };
-        let server_name = secure.server_name().map(str::to_owned);
-        let facts = TlsFacts { version, server_name, resumed: secure.is_resumed() };
+        let facts = TlsFacts { version, resumed: secure.is_resumed() };
         Ok((Self::new(Link::Secure(secure)), facts))
     }
 

@@ -95,11 +95,6 @@ impl Secure {
         self.tls.protocol_version()
     }
 
-    /// The name that the client asked for.
-    pub(super) fn server_name(&self) -> Option<&str> {
-        self.tls.server_name()
-    }
-
     /// Whether the session was resumed.
     pub(super) fn is_resumed(&self) -> bool {
         self.tls.handshake_kind() == Some(rustls::HandshakeKind::Resumed)

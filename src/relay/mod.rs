@@ -1,0 +1,232 @@
+//! One client, one backend: the tunnel between them, and the only I/O around it.
+
+mod wires;
+
+use std::task::{Context, Poll};
+
+use self::wires::{Wires, pump};
+use crate::pool::{LEAVE, Lease};
+use crate::socket::Socket;
+use crate::socket::rate::MessageRate;
+use crate::socket::vigil::{Due, Millis, Vigil};
+use crate::telemetry::roster::Order;
+use crate::wire::close::{Close, Code, Ending, Party};
+use crate::wire::tunnel::{Offence, Policy, Side, Traffic, Tunnel};
+
+/// How long a backend may take for its last words after its client broke the law.
+const LAST_WORDS: std::time::Duration = std::time::Duration::from_millis(400);
+/// Answers to a client's control frames that may wait for it before no more is read from it, in bytes.
+const ANSWERS: usize = 4096;
+
+/// A relayed WebSocket. One task polls it.
+pub struct Leg {
+    client: Socket,
+    backend: Socket,
+    tunnel: Tunnel,
+    rate: MessageRate,
+    vigil: Vigil,
+    lease: Lease,
+    /// What waited for the client when it was last looked at: less of it now is a sign of life.
+    backlog: usize,
+    backend_ended: bool,
+    client_failed: bool,
+    over: Option<Over>,
+}
+
+/// The end of a leg: both sockets are left in peace.
+#[derive(Default)]
+struct Over {
+    client_done: bool,
+    backend_done: bool,
+}
+
+impl Leg {
+    /// A tunnel between a client whose 101 is sent and a backend that has answered with one. `seed` is a random number
+    /// for the masks of the gateway's own frames.
+    #[must_use]
+    pub fn new(client: Socket, (backend, lease): (Socket, Lease), vigil: Vigil, edge: bool, seed: u32) -> Self {
+        let limits = vigil.limits();
+        let policy = Policy { message_size: limits.message_size as u64, utf8: limits.utf8, edge };
+        Self {
+            client,
+            backend,
+            tunnel: Tunnel::new(policy, seed),
+            rate: MessageRate::new(limits.messages),
+            vigil,
+            lease,
+            backlog: 0,
+            backend_ended: false,
+            client_failed: false,
+            over: None,
+        }
+    }
+
+    /// Relays until both ends are done; `Ready` exactly once.
+    pub fn poll(&mut self, cx: &mut Context<'_>, now: Millis) -> Poll<Ending> {
+        self.look(cx, now);
+        loop {
+            self.flush(cx, now);
+            if self.tunnel.is_over() {
+                return self.poll_over(cx, now);
+            }
+            if self.tunnel.is_ending() && !self.vigil.is_ending() {
+                let wait = if self.tunnel.is_failing() { LAST_WORDS } else { self.vigil.limits().close_timeout };
+                self.vigil.end_within(now, wait.min(self.vigil.limits().close_timeout));
+            }
+            let up = self.pump_up(cx, now);
+            let down = self.pump_down(cx, now);
+            if !up && !down && !self.tunnel.is_over() {
+                self.tunnel.rest();
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// When to be polled again at the latest, though nothing comes.
+    #[must_use]
+    pub fn next_look(&self) -> Millis {
+        self.vigil.next()
+    }
+
+    /// The gateway ends the session.
+    pub fn order(&mut self, cx: &mut Context<'_>, order: Order) {
+        let code = Code::from_wire(order.code).unwrap_or(Code::GOING_AWAY);
+        self.tell(cx, |tunnel, wires| tunnel.order(Close::new(code, order.reason), wires));
+    }
+
+    /// The backend's name.
+    #[must_use]
+    pub fn backend(&self) -> &str {
+        self.lease.backend()
+    }
+
+    /// What the backend did wrong, if it did.
+    #[must_use]
+    pub fn offence(&self) -> Option<&Offence> {
+        self.tunnel.offence()
+    }
+
+    /// What came from the client, and what from the backend.
+    #[must_use]
+    pub const fn traffic(&self) -> (Traffic, Traffic) {
+        (self.tunnel.traffic(Side::Client), self.tunnel.traffic(Side::Backend))
+    }
+
+    fn look(&mut self, cx: &mut Context<'_>, now: Millis) {
+        if self.over.is_some() {
+            return;
+        }
+        match self.vigil.look(now) {
+            Due::Nothing => {}
+            Due::Ping => self.tell(cx, |tunnel, wires| tunnel.ping(wires)),
+            Due::Dead => {
+                let dead = Close::new(Code::GOING_AWAY, "no answer to pings");
+                self.tell(cx, |tunnel, wires| tunnel.order(dead, wires));
+                self.client_ended(cx, "no answer to pings".into());
+            }
+            Due::Idle => self.order(cx, Order { code: 1001, reason: "idle for too long".into() }),
+            Due::Old => self.order(cx, Order { code: 1001, reason: "open for too long".into() }),
+            Due::Deadline => {
+                self.tell(cx, |tunnel, wires| tunnel.on_deadline(wires));
+                self.vigil.end_within(now, self.vigil.limits().close_timeout);
+            }
+        }
+    }
+
+    fn flush(&mut self, cx: &mut Context<'_>, now: Millis) {
+        if !self.client_failed
+            && let Poll::Ready(Err(error)) = self.client.poll_flush(cx)
+        {
+            self.client_ended(cx, format!("the client's connection failed: {error}"));
+        }
+        if !self.backend_ended
+            && let Poll::Ready(Err(error)) = self.backend.poll_flush(cx)
+        {
+            self.backend_ended(cx, format!("the backend's connection failed: {error}"));
+        }
+        let queued = self.client.queued();
+        if queued < self.backlog {
+            self.vigil.heard(now);
+        }
+        self.backlog = queued;
+    }
+
+    /// Client to backend; whether anything happened.
+    fn pump_up(&mut self, cx: &mut Context<'_>, now: Millis) -> bool {
+        let is_clear = self.backend.queued() == 0 || self.backend_ended;
+        if self.client_failed || !is_clear || self.client.queued() > ANSWERS {
+            return false;
+        }
+        let Self { client, backend, tunnel, rate, .. } = self;
+        match pump(cx, Side::Client, (client, backend), tunnel, rate) {
+            Poll::Pending => false,
+            Poll::Ready(Ok(true)) => {
+                self.vigil.heard(now);
+                self.vigil.active(now);
+                true
+            }
+            Poll::Ready(Ok(false)) => {
+                self.client_ended(cx, "the client ended without a close".to_owned());
+                true
+            }
+            Poll::Ready(Err(error)) => {
+                self.client_ended(cx, format!("the client's connection failed: {error}"));
+                true
+            }
+        }
+    }
+
+    /// Backend to client; whether anything happened.
+    fn pump_down(&mut self, cx: &mut Context<'_>, now: Millis) -> bool {
+        if self.backend_ended || self.client.queued() > 0 {
+            return false;
+        }
+        let Self { client, backend, tunnel, rate, .. } = self;
+        match pump(cx, Side::Backend, (backend, client), tunnel, rate) {
+            Poll::Pending => false,
+            Poll::Ready(Ok(true)) => {
+                self.vigil.active(now);
+                true
+            }
+            Poll::Ready(Ok(false)) => {
+                self.backend_ended(cx, "the backend ended without a close".to_owned());
+                true
+            }
+            Poll::Ready(Err(error)) => {
+                self.backend_ended(cx, format!("the backend's connection failed: {error}"));
+                true
+            }
+        }
+    }
+
+    fn client_ended(&mut self, cx: &mut Context<'_>, how: String) {
+        self.client_failed = true;
+        self.tell(cx, |tunnel, wires| tunnel.on_end(Side::Client, how, wires));
+    }
+
+    fn backend_ended(&mut self, cx: &mut Context<'_>, how: String) {
+        self.backend_ended = true;
+        self.tell(cx, |tunnel, wires| tunnel.on_end(Side::Backend, how, wires));
+    }
+
+    fn tell(&mut self, cx: &mut Context<'_>, event: impl FnOnce(&mut Tunnel, &mut Wires<'_, '_>)) {
+        event(&mut self.tunnel, &mut Wires { client: &mut self.client, backend: &mut self.backend, cx, rate: &self.rate });
+    }
+
+    /// Both ends get what is still queued, an orderly end of the stream, and time to say their own.
+    fn poll_over(&mut self, cx: &mut Context<'_>, now: Millis) -> Poll<Ending> {
+        if self.over.is_none() {
+            self.over = Some(Over { client_done: self.client_failed, backend_done: false });
+            self.vigil.end_within(now, self.vigil.limits().close_timeout.min(LEAVE));
+        }
+        let is_late = self.vigil.look(now) == Due::Deadline;
+        let Some(over) = &mut self.over else { return Poll::Pending };
+        over.client_done |= self.client.poll_linger(cx).is_ready();
+        over.backend_done |= self.backend.poll_linger(cx).is_ready();
+        if is_late || (over.client_done && over.backend_done) {
+            let ending = self.tunnel.ending().cloned();
+            return Poll::Ready(ending.unwrap_or_else(|| Ending::lost(Party::Gateway, "cut")));
+        }
+        Poll::Pending
+    }
+}

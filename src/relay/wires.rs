@@ -1,0 +1,74 @@
+//! One direction of a relay: bytes from one socket through the tunnel into the other, without a copy where none waits.
+
+use std::io;
+use std::task::{Context, Poll};
+
+use crate::socket::Socket;
+use crate::socket::rate::MessageRate;
+use crate::wire::tunnel::{Out, Side, Tunnel};
+
+/// Both sockets, for what the tunnel says of its own accord.
+pub(super) struct Wires<'a, 'c> {
+    pub(super) client: &'a mut Socket,
+    pub(super) backend: &'a mut Socket,
+    pub(super) cx: &'a mut Context<'c>,
+    pub(super) rate: &'a MessageRate,
+}
+
+impl Out for Wires<'_, '_> {
+    fn send(&mut self, to: Side, bytes: &[u8]) {
+        match to {
+            Side::Client => self.client.send(self.cx, bytes),
+            Side::Backend => self.backend.send(self.cx, bytes),
+        }
+    }
+
+    fn admit_message(&mut self) -> bool {
+        self.rate.admit()
+    }
+}
+
+/// The other socket, and what goes back to the one that is being read.
+struct Pass<'a, 'c> {
+    from: Side,
+    other: &'a mut Socket,
+    back: &'a mut Vec<u8>,
+    cx: &'a mut Context<'c>,
+    rate: &'a MessageRate,
+}
+
+impl Out for Pass<'_, '_> {
+    fn send(&mut self, to: Side, bytes: &[u8]) {
+        if to == self.from {
+            self.back.extend_from_slice(bytes);
+        } else {
+            self.other.send(self.cx, bytes);
+        }
+    }
+
+    fn admit_message(&mut self) -> bool {
+        self.rate.admit()
+    }
+}
+
+/// One read of `source` through the tunnel into `sink`: `Ready(true)` after bytes, `Ready(false)` at the end. Stops as
+/// soon as the sink does not take everything at once.
+pub(super) fn pump(
+    cx: &mut Context<'_>,
+    from: Side,
+    (source, sink): (&mut Socket, &mut Socket),
+    tunnel: &mut Tunnel,
+    rate: &MessageRate,
+) -> Poll<io::Result<bool>> {
+    let mut back = Vec::new();
+    let mut sending = Context::from_waker(cx.waker());
+    let read = source.poll_pieces(cx, &mut |piece| {
+        let mut pass = Pass { from, other: sink, back: &mut back, cx: &mut sending, rate };
+        tunnel.on_bytes(from, piece, &mut pass);
+        sink.queued() == 0
+    });
+    if !back.is_empty() {
+        source.send(cx, &back);
+    }
+    read
+}
