@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use proptest::prelude::*;
 use wsgate::config::{BUILT_IN, Config, Overrides, Target};
 
 /// The `*.toml` files of a folder, counted so that a case that is not found is missed.
@@ -144,6 +145,26 @@ fn the_manual_shows_valid_configurations() {
         let completed = format!("{block}{route}");
         if let Err(problems) = Config::parse(&completed, "README.md block", Path::new("")) {
             panic!("{problems}\nin\n{block}");
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_text_is_too_broken_to_be_judged(text in "[\\[\\]{}=\",#'.a-c0-9 \n\\PC]{0,200}") {
+        let _ = Config::parse(&text, "t", Path::new(""));
+    }
+
+    /// A piece cut out of a good file gives a good file or problems on its lines, never a crash or an empty refusal.
+    #[test]
+    fn no_cut_is_too_strange(start in 0usize..10_000, length in 1usize..200) {
+        let text = read(Path::new("config/gateway.toml"));
+        let kept = |(index, _): &(usize, char)| *index < start || *index >= start + length;
+        let cut: String = text.char_indices().filter(kept).map(|(_, letter)| letter).collect();
+        if let Err(problems) = Config::parse(&cut, "t", Path::new("")) {
+            prop_assert!(!problems.0.is_empty());
+            let lines = cut.lines().count() + 1;
+            prop_assert!(problems.0.iter().all(|problem| problem.line.is_none_or(|line| (1..=lines).contains(&line))));
         }
     }
 }
