@@ -13,7 +13,7 @@ const UNIX_PATH: usize = 107;
 
 const LISTEN: &str = r#"an IP address and port such as "0.0.0.0:8443" or "[::]:8443", or "unix:/run/wsgate.sock""#;
 const BACKEND: &str = r#""ws://host:port", "wss://host:port" or "unix:/path""#;
-const BACKEND_PATH: &str = "the client's path is kept; give only host and port";
+const HOST_AND_PORT: &str = r#"host and port alone, such as "ws://127.0.0.1:8080""#;
 const PROXIES: &str = r#"a network such as "10.0.0.0/8", an address, "loopback", "private" or "cloudflare""#;
 const HOST: &str = r#"a host name alone, such as "example.com""#;
 
@@ -23,7 +23,7 @@ const LOOPBACK: [IpNet; 2] = [v4(127, 0, 0, 0, 8), v6(0, 0, 128, 1)];
 /// RFC 1918 and RFC 4193.
 const PRIVATE: [IpNet; 4] = [v4(10, 0, 0, 0, 8), v4(172, 16, 0, 0, 12), v4(192, 168, 0, 0, 16), v6(0xfc00, 0, 7, 0)];
 
-/// As published at <https://www.cloudflare.com/ips/>; the list has not changed since September 2023.
+/// As published at <https://www.cloudflare.com/ips/>; to be compared with it at every release.
 const CLOUDFLARE: [IpNet; 22] = [
     v4(173, 245, 48, 0, 20),
     v4(103, 21, 244, 0, 22),
@@ -108,7 +108,7 @@ pub(super) fn read_host(text: &str) -> Result<String, Wrong> {
         return Err(Wrong::new("not a host", HOST));
     }
     if text.contains('*') {
-        return Err(Wrong::new("a wildcard; one route names one host", "a host name, or no host for any"));
+        return Err(Wrong::new("a wildcard, but a route names one host", "a host name, or no host for any"));
     }
     let port = match text.strip_prefix('[') {
         Some(rest) => rest.split_once(']').is_some_and(|(_, behind)| behind.starts_with(':')),
@@ -149,11 +149,15 @@ fn is_host_name(text: &str) -> bool {
 fn read_authority(authority: &str, default_port: u16) -> Result<(String, u16), Wrong> {
     // Before the path: a password may hold a slash.
     if authority.contains('@') {
-        return Err(Wrong::new("has a user part", BACKEND_PATH));
+        return Err(Wrong::new("has a user part", HOST_AND_PORT));
     }
     if let Some(at) = authority.find(['/', '?', '#']) {
-        let what = if authority[at..].starts_with('/') { "has a path" } else { "has a query or fragment" };
-        return Err(Wrong::new(what, BACKEND_PATH));
+        let what = if authority[at..].starts_with('/') {
+            "has a path, but the client's is kept"
+        } else {
+            "has a query or fragment"
+        };
+        return Err(Wrong::new(what, HOST_AND_PORT));
     }
     let (host, port) = split_port(authority).ok_or_else(|| Wrong::new("not a backend", BACKEND))?;
     if host.is_empty() {
@@ -279,7 +283,7 @@ mod tests {
             ("127.0.0.1:80", "not a backend"),
             ("wss://", "no host"),
             ("ws://:80", "no host"),
-            ("ws://h/", "has a path"),
+            ("ws://h/", "has a path, but the client's is kept"),
             ("ws://h?x", "has a query or fragment"),
             ("ws://u:p/x@h", "has a user part"),
             ("ws://h:0", "not a port"),
@@ -304,7 +308,7 @@ mod tests {
             ("example.com:443", "has a port"),
             ("[::1]:443", "has a port"),
             ("https://example.com", "not a host"),
-            ("*.example.com", "a wildcard; one route names one host"),
+            ("*.example.com", "a wildcard, but a route names one host"),
             ("example.com.", "not a host"),
             ("a..b", "not a host"),
             ("", "not a host"),

@@ -8,12 +8,11 @@ mod overrides;
 mod pool;
 mod route;
 mod setting;
+mod syntax;
 
 pub use overrides::Overrides;
 
 use std::path::Path;
-
-use toml::de::{DeTable, Error};
 
 use self::document::Document;
 use self::draft::Draft;
@@ -52,12 +51,8 @@ pub(super) fn load(path: &Path, overrides: &Overrides) -> Result<Config, Problem
 
 /// Reads a text; `name` stands for the file in problems, `base` is where relative paths start.
 pub(super) fn parse(text: &str, name: &str, base: &Path, overrides: &Overrides) -> Result<Config, Problems> {
-    let (root, errors) = DeTable::parse_recoverable(text);
-    let document = Document::new(name, text, &errors);
-    if errors.iter().any(|error| hides_what_follows(text, error)) {
-        return Err(Problems::new(document.into_problems()));
-    }
-    let mut draft = Draft::read(document.root(root.get_ref()), base);
+    let (document, root) = Document::parse(name, text).map_err(Problems::new)?;
+    let mut draft = Draft::read(document.root(&root), base);
     for problem in overrides.apply(&mut draft) {
         document.report(problem);
     }
@@ -70,19 +65,6 @@ pub(super) fn parse(text: &str, name: &str, base: &Path, overrides: &Overrides) 
         problems if problems.is_empty() => Ok(draft.into_config()),
         problems => Err(Problems::new(problems)),
     }
-}
-
-/// Most errors spoil one line; an open bracket or a broken header puts all later lines where they do not belong, and
-/// whatever is said of them would be wrong.
-fn hides_what_follows(text: &str, error: &Error) -> bool {
-    if error.message() == "duplicate key" {
-        return false;
-    }
-    let start = error.span().map_or(0, |span| span.start.min(text.len()));
-    let line_start = text.as_bytes()[..start].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-    let in_header = text.as_bytes()[line_start..].trim_ascii_start().starts_with(b"[");
-    let open = ["unclosed", "array", "table", "comma", "multi-line"].iter().any(|word| error.message().contains(word));
-    in_header || open
 }
 
 #[cfg(test)]
@@ -123,14 +105,14 @@ mod tests {
     #[test]
     fn an_open_bracket_is_the_only_problem_told() {
         let text = "[limits\nutf8 = 3\n[[route]]\npath = 7\n";
-        assert_eq!(problems(text), "t:1: not TOML: unclosed table; allowed: `]`");
+        assert_eq!(problems(text), "t:1: not TOML from here on: unclosed table; allowed: `]`");
     }
 
     #[test]
     fn a_broken_line_hides_itself_alone() {
         let text = "workers = many\nworkers = 2\n[limits]\nutf8 = 3\n";
         let expected = "t:1: not TOML: no value, or text without quotes; allowed: text in \"quotes\", a number, true, false, a [list] or a {table}\n\
-            t:2: not TOML: duplicate key\n\
+            t:2: workers: stands twice; allowed: each key of a table once\n\
             t:4: limits.utf8 = 3: not a switch; allowed: true or false";
         assert_eq!(problems(text), expected);
     }

@@ -72,7 +72,7 @@ pub(super) fn read_size(text: &str) -> Option<usize> {
 pub(super) fn size_text(size: usize) -> String {
     let size = size as u64;
     let (unit, bytes) =
-        SIZE_UNITS[..3].iter().find(|(_, bytes)| size > 0 && size % bytes == 0).copied().unwrap_or(("B", 1));
+        SIZE_UNITS[..3].iter().find(|(_, bytes)| size > 0 && size.is_multiple_of(*bytes)).copied().unwrap_or(("B", 1));
     format!("{}{unit}", size / bytes)
 }
 

@@ -2,16 +2,19 @@
 
 use std::cell::RefCell;
 
-use toml::de::{DeTable, DeValue, Error};
+use toml::de::{DeTable, DeValue};
 
+use super::syntax;
 use crate::config::Problem;
 
 /// The document and what was found wrong with it so far.
 pub(super) struct Document<'d> {
     name: &'d str,
     text: &'d str,
-    /// Whether the TOML itself is broken: then what is missing or unmatched may only be unreadable.
-    broken: bool,
+    /// The lines of syntax errors; where there are any, parts that do not match may only be misread.
+    broken_lines: Vec<usize>,
+    /// Whether a broken line hides a key: then what is missing may be there after all.
+    keys_lost: bool,
     problems: RefCell<Vec<Problem>>,
 }
 
@@ -50,19 +53,24 @@ pub(super) struct Placed<T> {
 }
 
 impl<'d> Document<'d> {
-    /// The syntax errors of the parser become the first problems.
-    pub(super) fn new(name: &'d str, text: &'d str, errors: &[Error]) -> Self {
-        let document = Self { name, text, broken: !errors.is_empty(), problems: RefCell::default() };
-        let mut last = None;
-        for error in errors {
-            let line = error.span().map(|span| document.line(span.start));
-            // The parser's later complaints about one line follow from the first.
-            if last != Some(line) {
-                document.report(syntax_problem(name, line, error.message()));
+    /// Parses the text; its syntax errors are the first problems.
+    ///
+    /// # Errors
+    /// The problems up to a syntax error behind which nothing is where it belongs.
+    pub(super) fn parse(name: &'d str, text: &'d str) -> Result<(Self, DeTable<'d>), Vec<Problem>> {
+        let (root, mut errors) = DeTable::parse_recoverable(text);
+        errors.sort_by_key(|error| error.span().map(|span| span.start));
+        let keys_lost = errors.iter().any(syntax::loses_its_key);
+        let mut document = Self { name, text, broken_lines: Vec::new(), keys_lost, problems: RefCell::default() };
+        for error in &errors {
+            let line = document.line(syntax::start(error));
+            document.report(syntax::problem(name, line, text, error));
+            document.broken_lines.push(line);
+            if syntax::hides_what_follows(text, error) {
+                return Err(document.into_problems());
             }
-            last = Some(line);
         }
-        document
+        Ok((document, root.into_inner()))
     }
 
     /// The table of the whole document.
@@ -71,15 +79,13 @@ impl<'d> Document<'d> {
     }
 
     pub(super) fn is_broken(&self) -> bool {
-        self.broken
+        !self.broken_lines.is_empty()
     }
 
-    /// A problem on the line of a syntax error follows from it and is left out.
+    /// Whatever else is found on the line of a syntax error follows from it, and is left out.
     pub(super) fn report(&self, problem: Problem) {
-        let mut problems = self.problems.borrow_mut();
-        let same_line = |other: &Problem| other.line.is_some() && other.line == problem.line;
-        if !(self.broken && problems.iter().any(same_line)) {
-            problems.push(problem);
+        if !problem.line.is_some_and(|line| self.broken_lines.contains(&line)) {
+            self.problems.borrow_mut().push(problem);
         }
     }
 
@@ -144,15 +150,15 @@ impl<'d> Table<'d> {
         self.document.report(Problem { line: self.line, ..problem });
     }
 
-    /// The same, where it could be that the broken TOML hides what is not there.
+    /// The same, where it could be that a broken line hides what is not there.
     pub(super) fn incomplete(&self, wrong: &str, allowed: &str) {
-        if !self.document.is_broken() {
+        if !self.document.keys_lost {
             self.problem(wrong, allowed);
         }
     }
 
     fn missing(&self, name: &str, allowed: &str) {
-        if !self.document.is_broken() {
+        if !self.document.keys_lost {
             let problem = Problem::new(self.document.name, self.key_of(name), "missing").allowing(allowed);
             self.document.report(Problem { line: self.line, ..problem });
         }
@@ -222,6 +228,7 @@ impl<'d> Value<'d> {
             DeValue::Float(number) => problem.with_value(number),
             DeValue::Boolean(flag) => problem.with_value(flag),
             DeValue::Datetime(time) => problem.with_value(time),
+            DeValue::Array(items) if items.is_empty() => problem.with_value("[]"),
             DeValue::Array(_) => problem.with_value("[…]"),
             DeValue::Table(_) => problem.with_value("{…}"),
         });
@@ -254,19 +261,6 @@ impl<T> Placed<T> {
     pub(super) fn new(value: T, place: Place) -> Self {
         Self { value, place }
     }
-}
-
-/// The parser says "unquoted" in its own words; an owner who forgot quotes is told about quotes.
-fn syntax_problem(name: &str, line: Option<usize>, message: &str) -> Problem {
-    let (wrong, allowed) = match message.split_once(", expected ") {
-        _ if message.starts_with("string values must be quoted") => {
-            ("no value, or text without quotes", "text in \"quotes\", a number, true, false, a [list] or a {table}")
-        }
-        Some((wrong, allowed)) => (wrong, allowed),
-        None => (message, ""),
-    };
-    let problem = Problem::new(name, "", format!("not TOML: {wrong}")).allowing(allowed);
-    Problem { line, ..problem }
 }
 
 /// A name close enough that the owner probably meant it.

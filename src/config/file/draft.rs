@@ -16,6 +16,8 @@ pub(super) struct Draft {
     pub(super) listen: Vec<Placed<Listen>>,
     pub(super) tls: Option<Placed<TlsDraft>>,
     pub(super) routes: Vec<RouteDraft>,
+    /// Whether there is a list of routes, be it one that was refused.
+    routes_said: bool,
     admin: Option<Placed<Listen>>,
     plaintext: bool,
     /// What a session gets where its route says nothing.
@@ -26,12 +28,15 @@ impl Draft {
     /// Walks the whole document; what is wrong is reported to it.
     pub(super) fn read(root: Table<'_>, base: &Path) -> Self {
         let (limits, session) = limits::read_gateway(root.table("limits"));
-        let routes = root.items("route", "one [[route]] for each").unwrap_or_default();
+        let routes = root.get("route");
+        let routes_said = routes.is_some();
+        let routes = routes.and_then(|value| value.items("one [[route]] for each")).unwrap_or_default();
         let routes = routes.iter().filter_map(|item| item.table());
         let draft = Self {
             listen: gateway::read_listeners(&root, base).unwrap_or_else(default_listen),
             tls: gateway::read_tls(&root, base),
             routes: routes.map(|table| route::read_route(table, &limits, session)).collect(),
+            routes_said,
             admin: gateway::read_admin(&root, base),
             plaintext: root.flag("plaintext").unwrap_or(false),
             session,
@@ -62,7 +67,7 @@ impl Draft {
         self.check_paths(&mut problems);
         self.check_pools(&mut problems);
         self.check_redirects(&mut problems);
-        if self.routes.is_empty() {
+        if self.routes.is_empty() && !self.routes_said {
             problems.push(Problem::new(name, "route", "no route").allowing("at least one [[route]]"));
         }
         problems

@@ -18,7 +18,7 @@ const TARGETS: &str = "exactly one of hub, echo, proxy, redirect";
 /// A route, and the places of what can only be checked beside the others.
 pub(super) struct Draft {
     pub(super) route: Route,
-    /// Absent when the path was refused.
+    /// Absent when the path or the host was refused.
     pub(super) path: Option<Placed<String>>,
     pub(super) pool: Option<Placed<String>>,
     pub(super) redirect: Option<Placed<String>>,
@@ -44,7 +44,9 @@ pub(super) fn read_route(table: Table<'_>, gateway: &GatewayLimits, session: Ses
         let path = value.text(read_path)?;
         Some(Placed::new(path, value.place()))
     });
-    let host = table.text("host", read_host);
+    let host = table.get("host").map(|value| value.text(read_host));
+    // A route whose host was refused may share its path with any other.
+    let path = path.filter(|_| host != Some(None));
     let (origins, require_origin, limits) = (table.get("origins"), table.get("require_origin"), table.get("limits"));
     let target = read_target(&table);
     if matches!(target.target, Target::Redirect(_)) {
@@ -56,7 +58,7 @@ pub(super) fn read_route(table: Table<'_>, gateway: &GatewayLimits, session: Ses
         read_limits(limits.and_then(|value| value.table()), gateway, session);
     let name = path.as_ref().map(|path| path.value.clone()).unwrap_or_default();
     let route = Route {
-        host,
+        host: host.flatten(),
         origins: origins.and_then(|value| read_origins(&value)).unwrap_or(Origins::SameHost),
         require_origin: require_origin.and_then(|value| value.flag()).unwrap_or(false),
         connections,

@@ -21,7 +21,7 @@ impl<'d> Table<'d> {
         let value = self.get(name)?;
         let allowed = format!("a whole number, {} to {}", range.start(), range.end());
         let number = or_refuse(&value, value.raw.as_integer(), "not a whole number", &allowed)?;
-        within(&value, wide(number), &as_wide(&range), &allowed)
+        number_within(&value, wide(number), &range, &allowed)
     }
 
     pub(super) fn size(&self, name: &'static str, range: RangeInclusive<usize>) -> Option<usize> {
@@ -34,14 +34,14 @@ impl<'d> Table<'d> {
             _ => None,
         };
         let size = or_refuse(&value, size, "not a size", &allowed)?;
-        within(&value, size, &as_wide(&range), &allowed)
+        number_within(&value, size, &range, &allowed)
     }
 
     pub(super) fn duration(&self, name: &'static str, range: RangeInclusive<Duration>) -> Option<Duration> {
         let value = self.get(name)?;
         let allowed = duration_allowed(&range);
         let duration = or_refuse(&value, value.as_text().and_then(read_duration), "not a duration", &allowed)?;
-        within(&value, duration, &range, &allowed)
+        time_within(&value, duration, &range, &allowed)
     }
 
     /// `Some(None)` is the owner's "0s", none.
@@ -56,7 +56,7 @@ impl<'d> Table<'d> {
         if duration.is_zero() {
             return Some(None);
         }
-        within(&value, duration, &range, &allowed).map(Some)
+        time_within(&value, duration, &range, &allowed).map(Some)
     }
 
     /// `Some(None)` is the owner's "0/s", no limit.
@@ -143,26 +143,20 @@ fn or_refuse<T>(value: &Value<'_>, read: Option<T>, wrong: &str, allowed: &str) 
     read
 }
 
-/// Checked in a type that holds whatever the owner wrote; the range then makes it fit the narrow one.
-fn within<W: PartialOrd, N: TryFrom<W>>(
-    value: &Value<'_>,
-    wide: W,
-    range: &RangeInclusive<W>,
-    allowed: &str,
-) -> Option<N> {
-    let wrong = if wide < *range.start() { "too small" } else { "too large" };
-    let narrow = if range.contains(&wide) { N::try_from(wide).ok() } else { None };
-    or_refuse(value, narrow, wrong, allowed)
+fn number_within(value: &Value<'_>, number: i128, range: &RangeInclusive<usize>, allowed: &str) -> Option<usize> {
+    let wrong = if number < *range.start() as i128 { "too small" } else { "too large" };
+    or_refuse(value, usize::try_from(number).ok().filter(|number| range.contains(number)), wrong, allowed)
+}
+
+fn time_within(value: &Value<'_>, time: Duration, range: &RangeInclusive<Duration>, allowed: &str) -> Option<Duration> {
+    let wrong = if time < *range.start() { "too short" } else { "too long" };
+    or_refuse(value, Some(time).filter(|time| range.contains(time)), wrong, allowed)
 }
 
 /// TOML numbers may be of any length; beyond this type they are as good as its end.
 fn wide(number: &DeInteger<'_>) -> i128 {
     let end = if number.as_str().starts_with('-') { i128::MIN } else { i128::MAX };
     i128::from_str_radix(number.as_str(), number.radix()).unwrap_or(end)
-}
-
-fn as_wide(range: &RangeInclusive<usize>) -> RangeInclusive<i128> {
-    *range.start() as i128..=*range.end() as i128
 }
 
 fn duration_allowed(range: &RangeInclusive<Duration>) -> String {
