@@ -2,6 +2,8 @@
 pub mod admission;
 pub mod client;
 pub mod config;
+pub mod echo;
+pub mod hub;
 pub mod lifecycle;
 pub mod pool;
 pub mod relay;

@@ -17,8 +17,15 @@ use crate::wire::tunnel::Traffic;
 
 /// Who gets a client's messages.
 pub trait Listener {
-    /// A whole message: text (checked) or binary. Frames appended to `reply` go back to the client.
-    fn message(&mut self, opcode: Opcode, payload: &[u8], reply: &mut Vec<u8>);
+    /// A whole message: text (checked, unless the limits say otherwise) or binary. Frames appended to `reply` go back
+    /// to the client.
+    ///
+    /// # Errors
+    /// The Close that this message deserves.
+    fn message(&mut self, opcode: Opcode, payload: &[u8], reply: &mut Vec<u8>) -> Result<(), Close>;
+
+    /// Whether messages can be taken now; if not, `cx` is woken when they can.
+    fn is_ready(&mut self, cx: &mut Context<'_>) -> bool;
 }
 
 /// The server's end of one client's WebSocket. One task polls it; others may queue frames with [`Endpoint::deliver`].
@@ -106,6 +113,9 @@ impl Endpoint {
             }
             if self.socket.queued() > 0 {
                 // A client that does not take its answers is not asked for more.
+                return Poll::Pending;
+            }
+            if !listener.is_ready(cx) {
                 return Poll::Pending;
             }
             let Self { socket, talk, .. } = self;
@@ -235,12 +245,15 @@ impl Talk {
         self.from_client.frames += 1;
         self.from_client.bytes += self.assembler.bytes().len() as u64;
         let before = self.replies.len();
-        listener.message(self.assembler.opcode(), self.assembler.bytes(), &mut self.replies);
+        let verdict = listener.message(self.assembler.opcode(), self.assembler.bytes(), &mut self.replies);
         if self.replies.len() > before {
             self.to_client.frames += 1;
             self.to_client.bytes += (self.replies.len() - before) as u64;
         }
         self.assembler.clear();
+        if let Err(close) = verdict {
+            self.refuse(&close);
+        }
     }
 
     fn control(&mut self, opcode: Opcode) {
@@ -264,9 +277,12 @@ impl Talk {
     }
 
     fn offended(&mut self, violation: Violation) {
+        self.refuse(&Close::new(violation.code(), violation.to_string()));
+    }
+
+    fn refuse(&mut self, close: &Close) {
         self.deaf = true;
-        let close = Close::new(violation.code(), violation.to_string());
-        self.ending.get_or_insert_with(|| Ending::closed(Party::Gateway, &close));
+        self.ending.get_or_insert_with(|| Ending::closed(Party::Gateway, close));
         if !std::mem::replace(&mut self.sent_close, true) {
             frame::append(&mut self.replies, Opcode::Close, &close.payload(), None);
         }

@@ -1,0 +1,124 @@
+//! The members of all rooms on one worker: one walk hands a message to each of them, and never waits for any.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Waker};
+
+use slab::Slab;
+
+use super::mailbox::{Letter, Mailbox};
+use super::room::Room;
+use crate::socket::endpoint::Endpoint;
+use crate::telemetry::roster::Place;
+
+/// Members that are served before others on this worker get their turn.
+const STRIDE: usize = 128;
+
+/// One worker's members.
+#[derive(Debug)]
+pub struct Shard {
+    worker: usize,
+    mailbox: Arc<Mailbox>,
+    /// By the room's address, which is its own as long as a member holds it.
+    rooms: RefCell<HashMap<*const Room, Slab<Rc<Member>>>>,
+}
+
+/// One member.
+pub(super) struct Member {
+    pub(super) endpoint: RefCell<Endpoint>,
+    pub(super) place: Place,
+    pub(super) user: u64,
+    /// The message after which it came.
+    pub(super) last: u64,
+    /// Whether its own messages come back.
+    pub(super) to_self: bool,
+}
+
+impl std::fmt::Debug for Member {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Member").field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+/// A member's place in the shard; left when dropped.
+pub(super) struct Membership {
+    shard: Rc<Shard>,
+    room: Arc<Room>,
+    key: usize,
+}
+
+impl Shard {
+    /// A worker's shard; `worker` is its place among the mailboxes.
+    #[must_use]
+    pub fn new(worker: usize, mailbox: Arc<Mailbox>) -> Self {
+        Self { worker, mailbox, rooms: RefCell::default() }
+    }
+
+    pub(super) const fn worker(&self) -> usize {
+        self.worker
+    }
+
+    pub(super) fn join(self: &Rc<Self>, room: &Arc<Room>, member: Rc<Member>) -> Membership {
+        let key = self.rooms.borrow_mut().entry(Arc::as_ptr(room)).or_default().insert(member);
+        Membership { shard: Rc::clone(self), room: Arc::clone(room), key }
+    }
+
+    /// Hands out what arrives, for as long as the worker lives.
+    pub async fn run(self: Rc<Self>) {
+        loop {
+            let letter = self.mailbox.next().await;
+            self.deliver(&letter).await;
+        }
+    }
+
+    async fn deliver(&self, letter: &Letter) {
+        let mut at = 0;
+        while self.deliver_some(letter, at) {
+            at += STRIDE;
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Serves the members in the slots from `at`; whether there are more. Nobody is forgotten or served twice when
+    /// members come and go meanwhile: slots do not move, and newcomers came after this message.
+    fn deliver_some(&self, letter: &Letter, at: usize) -> bool {
+        let rooms = self.rooms.borrow();
+        let Some(members) = rooms.get(&Arc::as_ptr(&letter.room)) else { return false };
+        // Nobody's task is polled here: a member that has more to send than its socket takes is woken for it.
+        let mut cx = Context::from_waker(Waker::noop());
+        let end = members.capacity().min(at + STRIDE);
+        for member in (at..end).filter_map(|slot| members.get(slot)) {
+            if letter.number > member.last && (member.to_self || letter.from != member.user) {
+                member.deliver(&mut cx, letter);
+            }
+        }
+        end < members.capacity()
+    }
+}
+
+impl Member {
+    fn deliver(&self, cx: &mut Context<'_>, letter: &Letter) {
+        let mut endpoint = self.endpoint.borrow_mut();
+        let kept = endpoint.deliver(cx, &letter.frame);
+        if !kept || endpoint.has_backlog() {
+            self.place.wake();
+        }
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        let mut rooms = self.shard.rooms.borrow_mut();
+        let key = Arc::as_ptr(&self.room);
+        if let Some(members) = rooms.get_mut(&key) {
+            members.remove(self.key);
+            if members.is_empty() {
+                rooms.remove(&key);
+            }
+        }
+        drop(rooms);
+        self.room.depart(self.shard.worker);
+    }
+}
