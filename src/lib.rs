@@ -1,14 +1,41 @@
-//! wsgate
-pub mod admission;
+//! wsgate: a TLS-terminating WebSocket reverse proxy and gateway.
+//!
+//! # Life of a connection
+//!
+//! 1. `gateway::accept` takes it from a listener, counts it at the door, and hands it to the worker with the least to
+//!    do. From here on one task on one thread serves it.
+//! 2. `gateway::connection` reads a PROXY header (from trusted proxies) and runs the TLS handshake under a deadline.
+//! 3. `gateway::front` collects the request head, within its size and time, and refuses what is not sound HTTP/1.1;
+//!    hyper parses it.
+//! 4. `gateway::answer` asks `admission` for a decision: route, offer, origin, caps. A [`wire::offer::Offer`] that may
+//!    come in has a permit, which travels with it to its end.
+//! 5. The place is taken before the 101: a seat in a `hub` room, the `echo`, or a leg of the `relay` to a backend that
+//!    `pool` has dialled and that has answered with a right 101 of its own.
+//! 6. With the 101 HTTP is taken apart; bytes that were read too far go back into the `socket`. The session reads
+//!    pieces in place, the law of RFC 6455 ([`wire`]) judges them, and frames go out through a bounded queue.
+//! 7. Exactly one [`wire::close::Ending`] closes the connection's record: one line in the log, and the counters.
+//!
+//! The floors: `gateway` knows all; below it `relay`, `pool`, then `admission`, `tls`, `hub`, `echo` and [`client`],
+//! then `config`, `socket` and `admin`, and at the ground [`wire`], `route`, `telemetry` and `lifecycle`, which know
+//! nobody. No import runs up.
+
+mod admin;
+mod admission;
 pub mod client;
-pub mod config;
-pub mod echo;
-pub mod hub;
-pub mod lifecycle;
-pub mod pool;
-pub mod relay;
-pub mod route;
-pub mod socket;
-pub mod telemetry;
-pub mod tls;
+mod config;
+mod echo;
+mod gateway;
+mod hub;
+mod lifecycle;
+mod pool;
+mod relay;
+mod route;
+mod socket;
+mod telemetry;
+mod tls;
 pub mod wire;
+
+pub use config::{BUILT_IN, Change, Config, LogFormat, Overrides, Problem, Problems};
+pub use gateway::{Gateway, Handle, StartError, Totals, check};
+pub use lifecycle::Phase;
+pub use tls::{IssueError, Made, make_certificate};

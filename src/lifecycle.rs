@@ -8,7 +8,7 @@ use std::rc::Rc;
 use tokio::sync::{Notify, watch};
 
 /// Where the gateway stands in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     /// Listeners are bound, nobody is served yet.
     Starting,

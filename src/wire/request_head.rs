@@ -71,6 +71,8 @@ pub enum HeadError {
     TwoHosts,
     /// A `Host` that is no host with an optional port (RFC 9110 §7.2).
     BadHost,
+    /// Plain HTTP where TLS is spoken.
+    NotTls,
 }
 
 impl HeadError {
@@ -95,6 +97,7 @@ impl HeadError {
             Self::NoHost => "the request has no Host",
             Self::TwoHosts => "the request has more than one Host",
             Self::BadHost => "the request's Host is not a host with an optional port",
+            Self::NotTls => "this port speaks TLS: use https:// or wss://",
         }
     }
 
@@ -119,6 +122,7 @@ impl HeadError {
             Self::NoHost => "head_no_host",
             Self::TwoHosts => "head_two_hosts",
             Self::BadHost => "head_bad_host",
+            Self::NotTls => "plain_http_on_tls",
         }
     }
 }

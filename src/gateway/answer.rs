@@ -1,0 +1,218 @@
+//! A request becomes a decision, the decision a place, the place a 101; everything else gets its one plain line.
+
+use std::cell::RefCell;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::header::{self, HeaderMap, HeaderValue};
+use http::{Request, Response, StatusCode, request};
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+
+use super::Shared;
+use super::session::{Place, Session};
+use super::snapshot::{LiveRoute, LiveTarget, Snapshot};
+use crate::admission::refusal::Refusal;
+use crate::admission::{self, Admission, Outcome, PlainRequest};
+use crate::hub::{self, page};
+use crate::lifecycle::Phase;
+use crate::pool::{DialError, Pool, Wish};
+use crate::telemetry::record::Record;
+use crate::wire::head::Forwarded;
+
+/// Who asks: one connection before its upgrade.
+pub(super) struct Asker {
+    pub(super) shared: Arc<Shared>,
+    pub(super) snapshot: Arc<Snapshot>,
+    pub(super) secure: bool,
+    pub(super) peer: IpAddr,
+    pub(super) proxied: bool,
+    pub(super) record: Rc<RefCell<Record>>,
+    /// Left here with a 101, for whoever has the socket when it is sent.
+    pub(super) session: RefCell<Option<Session>>,
+}
+
+type Answer = Response<Full<Bytes>>;
+
+/// Answers one request. When dropped half-way (the client is gone), everything it took is given back.
+pub(super) async fn answer(asker: &Asker, request: Request<Incoming>) -> Answer {
+    let (head, _body) = request.into_parts();
+    note_host(asker, &head.headers);
+    let is_upgrade = head.headers.contains_key(header::UPGRADE);
+    let arrival = admission::Arrival {
+        method: &head.method,
+        version: head.version,
+        uri: &head.uri,
+        headers: &head.headers,
+        peer: asker.peer,
+        proxied: asker.proxied,
+        secure: asker.secure,
+    };
+    let gate = &asker.snapshot.gate;
+    if let Some(warning) = is_upgrade.then(|| gate.suspicion(&arrival)).flatten() {
+        tracing::warn!("{warning}");
+    }
+    let draining = asker.shared.life.phase() >= Phase::Draining;
+    let answer = match gate.decide(&arrival, draining) {
+        Outcome::Plain(plain) => Ok(answer_plain(asker, &plain, &head)),
+        Outcome::Refuse(refusal) => Err(refusal),
+        Outcome::Upgrade(admission) => upgrade(asker, admission, &head).await,
+    };
+    let mut answer = answer.unwrap_or_else(|refusal| refuse(asker, refusal));
+    // Whatever follows a refused upgrade could be frames, and whatever follows a body nobody read could be anything.
+    if answer.status() != StatusCode::SWITCHING_PROTOCOLS && (is_upgrade || has_body(&head.headers)) {
+        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    answer
+}
+
+fn note_host(asker: &Asker, headers: &HeaderMap) {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("");
+    host.clone_into(&mut asker.record.borrow_mut().host);
+}
+
+fn has_body(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::TRANSFER_ENCODING)
+        || headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0")
+}
+
+fn refuse(asker: &Asker, refusal: Refusal) -> Answer {
+    let line = refusal.line();
+    asker.record.borrow_mut().refuse(refusal.status().as_u16(), refusal.label(), line.clone());
+    let mut answer = text(refusal.status(), line);
+    for (name, value) in refusal.headers() {
+        answer.headers_mut().append(name, value);
+    }
+    answer
+}
+
+fn text(status: StatusCode, body: impl Into<Bytes>) -> Answer {
+    let mut answer = Response::new(Full::new(body.into()));
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    answer
+}
+
+fn answer_plain(asker: &Asker, plain: &PlainRequest, head: &request::Parts) -> Answer {
+    let answer = match &asker.snapshot.routes[plain.route].target {
+        LiveTarget::Redirect(to) => redirect(to),
+        _ => match page::asset(head.uri.query()) {
+            Some(asset) => show(asset),
+            None => return refuse(asker, Refusal::NoRoute),
+        },
+    };
+    asker.record.borrow_mut().answer(answer.status().as_u16());
+    answer
+}
+
+fn redirect(to: &str) -> Answer {
+    let mut answer = text(StatusCode::FOUND, format!("see {to}\n"));
+    if let Ok(to) = HeaderValue::from_str(to) {
+        answer.headers_mut().insert(header::LOCATION, to);
+    }
+    answer
+}
+
+fn show(asset: page::Asset) -> Answer {
+    let mut answer = text(StatusCode::OK, Bytes::from_static(asset.body.as_bytes()));
+    let headers = answer.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(asset.content_type));
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(page::CONTENT_SECURITY_POLICY));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    // The page is part of the binary: another version must not meet this one's script.
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    answer
+}
+
+/// The place is taken before the 101, so that there can still be another answer.
+async fn upgrade(asker: &Asker, admission: Admission, head: &request::Parts) -> Result<Answer, Refusal> {
+    let route = asker.snapshot.routes[admission.route].clone();
+    asker.record.borrow_mut().address = Some(admission.client);
+    let (place, protocol) = match &route.target {
+        LiveTarget::Hub(hub) => (Place::Room(enter(hub, &admission.rest)?), None),
+        LiveTarget::Echo => (Place::Echo, admission.offer.protocols.first().cloned()),
+        LiveTarget::Redirect(_) => return Err(Refusal::NoRoute),
+        LiveTarget::Proxy { pool, edge, cap } => match dial(asker, (pool, *cap), &admission, head).await {
+            Ok(dialled) => {
+                let protocol = dialled.protocol.clone();
+                (Place::Backend { dialled: Box::new(dialled), edge: *edge, pool: Arc::clone(pool) }, protocol)
+            }
+            Err(error) => return explain(asker, pool, error),
+        },
+    };
+    let accept = admission.offer.accept.clone();
+    let LiveRoute { label, limits, .. } = route;
+    *asker.session.borrow_mut() = Some(Session { place, label, limits, permit: admission.permit });
+    Ok(switch(&accept, protocol.as_deref()))
+}
+
+fn enter(hub: &Arc<hub::Hub>, rest: &str) -> Result<hub::Seat, Refusal> {
+    hub.enter(rest).map_err(|refused| match refused {
+        hub::Refused::Name => Refusal::NoRoute,
+        hub::Refused::Rooms => Refusal::RouteFull,
+    })
+}
+
+async fn dial(
+    asker: &Asker,
+    (pool, cap): (&Pool, usize),
+    admission: &Admission,
+    head: &request::Parts,
+) -> Result<crate::pool::Dialled, DialError> {
+    let trusted = asker.proxied || asker.snapshot.gate.trusts(asker.peer);
+    let said = |name: &str| trusted.then(|| head.headers.get(name)?.to_str().ok()).flatten();
+    let forwarded = Forwarded {
+        client: admission.client,
+        chain: said("x-forwarded-for"),
+        peer: asker.peer,
+        secure: said("x-forwarded-proto").map_or(asker.secure, |scheme| scheme.eq_ignore_ascii_case("https")),
+        host: head.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or(""),
+    };
+    let target = head.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    pool.dial(&Wish { target, headers: &head.headers, forwarded, offered: &admission.offer.protocols, cap }).await
+}
+
+/// What went wrong with the backends, for the log in full and for the client in one line; a backend's own refusal is
+/// passed on.
+fn explain(asker: &Asker, pool: &Pool, error: DialError) -> Result<Answer, Refusal> {
+    tracing::warn!(pool = pool.name(), %error, "no backend for a client");
+    match error {
+        DialError::Full => Err(Refusal::NoBackend),
+        DialError::Unreachable(..) | DialError::Broken(..) => Err(Refusal::BackendRefused),
+        DialError::ConnectTimeout(_) | DialError::AnswerTimeout(_) => Err(Refusal::BackendTimeout),
+        DialError::Nonsense(..) => Err(Refusal::BackendNonsense),
+        DialError::Refused(_, refused, body) => {
+            asker.record.borrow_mut().refuse(refused.status, "backend_status", "the backend refused");
+            let status = StatusCode::from_u16(refused.status).unwrap_or(StatusCode::BAD_REQUEST);
+            let mut answer = text(status, body);
+            let own = [(header::CONTENT_TYPE, refused.content_type), (header::WWW_AUTHENTICATE, refused.authenticate)];
+            for (name, value) in own {
+                if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value).ok()) {
+                    answer.headers_mut().insert(name, value);
+                }
+            }
+            Ok(answer)
+        }
+    }
+}
+
+/// RFC 6455 §4.2.2.
+fn switch(accept: &str, protocol: Option<&str>) -> Answer {
+    let mut answer = Response::new(Full::default());
+    *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = answer.headers_mut();
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    for (name, value) in
+        [(header::SEC_WEBSOCKET_ACCEPT, Some(accept)), (header::SEC_WEBSOCKET_PROTOCOL, protocol)]
+    {
+        if let Some(value) = value.and_then(|value| HeaderValue::from_str(value).ok()) {
+            headers.insert(name, value);
+        }
+    }
+    answer
+}
+

@@ -1,0 +1,208 @@
+//! One connection in its own task: PROXY header, TLS, HTTP until the upgrade, then the session.
+
+use std::cell::RefCell;
+use std::io;
+use std::net::IpAddr;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::{Instant, timeout_at};
+
+use super::accept::{Arrival, Stream};
+use super::answer::{self, Asker};
+use super::front::{Front, raw_answer};
+use super::session::Session;
+use super::snapshot::Snapshot;
+use super::worker::Local;
+use crate::admission::proxy_header::{self, Found};
+use crate::admission::refusal::Refusal;
+use crate::lifecycle::Phase;
+use crate::socket::{Socket, Transport};
+use crate::telemetry::record::Record;
+use crate::wire::request_head::{self, HeadError, Sniff};
+
+/// The first byte of every TLS connection: a handshake record (RFC 8446 §5.1).
+const TLS_HANDSHAKE: u8 = 0x16;
+/// Bytes that are read to tell what a connection speaks.
+const FIRST: usize = 1024;
+
+/// From accept to the last byte.
+pub(super) async fn serve(local: Rc<Local>, arrival: Arrival) {
+    // Boxed, so that the task of an open WebSocket does not keep room for TLS and HTTP.
+    let opened = Box::pin(open(Rc::clone(&local), arrival)).await;
+    if let Some((session, socket, record)) = opened {
+        session.run(&local, socket, record).await;
+    }
+}
+
+type Opened = (Session, Socket, Record);
+
+/// Everything up to the upgrade. `None` when it does not come to one.
+async fn open(local: Rc<Local>, arrival: Arrival) -> Option<Opened> {
+    let snapshot = local.shared.snapshot.load_full();
+    let deadline = Instant::now() + snapshot.config.handshake_timeout;
+    let mut record = Record::open(&local.shared.metrics, Some(arrival.peer));
+    let Arrival { stream, peer, permit } = arrival;
+    let life = local.shared.life.clone();
+    let prepared = async {
+        let transport = register(stream)?;
+        secure(&snapshot, transport, peer, deadline, &mut record).await
+    };
+    let (socket, peer, proxied) = tokio::select! {
+        prepared = prepared => match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                record.refused.get_or_insert_with(|| error.to_string().into());
+                return None;
+            }
+        },
+        () = life.reached(Phase::Draining) => return None,
+    };
+    record.address = Some(peer);
+    let record = Rc::new(RefCell::new(record));
+    let asker = Rc::new(Asker {
+        shared: Arc::clone(&local.shared),
+        secure: snapshot.config.tls.is_some(),
+        snapshot,
+        peer,
+        proxied,
+        record: Rc::clone(&record),
+        session: RefCell::default(),
+    });
+    let socket = speak_http(&local, &asker, socket, deadline).await;
+    drop(permit);
+    let session = asker.session.take();
+    drop(asker);
+    let record = Rc::into_inner(record)?.into_inner();
+    Some((session?, socket?, record))
+}
+
+fn register(stream: Stream) -> io::Result<Transport> {
+    Ok(match stream {
+        Stream::Tcp(stream) => Transport::Tcp(tokio::net::TcpStream::from_std(stream)?),
+        Stream::Unix(stream) => Transport::Unix(tokio::net::UnixStream::from_std(stream)?),
+    })
+}
+
+/// PROXY header (from those who are trusted) and TLS (where it is spoken), in time.
+async fn secure(
+    snapshot: &Snapshot,
+    mut transport: Transport,
+    peer: IpAddr,
+    deadline: Instant,
+    record: &mut Record,
+) -> io::Result<(Socket, IpAddr, bool)> {
+    let late = |_| io::Error::new(io::ErrorKind::TimedOut, "no TLS handshake in time");
+    let mut first = Vec::new();
+    let mut client = None;
+    if snapshot.gate.trusts(peer) {
+        client = timeout_at(deadline, read_proxy_header(&mut transport, &mut first)).await.map_err(late)??;
+    }
+    let proxied = client.is_some();
+    let peer = client.unwrap_or(peer);
+    record.address = Some(peer);
+    let Some(tls) = &snapshot.tls else {
+        let mut socket = Socket::plain(transport);
+        socket.put_back(first.into());
+        return Ok((socket, peer, proxied));
+    };
+    let accept = async {
+        if first.is_empty() && transport.read_buf(&mut first).await? == 0 {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the client said nothing"));
+        }
+        if first[0] != TLS_HANDSHAKE && request_head::sniff(&first) == Sniff::Http {
+            return Err(explain_tls(&mut transport, record).await);
+        }
+        Socket::accept(transport, tls.config(), &first).await
+    };
+    match timeout_at(deadline, accept).await.map_err(late)? {
+        Ok((socket, facts)) => {
+            record.tls = facts.version;
+            Ok((socket, peer, proxied))
+        }
+        Err(error) => {
+            record.metrics().tls_failures.inc();
+            Err(error)
+        }
+    }
+}
+
+/// Reads until it is clear whether a PROXY header stands in front, and takes it away; gives the source it names.
+async fn read_proxy_header(transport: &mut Transport, first: &mut Vec<u8>) -> io::Result<Option<IpAddr>> {
+    first.reserve(FIRST);
+    loop {
+        match proxy_header::parse(first) {
+            Found::Absent => return Ok(None),
+            Found::Header { len, source } => {
+                first.drain(..len);
+                return Ok(source.map(|source| source.ip()));
+            }
+            Found::Invalid(why) => return Err(io::Error::new(io::ErrorKind::InvalidData, why)),
+            Found::Partial if transport.read_buf(first).await? == 0 => {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            Found::Partial => {}
+        }
+    }
+}
+
+/// A client that speaks plain HTTP where TLS is spoken gets an answer it can read.
+async fn explain_tls(transport: &mut Transport, record: &mut Record) -> io::Error {
+    let refusal = Refusal::Head(HeadError::NotTls);
+    record.refuse(refusal.status().as_u16(), refusal.label(), refusal.line());
+    let _ = transport.write_all(&raw_answer(refusal)).await;
+    let _ = transport.shutdown().await;
+    // Read what the client still sends, so that the answer is not lost to a reset.
+    let mut rest = [0; FIRST];
+    let drain = async { while matches!(transport.read(&mut rest).await, Ok(count) if count > 0) {} };
+    let _ = tokio::time::timeout(Duration::from_secs(1), drain).await;
+    io::Error::new(io::ErrorKind::InvalidData, "plain HTTP on the TLS port")
+}
+
+/// HTTP/1.1 until the upgrade or the end; the socket comes back with everything that was read too far.
+async fn speak_http(local: &Local, asker: &Rc<Asker>, socket: Socket, deadline: Instant) -> Option<Socket> {
+    let config = &asker.snapshot.config;
+    let limit = config.limits.request_head;
+    let times = (deadline, config.handshake_timeout);
+    let front = Front::new(socket, Rc::clone(&asker.record), limit, times);
+    let service = service_fn(|request| {
+        let asker = Rc::clone(asker);
+        Box::pin(async move { Ok::<_, std::convert::Infallible>(answer::answer(&asker, request).await) })
+    });
+    let mut conn = http1::Builder::new()
+        // The gate in front keeps the time and the size; the parser must only not be narrower.
+        .header_read_timeout(None)
+        .max_buf_size(limit.max(8192) + 8192)
+        .timer(TokioTimer::new())
+        .serve_connection(TokioIo::new(front), service);
+    {
+        let mut draining = pin!(local.shared.life.reached(Phase::Draining));
+        let mut told = false;
+        let done = std::future::poll_fn(|cx| {
+            if !told && draining.as_mut().poll(cx).is_ready() {
+                told = true;
+                Pin::new(&mut conn).graceful_shutdown();
+            }
+            conn.poll_without_shutdown(cx)
+        })
+        .await;
+        if done.is_err() {
+            return None;
+        }
+    }
+    let parts = conn.into_parts();
+    let mut socket = parts.io.into_inner().into_socket(parts.read_buf);
+    if asker.session.borrow().is_some() {
+        return Some(socket);
+    }
+    // The last answer is still to be read by the client: goodbye before the socket is dropped.
+    let linger = std::future::poll_fn(|cx| socket.poll_linger(cx));
+    let _ = tokio::time::timeout(Duration::from_secs(2), linger).await;
+    None
+}

@@ -1,0 +1,213 @@
+//! The gate in front of the HTTP parser: it lets a request head through only when it is whole, in time, within its
+//! size and sound, and answers the rest itself.
+
+use std::cell::RefCell;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::admission::refusal::Refusal;
+use crate::socket::Socket;
+use crate::telemetry::record::Record;
+use crate::wire::request_head::{self, Sniff};
+
+/// How long a client whose head was refused has to take the answer and go.
+const GOODBYE: Duration = Duration::from_secs(2);
+/// Bytes of one read while a head is collected.
+const READ: usize = 4096;
+
+/// A client's socket, seen through the gate.
+pub(super) struct Front {
+    socket: Socket,
+    record: Rc<RefCell<Record>>,
+    stage: Stage,
+    /// What was read and not handed on.
+    held: Vec<u8>,
+    /// Up to here no end of a head was found.
+    searched: usize,
+    limit: usize,
+    timeout: Duration,
+    deadline: Pin<Box<Sleep>>,
+}
+
+enum Stage {
+    /// A head is awaited or collected.
+    Head,
+    /// A sound head of this many bytes is being handed on; behind it comes another head, or anything.
+    Pass { left: usize, then_head: bool },
+    /// Whatever comes belongs to the request that was handed on.
+    Through,
+    /// The answer to a head that was refused is being sent.
+    Refuse { answer: Bytes },
+    /// It is sent; what still comes is read and forgotten.
+    Goodbye,
+}
+
+impl Front {
+    /// `deadline` is the first head's; each later one has `timeout` from the end of the one before.
+    pub(super) fn new(
+        socket: Socket,
+        record: Rc<RefCell<Record>>,
+        limit: usize,
+        (deadline, timeout): (Instant, Duration),
+    ) -> Self {
+        let deadline = Box::pin(sleep_until(deadline));
+        let (stage, held) = (Stage::Head, Vec::new());
+        Self { socket, record, stage, held, searched: 0, limit, timeout, deadline }
+    }
+
+    /// The socket, with everything that was read ahead back in it; `parsed` is what the parser had beyond the request.
+    pub(super) fn into_socket(self, parsed: Bytes) -> Socket {
+        let mut socket = self.socket;
+        if !parsed.is_empty() || !self.held.is_empty() {
+            // The parser's bytes are copied, so that its whole buffer is not kept alive by a few of them.
+            socket.put_back([&*parsed, &self.held].concat().into());
+        }
+        socket
+    }
+
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        loop {
+            if let Some(end) = request_head::find_end(&self.held, self.searched) {
+                return Poll::Ready(Ok(self.judge(end)));
+            }
+            self.searched = self.held.len();
+            if self.held.len() > self.limit {
+                return Poll::Ready(Ok(self.refuse(Refusal::HeadTooLarge)));
+            }
+            if request_head::sniff(&self.held) == Sniff::NotHttp {
+                let error = request_head::check(&self.held).err().unwrap_or(request_head::HeadError::NotHttp);
+                return Poll::Ready(Ok(self.refuse(Refusal::Head(error))));
+            }
+            if self.deadline.as_mut().poll(cx).is_ready() {
+                if self.held.is_empty() {
+                    return Poll::Ready(Ok(false));
+                }
+                return Poll::Ready(Ok(self.refuse(Refusal::HeadTooSlow)));
+            }
+            if !ready!(self.poll_more(cx))? {
+                return Poll::Ready(Ok(false));
+            }
+        }
+    }
+
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        let mut room = [0; READ];
+        let mut buf = ReadBuf::new(&mut room);
+        ready!(Pin::new(&mut self.socket).poll_read(cx, &mut buf))?;
+        self.held.extend_from_slice(buf.filled());
+        Poll::Ready(Ok(!buf.filled().is_empty()))
+    }
+
+    fn judge(&mut self, end: usize) -> bool {
+        if end > self.limit {
+            return self.refuse(Refusal::HeadTooLarge);
+        }
+        match request_head::check(&self.held[..end]) {
+            Ok(summary) => {
+                self.record.borrow_mut().requests += 1;
+                self.stage = Stage::Pass { left: end, then_head: !summary.upgrade && !summary.body };
+                true
+            }
+            Err(error) => self.refuse(Refusal::Head(error)),
+        }
+    }
+
+    fn refuse(&mut self, refusal: Refusal) -> bool {
+        self.record.borrow_mut().refuse(refusal.status().as_u16(), refusal.label(), refusal.line());
+        self.stage = Stage::Refuse { answer: Bytes::from(raw_answer(refusal)) };
+        true
+    }
+
+    fn hand_on(&mut self, left: usize, then_head: bool, buf: &mut ReadBuf<'_>) {
+        let count = left.min(buf.remaining());
+        buf.put_slice(&self.held[..count]);
+        self.held.drain(..count);
+        self.stage = match (left - count, then_head) {
+            (0, true) => {
+                self.searched = 0;
+                self.deadline.as_mut().reset(Instant::now() + self.timeout);
+                Stage::Head
+            }
+            (0, false) => Stage::Through,
+            (left, then_head) => Stage::Pass { left, then_head },
+        };
+    }
+
+    /// Sends the refusal; `Ready` when it is out and the client has gone, or has had its time.
+    fn poll_refusal(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Stage::Refuse { answer } = &mut self.stage {
+            let answer = std::mem::take(answer);
+            self.socket.send(cx, &answer);
+            self.stage = Stage::Goodbye;
+            self.deadline.as_mut().reset(Instant::now() + GOODBYE);
+        }
+        if self.deadline.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        self.socket.poll_linger(cx)
+    }
+}
+
+/// A whole answer to a head that never reached the parser.
+pub(super) fn raw_answer(refusal: Refusal) -> Vec<u8> {
+    let status = refusal.status();
+    let line = refusal.line();
+    format!(
+        "HTTP/1.1 {} {}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{line}",
+        status.as_u16(),
+        status.canonical_reason().unwrap_or(""),
+        line.len(),
+    )
+    .into_bytes()
+}
+
+impl AsyncRead for Front {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        loop {
+            match this.stage {
+                Stage::Head => {
+                    if !ready!(this.poll_head(cx))? {
+                        return Poll::Ready(Ok(()));
+                    }
+                }
+                Stage::Pass { left, then_head } => {
+                    this.hand_on(left, then_head, buf);
+                    return Poll::Ready(Ok(()));
+                }
+                Stage::Through if this.held.is_empty() => return Pin::new(&mut this.socket).poll_read(cx, buf),
+                Stage::Through => {
+                    let count = this.held.len().min(buf.remaining());
+                    buf.put_slice(&this.held[..count]);
+                    this.held.drain(..count);
+                    return Poll::Ready(Ok(()));
+                }
+                Stage::Refuse { .. } | Stage::Goodbye => {
+                    ready!(this.poll_refusal(cx));
+                    return Poll::Ready(Ok(()));
+                }
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Front {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().socket).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        AsyncWrite::poll_flush(Pin::new(&mut self.get_mut().socket), cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().socket).poll_shutdown(cx)
+    }
+}

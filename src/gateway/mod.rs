@@ -1,0 +1,248 @@
+//! The front hall: from the listeners to the summary of a drain; the only room that knows all others.
+
+mod accept;
+mod answer;
+mod connection;
+mod front;
+mod reload;
+mod session;
+mod snapshot;
+mod worker;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+
+use self::accept::{Bound, Door};
+use self::snapshot::Snapshot;
+use self::worker::Worker;
+use crate::admin;
+use crate::config::{Change, Config, Listen, Problem, Problems};
+use crate::hub::Mailbox;
+use crate::lifecycle::{Life, Phase};
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::roster::Order;
+
+/// A gateway whose listeners are bound, and which serves once it runs.
+pub struct Gateway {
+    bound: Vec<Bound>,
+    admin: Option<Bound>,
+    shared: Arc<Shared>,
+    orders: watch::Receiver<bool>,
+    handle: Handle,
+    warnings: Vec<Problem>,
+}
+
+/// What all workers see.
+struct Shared {
+    snapshot: ArcSwap<Snapshot>,
+    metrics: Arc<Metrics>,
+    life: Life,
+    mailboxes: Arc<[Arc<Mailbox>]>,
+}
+
+/// Why a gateway could not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// Something that the configuration names is not usable: certificates, authorities.
+    Config(Problems),
+    /// A listener could not be bound.
+    Listen(String, std::io::Error),
+    /// A worker could not be started.
+    Worker(std::io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(problems) => problems.fmt(f),
+            Self::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
+            Self::Worker(error) => write!(f, "cannot start a worker: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Config(problems) => Some(problems),
+            Self::Listen(_, error) | Self::Worker(error) => Some(error),
+        }
+    }
+}
+
+/// What a drain did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Totals {
+    /// Connections that were open when the drain began.
+    pub open: usize,
+    /// Those that were still open at its deadline and were cut.
+    pub cut: usize,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// Orders to a running gateway; cheap to clone.
+#[derive(Clone)]
+pub struct Handle {
+    shared: Arc<Shared>,
+    drain: watch::Sender<bool>,
+}
+
+impl Handle {
+    /// Begins the drain: no new connections, the open ones are sent home. A second call cuts what is left.
+    pub fn drain(&self) {
+        if self.shared.life.phase() == Phase::Draining {
+            self.drain.send_replace(true);
+        }
+        self.shared.life.enter(Phase::Draining);
+    }
+
+    /// Where the gateway stands in its life.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        self.shared.life.phase()
+    }
+
+    /// Waits until this phase or a later one. Cancel safe.
+    pub async fn reached(&self, phase: Phase) {
+        self.shared.life.reached(phase).await;
+    }
+
+    /// Puts a new configuration into force for the connections that come from now on. Certificates are read anew.
+    /// Changes that need a restart are told, and wait for one.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it; then nothing has changed.
+    pub fn reload(&self, config: Config) -> Result<Vec<Change>, Problems> {
+        reload::reload(&self.shared, config)
+    }
+}
+
+impl Gateway {
+    /// Reads the certificates and binds the listeners.
+    ///
+    /// # Errors
+    /// Certificates or authorities that cannot be used, addresses that cannot be bound.
+    pub fn bind(config: Config) -> Result<Self, StartError> {
+        let mailboxes: Arc<[Arc<Mailbox>]> = (0..config.workers).map(|_| Arc::new(Mailbox::default())).collect();
+        let (snapshot, warnings) = Snapshot::build(config, &mailboxes, None).map_err(StartError::Config)?;
+        let bind = |listen: &Listen| Bound::bind(listen).map_err(|error| StartError::Listen(name_of(listen), error));
+        let bound = snapshot.config.listen.iter().map(bind).collect::<Result<_, _>>()?;
+        let admin = snapshot.config.admin.as_ref().map(|admin| bind(&admin.listen)).transpose()?;
+        let snapshot = ArcSwap::from_pointee(snapshot);
+        let shared = Arc::new(Shared { snapshot, metrics: Arc::default(), life: Life::default(), mailboxes });
+        let (drain, orders) = watch::channel(false);
+        let handle = Handle { shared: Arc::clone(&shared), drain };
+        Ok(Self { bound, admin, shared, orders, handle, warnings })
+    }
+
+    /// Where clients connect, as URLs with the real ports: `wss://127.0.0.1:8443`.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<String> {
+        let scheme = if self.shared.snapshot.load().config.tls.is_some() { "wss" } else { "ws" };
+        self.bound.iter().map(|bound| bound.url(scheme)).collect()
+    }
+
+    /// Where the admin door is, as a URL.
+    #[must_use]
+    pub fn admin_address(&self) -> Option<String> {
+        self.admin.as_ref().map(|bound| bound.url("http"))
+    }
+
+    /// What is odd about the certificates, though it can be served.
+    #[must_use]
+    pub fn warnings(&self) -> &[Problem] {
+        &self.warnings
+    }
+
+    /// For orders while it runs.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Serves until it is told to drain, and until the drain is done. To be run on a current-thread runtime with I/O
+    /// and time; clients are served on threads of their own.
+    ///
+    /// # Errors
+    /// When the workers cannot be started.
+    pub async fn run(self) -> Result<Totals, StartError> {
+        let Self { bound, admin, shared, mut orders, .. } = self;
+        let workers = (0..shared.mailboxes.len()).map(|at| Worker::start(at, &shared)).collect::<Result<Vec<_>, _>>();
+        let workers: Arc<[Worker]> = workers.map_err(StartError::Worker)?.into();
+        let tasks = worker::service_tasks();
+        if let Some(bound) = admin {
+            let door = admin::Door::new(Arc::clone(&shared.metrics), shared.life.clone());
+            tasks.spawn(accept::serve_admin(bound, door, shared.life.clone()));
+        }
+        for listener in bound {
+            let door = Door::new(Arc::clone(&shared), Arc::clone(&workers));
+            tasks.spawn(accept::run(listener, door, shared.life.clone()));
+        }
+        tasks.spawn(sweep(Arc::clone(&shared)));
+        shared.life.enter(Phase::Running);
+        shared.life.reached(Phase::Draining).await;
+        let totals = drain(&shared, &workers, &mut orders).await;
+        shared.life.enter(Phase::Stopped);
+        Ok(totals)
+    }
+}
+
+/// Sends everybody home and waits for them, up to the deadline or the second order to end.
+async fn drain(shared: &Shared, workers: &[Worker], orders: &mut watch::Receiver<bool>) -> Totals {
+    let since = Instant::now();
+    let open = workers.iter().map(Worker::load).sum();
+    let order = Order { code: 1001, reason: "the gateway is going away".into() };
+    let waits: Vec<_> = workers.iter().map(|worker| worker.drain(order.clone())).collect();
+    let all = async {
+        for wait in waits {
+            // A worker that is gone has nobody left.
+            let _ = wait.await;
+        }
+    };
+    let deadline = shared.snapshot.load().config.drain_timeout;
+    tokio::select! {
+        () = all => {}
+        () = tokio::time::sleep(deadline) => {}
+        _ = orders.wait_for(|now| *now) => {}
+    }
+    let cut = workers.iter().map(Worker::load).sum();
+    for worker in workers {
+        worker.stop();
+    }
+    Totals { open, cut, took: since.elapsed() }
+}
+
+/// Gives back the memory of those who are gone.
+async fn sweep(shared: Arc<Shared>) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        let snapshot = shared.snapshot.load();
+        snapshot.gate.sweep();
+        snapshot.hubs().for_each(|hub| hub.sweep(Instant::now()));
+    }
+}
+
+/// Reads everything that a configuration names, as `bind` does, and tells what is wrong or odd with it.
+///
+/// # Errors
+/// Every problem at once.
+pub fn check(config: Config) -> Result<Vec<Problem>, Problems> {
+    let mailboxes: Arc<[Arc<Mailbox>]> = Arc::new([Arc::default()]);
+    Snapshot::build(config, &mailboxes, None).map(|(_, warnings)| warnings)
+}
+
+fn name_of(listen: &Listen) -> String {
+    match listen {
+        Listen::Tcp(address) => address.to_string(),
+        Listen::Unix(path) => format!("unix:{}", path.display()),
+    }
+}
+
+fn now() -> SystemTime {
+    SystemTime::now()
+}

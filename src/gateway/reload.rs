@@ -1,0 +1,26 @@
+//! A new configuration in force, or the old one untouched.
+
+use std::sync::Arc;
+
+use super::Shared;
+use super::snapshot::Snapshot;
+use crate::config::{Change, Config, Problems, difference};
+
+/// Builds everything first and swaps one pointer last.
+pub(super) fn reload(shared: &Shared, mut config: Config) -> Result<Vec<Change>, Problems> {
+    let old = shared.snapshot.load_full();
+    let changes = difference(&old.config, &config);
+    // What only a restart can change stays as it is in force.
+    config.listen.clone_from(&old.config.listen);
+    config.admin.clone_from(&old.config.admin);
+    config.workers = old.config.workers;
+    if config.tls.is_some() != old.config.tls.is_some() {
+        config.tls.clone_from(&old.config.tls);
+    }
+    let (snapshot, warnings) = Snapshot::build(config, &shared.mailboxes, Some(&old))?;
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    shared.snapshot.store(Arc::new(snapshot));
+    Ok(changes)
+}

@@ -1,0 +1,146 @@
+//! A configuration made live: the gate, the certificates, and what each route leads to.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::admission::Gate;
+use crate::client::Trust;
+use crate::config::{self, Config, Problem, Problems, Profile, SessionLimits};
+use crate::hub::{Hub, Mailbox};
+use crate::pool::Pool;
+use crate::tls;
+
+/// Open connections to each backend of a legacy profile, where the pool does not say: `select` stops at 1024.
+const LEGACY_CAP: usize = 900;
+
+/// One configuration in force. A connection keeps the one it came in with.
+pub(super) struct Snapshot {
+    pub(super) config: Config,
+    pub(super) gate: Gate,
+    pub(super) tls: Option<Arc<tls::Acceptor>>,
+    /// In the order of [`Config::routes`].
+    pub(super) routes: Vec<LiveRoute>,
+    pools: BTreeMap<String, Arc<Pool>>,
+}
+
+/// One route, live.
+#[derive(Clone)]
+pub(super) struct LiveRoute {
+    /// Host and path, as logs and counters name it.
+    pub(super) label: Arc<str>,
+    pub(super) limits: Arc<SessionLimits>,
+    pub(super) target: LiveTarget,
+}
+
+/// Where a route leads, live.
+#[derive(Clone)]
+pub(super) enum LiveTarget {
+    Hub(Arc<Hub>),
+    Echo,
+    Proxy { pool: Arc<Pool>, edge: bool, cap: usize },
+    Redirect(String),
+}
+
+impl Snapshot {
+    /// Everything that the configuration names is read and made; what `before` has and is still wanted lives on.
+    pub(super) fn build(
+        config: Config,
+        mailboxes: &Arc<[Arc<Mailbox>]>,
+        before: Option<&Self>,
+    ) -> Result<(Self, Vec<Problem>), Problems> {
+        let mut problems = Vec::new();
+        let pools = build_pools(&config, before, &mut problems);
+        let tls = build_tls(&config, before);
+        let (tls, warnings) = match tls {
+            Ok(made) if problems.is_empty() => made,
+            Ok(_) => return Err(Problems::new(problems)),
+            Err(more) => {
+                problems.extend(more.0);
+                return Err(Problems::new(problems));
+            }
+        };
+        let gate = Gate::new(&config, before.map(|before| &before.gate));
+        let routes = config.routes.iter().map(|route| live(route, &pools, mailboxes, before)).collect();
+        Ok((Self { config, gate, tls, routes, pools }, warnings))
+    }
+
+    /// All hubs.
+    pub(super) fn hubs(&self) -> impl Iterator<Item = &Hub> {
+        self.routes.iter().filter_map(|route| match &route.target {
+            LiveTarget::Hub(hub) => Some(&**hub),
+            _ => None,
+        })
+    }
+}
+
+type BuiltTls = (Option<Arc<tls::Acceptor>>, Vec<Problem>);
+
+/// Certificates are swapped in the acceptor that is there, so that tickets go on working.
+fn build_tls(config: &Config, before: Option<&Snapshot>) -> Result<BuiltTls, Problems> {
+    let Some(wishes) = &config.tls else { return Ok((None, Vec::new())) };
+    if let Some(acceptor) = before.and_then(|before| before.tls.as_ref()) {
+        let warnings = acceptor.swap(wishes, super::now())?;
+        return Ok((Some(Arc::clone(acceptor)), warnings));
+    }
+    let (acceptor, warnings) = tls::Acceptor::build(wishes, super::now())?;
+    Ok((Some(Arc::new(acceptor)), warnings))
+}
+
+fn build_pools(
+    config: &Config,
+    before: Option<&Snapshot>,
+    problems: &mut Vec<Problem>,
+) -> BTreeMap<String, Arc<Pool>> {
+    let mut pools = BTreeMap::new();
+    for (name, wishes) in &config.pools {
+        match trust(name, wishes) {
+            Ok(trust) => {
+                let known = before.and_then(|before| before.pools.get(name)).map(|pool| &**pool);
+                pools.insert(name.clone(), Arc::new(Pool::new(name, wishes, trust, known)));
+            }
+            Err(found) => problems.extend(found),
+        }
+    }
+    pools
+}
+
+fn trust(name: &str, wishes: &config::Pool) -> Result<Trust, Vec<Problem>> {
+    let Some(path) = &wishes.ca else { return Ok(Trust::public()) };
+    let named = |problem: Problem| Problem { key: format!("pool.{name}.ca"), ..problem };
+    match tls::read_roots(path) {
+        Ok(authorities) => Ok(Trust::only(authorities)),
+        Err(problems) => Err(problems.0.into_iter().map(named).collect()),
+    }
+}
+
+fn live(
+    route: &config::Route,
+    pools: &BTreeMap<String, Arc<Pool>>,
+    mailboxes: &Arc<[Arc<Mailbox>]>,
+    before: Option<&Snapshot>,
+) -> LiveRoute {
+    let label: Arc<str> = format!("{}{}", route.host.as_deref().unwrap_or(""), route.path).into();
+    let known = before.and_then(|before| before.routes.iter().find(|known| known.label == label));
+    let target = match (&route.target, known.map(|known| &known.target)) {
+        (config::Target::Hub(wishes), Some(LiveTarget::Hub(hub))) if hub.wishes() == wishes => {
+            LiveTarget::Hub(Arc::clone(hub))
+        }
+        (config::Target::Hub(wishes), _) => LiveTarget::Hub(Arc::new(Hub::new(wishes, Arc::clone(mailboxes)))),
+        (config::Target::Echo, _) => LiveTarget::Echo,
+        (config::Target::Redirect(to), _) => LiveTarget::Redirect(to.clone()),
+        (config::Target::Proxy(proxy), _) => match pools.get(&proxy.pool) {
+            Some(pool) => live_proxy(pool, proxy.profile),
+            // The configuration's reader has refused this already; without a pool there is nothing but 404s to give.
+            None => LiveTarget::Redirect("/".to_owned()),
+        },
+    };
+    LiveRoute { label, limits: Arc::new(route.limits), target }
+}
+
+fn live_proxy(pool: &Arc<Pool>, profile: Profile) -> LiveTarget {
+    let (edge, cap) = match profile {
+        Profile::Transparent => (false, usize::MAX),
+        Profile::Legacy => (true, LEGACY_CAP),
+    };
+    LiveTarget::Proxy { pool: Arc::clone(pool), edge, cap }
+}

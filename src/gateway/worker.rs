@@ -1,0 +1,138 @@
+//! One worker: a thread with its own runtime, its own roster, its own shard of every hub's members.
+
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::{mpsc, oneshot};
+
+use super::accept::Arrival;
+use super::{Shared, connection};
+use crate::hub::Shard;
+use crate::lifecycle::Tasks;
+use crate::telemetry::roster::{Order, Roster};
+
+/// How often sessions that are due are looked for.
+const SWEEP: Duration = Duration::from_millis(100);
+
+/// A running worker, seen from outside.
+pub(super) struct Worker {
+    jobs: mpsc::UnboundedSender<Job>,
+    load: Arc<AtomicUsize>,
+}
+
+enum Job {
+    Connection(Arrival),
+    Drain(Order, oneshot::Sender<()>),
+    Stop,
+}
+
+/// What the tasks of one worker share.
+pub(super) struct Local {
+    pub(super) shared: Arc<Shared>,
+    pub(super) roster: Rc<Roster>,
+    pub(super) shard: Rc<Shard>,
+}
+
+/// One connection in a worker's load.
+struct Load(Arc<AtomicUsize>);
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Worker {
+    pub(super) fn start(at: usize, shared: &Arc<Shared>) -> io::Result<Self> {
+        // Bounded by the cap on pending connections: each arrival in it holds its permit.
+        let (jobs, inbox) = mpsc::unbounded_channel();
+        let load = Arc::new(AtomicUsize::new(0));
+        let (shared, counted) = (Arc::clone(shared), Arc::clone(&load));
+        let (ready, started) = std::sync::mpsc::channel();
+        thread::Builder::new().name(format!("wsgate-{at}")).spawn(move || {
+            let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+            match runtime {
+                Ok(runtime) => {
+                    let _ = ready.send(Ok(()));
+                    runtime.block_on(work(at, shared, inbox, counted));
+                }
+                Err(error) => {
+                    let _ = ready.send(Err(error));
+                }
+            }
+        })?;
+        started.recv().map_err(io::Error::other)??;
+        Ok(Self { jobs, load })
+    }
+
+    /// Connections that it has.
+    pub(super) fn load(&self) -> usize {
+        self.load.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn give(&self, arrival: Arrival) {
+        self.load.fetch_add(1, Ordering::Relaxed);
+        if self.jobs.send(Job::Connection(arrival)).is_err() {
+            self.load.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Sends its sessions home; the receiver is told when all are gone.
+    pub(super) fn drain(&self, order: Order) -> oneshot::Receiver<()> {
+        let (done, wait) = oneshot::channel();
+        let _ = self.jobs.send(Job::Drain(order, done));
+        wait
+    }
+
+    /// Ends at once, with everything that is left.
+    pub(super) fn stop(&self) {
+        let _ = self.jobs.send(Job::Stop);
+    }
+}
+
+/// Tasks of the gateway's own, on the runtime of whoever runs it.
+pub(super) fn service_tasks() -> Tasks {
+    Tasks::default()
+}
+
+async fn work(at: usize, shared: Arc<Shared>, mut inbox: mpsc::UnboundedReceiver<Job>, load: Arc<AtomicUsize>) {
+    let shard = Rc::new(Shard::new(at, Arc::clone(&shared.mailboxes[at])));
+    let local = Rc::new(Local { shared, roster: Rc::default(), shard });
+    let (services, sessions) = (Tasks::default(), Tasks::default());
+    services.spawn(Rc::clone(&local.shard).run());
+    services.spawn(sweep(Rc::clone(&local.roster)));
+    while let Some(job) = inbox.recv().await {
+        match job {
+            Job::Connection(arrival) => {
+                let (local, load) = (Rc::clone(&local), Load(Arc::clone(&load)));
+                sessions.spawn(async move {
+                    let _load = load;
+                    connection::serve(local, arrival).await;
+                });
+            }
+            Job::Drain(order, done) => {
+                local.roster.order_all(&order);
+                let sessions = sessions.clone();
+                services.spawn(async move {
+                    sessions.idle().await;
+                    let _ = done.send(());
+                });
+            }
+            Job::Stop => return,
+        }
+    }
+}
+
+/// One timer for all sessions of the worker.
+async fn sweep(roster: Rc<Roster>) {
+    let since = Instant::now();
+    loop {
+        tokio::time::sleep(SWEEP).await;
+        roster.sweep(u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX));
+    }
+}

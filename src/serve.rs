@@ -1,0 +1,182 @@
+//! `wsgate` and `wsgate check`: find the configuration, start logging, run the gateway, turn signals into orders.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::PathBuf;
+
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+use wsgate::{Config, Gateway, Handle, LogFormat, Overrides, Phase, Problem, Problems, StartError, Totals};
+
+use crate::arguments::Arguments;
+use crate::{BAD_CONFIG, CUT, FAILED, with_causes};
+
+/// Where a configuration is looked for when none is named.
+const PLACES: [&str; 2] = ["wsgate.toml", "/etc/wsgate/wsgate.toml"];
+
+/// Where the configuration comes from, so that it can be read again.
+struct Source {
+    file: Option<PathBuf>,
+    overrides: Overrides,
+}
+
+impl Source {
+    fn of(arguments: &Arguments) -> Self {
+        let found = || PLACES.iter().map(PathBuf::from).find(|path| path.exists());
+        Self { file: arguments.config.clone().or_else(found), overrides: arguments.overrides() }
+    }
+
+    fn read(&self) -> Result<Config, Problems> {
+        match &self.file {
+            Some(file) => Config::load_with(file, &self.overrides),
+            None => Config::built_in(&self.overrides),
+        }
+    }
+
+    fn name(&self) -> String {
+        self.file.as_deref().map_or_else(|| "the built-in default".to_owned(), |file| file.display().to_string())
+    }
+}
+
+/// `wsgate check`: every problem at once, on standard error; a good word on standard output.
+#[allow(clippy::print_stdout)] // the verdict is this command's result
+pub(crate) fn check(arguments: &Arguments) -> u8 {
+    let source = Source::of(arguments);
+    match source.read().and_then(wsgate::check) {
+        Ok(warnings) => {
+            warnings.iter().for_each(warn);
+            println!("{}: all is well", source.name());
+            0
+        }
+        Err(problems) => tell_problems(&problems),
+    }
+}
+
+/// `wsgate`: serves until it is told to stop.
+pub(crate) fn serve(arguments: &Arguments) -> u8 {
+    let source = Source::of(arguments);
+    let config = match source.read() {
+        Ok(config) => config,
+        Err(problems) => return tell_problems(&problems),
+    };
+    start_logging(&config);
+    let runtime = match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&format!("cannot start: {error}")),
+    };
+    runtime.block_on(async {
+        match Gateway::bind(config) {
+            Ok(gateway) => run(gateway, &source).await,
+            Err(StartError::Config(problems)) => tell_problems(&problems),
+            Err(error) => fail(&with_causes(&error)),
+        }
+    })
+}
+
+async fn run(gateway: Gateway, source: &Source) -> u8 {
+    gateway.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
+    let handle = gateway.handle();
+    let addresses = gateway.addresses();
+    let admin = gateway.admin_address();
+    let announce = async {
+        handle.reached(Phase::Running).await;
+        announce(&addresses, admin.as_deref(), source);
+        std::future::pending::<u8>().await
+    };
+    tokio::select! {
+        totals = gateway.run() => match totals {
+            Ok(totals) => conclude(&totals),
+            Err(error) => fail(&with_causes(&error)),
+        },
+        code = obey(&handle, source) => code,
+        code = announce => code,
+    }
+}
+
+/// Signals become orders, as long as the gateway runs.
+async fn obey(handle: &Handle, source: &Source) -> u8 {
+    let signals = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
+    let [Ok(mut term), Ok(mut int), Ok(mut hup)] = signals else {
+        return fail("cannot listen for signals");
+    };
+    loop {
+        tokio::select! {
+            _ = term.recv() => handle.drain(),
+            _ = int.recv() => handle.drain(),
+            _ = hup.recv() => reload(handle, source),
+        }
+        if handle.phase() == Phase::Draining {
+            tracing::info!("draining: no new connections, the open ones are sent home; a second signal ends at once");
+        }
+    }
+}
+
+fn reload(handle: &Handle, source: &Source) {
+    match source.read().and_then(|config| handle.reload(config)) {
+        Ok(changes) if changes.is_empty() => tracing::info!("reloaded, nothing has changed but certificates"),
+        Ok(changes) => {
+            for change in changes {
+                let effect = if change.restart { "needs a restart" } else { "in force for new connections" };
+                tracing::info!(key = change.key, effect, "reloaded");
+            }
+        }
+        Err(problems) => {
+            tracing::error!("not reloaded, nothing has changed:");
+            problems.0.iter().for_each(|problem| tracing::error!("{problem}"));
+        }
+    }
+}
+
+/// One line for each listener on standard output, and where to look on standard error.
+#[allow(clippy::print_stdout)] // the contract: scripts wait for these lines
+fn announce(addresses: &[String], admin: Option<&str>, source: &Source) {
+    for address in addresses {
+        println!("listening {address}");
+    }
+    let _ = std::io::stdout().flush();
+    let Some(first) = addresses.first() else { return };
+    tracing::info!(configuration = source.name(), admin, "ready");
+    if source.file.is_none() {
+        let page = first.replacen("ws", "http", 1);
+        eprintln!("chat page  {page}/chat");
+        eprintln!("echo       {first}/echo");
+        if !source.overrides.to.is_empty() {
+            eprintln!("backend    {first}/  (to try it in a browser: {page}/chat?socket=/)");
+        }
+        if source.overrides.cert.is_none() {
+            eprintln!("The certificate was made just now: browsers ask before they trust it. `wsgate cert localhost` makes a lasting one.");
+        }
+    }
+}
+
+fn conclude(totals: &Totals) -> u8 {
+    let Totals { open, cut, took } = *totals;
+    tracing::info!(connections = open, cut, seconds = took.as_secs_f64(), "drained");
+    if cut == 0 { 0 } else { CUT }
+}
+
+fn start_logging(config: &Config) {
+    let filter = EnvFilter::try_new(&config.log.level).unwrap_or_else(|_| EnvFilter::new("info"));
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match config.log.format {
+        LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).init(),
+        LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).init(),
+    }
+}
+
+fn tell_problems(problems: &Problems) -> u8 {
+    eprintln!("wsgate: the configuration cannot be used:");
+    for problem in &problems.0 {
+        eprintln!("  {problem}");
+    }
+    BAD_CONFIG
+}
+
+fn warn(warning: &Problem) {
+    eprintln!("warning: {warning}");
+}
+
+fn fail(why: &str) -> u8 {
+    eprintln!("wsgate: {why}");
+    FAILED
+}
