@@ -23,7 +23,7 @@ pub struct Rules {
 #[derive(Debug)]
 pub struct Inbound {
     rules: Rules,
-    /// Bytes of a head that has begun; `held` of them are valid. After a head is complete it stays readable.
+    /// The head that is under way or was read last; `held` bytes of it are valid.
     head: [u8; HEAD_MAX],
     held: u8,
     stage: Stage,
@@ -38,7 +38,10 @@ pub struct Inbound {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    Head,
+    /// Between two frames, but for the first `carried` bytes of a head.
+    Head {
+        carried: u8,
+    },
     Data { fin: bool },
     Control(Opcode),
 }
@@ -90,7 +93,7 @@ impl Inbound {
             rules,
             head: [0; HEAD_MAX],
             held: 0,
-            stage: Stage::Head,
+            stage: Stage::Head { carried: 0 },
             left: 0,
             mask: None,
             message: None,
@@ -124,45 +127,44 @@ impl Inbound {
     /// half-way: then the piece with the bad byte is not given out.
     pub fn next<'a>(&mut self, bytes: &'a [u8]) -> Result<(usize, Turn<'a>), Violation> {
         match self.stage {
-            Stage::Head => self.head(bytes),
+            Stage::Head { carried } => self.head(bytes, usize::from(carried)),
             Stage::Data { fin } => self.payload(bytes, fin),
             Stage::Control(opcode) => self.control_payload(bytes, opcode),
         }
     }
 
-    fn head<'a>(&mut self, bytes: &'a [u8]) -> Result<(usize, Turn<'a>), Violation> {
-        let carried = if self.is_between_frames() { 0 } else { usize::from(self.held) };
-        let mut have = carried;
-        let mut used = 0;
-        let mut opcode = None;
-        let mut want = 2;
-        while have < want {
-            let count = (want - have).min(bytes.len() - used);
-            self.head[have..have + count].copy_from_slice(&bytes[used..used + count]);
-            have += count;
-            used += count;
-            self.held = have as u8;
-            if have < want {
-                self.left = 1;
-                return Ok((used, Turn::More));
-            }
-            if opcode.is_none() {
-                opcode = Some(self.check_start()?);
-                want = Head::size(self.head[1]);
-            }
+    fn head<'a>(&mut self, bytes: &'a [u8], carried: usize) -> Result<(usize, Turn<'a>), Violation> {
+        let have = self.copy_head(bytes, carried);
+        if have < 2 {
+            return Ok(self.more_head(bytes, have));
         }
-        let opcode = match opcode {
-            Some(opcode) => opcode,
-            None => self.check_start()?,
-        };
-        let head = Head::read(&self.head[..have], opcode)?;
-        self.left = 0;
-        self.begin(head, used, carried)
+        self.held = 2;
+        let opcode = self.check_start()?;
+        let size = Head::size(self.head[1]);
+        if have < size {
+            return Ok(self.more_head(bytes, have));
+        }
+        self.held = size as u8;
+        let head = Head::read(&self.head[..size], opcode)?;
+        self.begin(head, size - carried, carried)
     }
 
-    /// `held` keeps the last head readable, so a head under way is told apart by `left` (1 while one is).
-    const fn is_between_frames(&self) -> bool {
-        self.left == 0
+    /// Copies what may belong to the head behind what is there of it, and says how many bytes are there then.
+    fn copy_head(&mut self, bytes: &[u8], carried: usize) -> usize {
+        if let (0, Some(all)) = (carried, bytes.first_chunk::<HEAD_MAX>()) {
+            // A copy of known length is two instructions.
+            self.head = *all;
+            return HEAD_MAX;
+        }
+        let count = bytes.len().min(HEAD_MAX - carried);
+        self.head[carried..carried + count].copy_from_slice(&bytes[..count]);
+        carried + count
+    }
+
+    const fn more_head<'a>(&mut self, bytes: &'a [u8], have: usize) -> (usize, Turn<'a>) {
+        self.held = have as u8;
+        self.stage = Stage::Head { carried: have as u8 };
+        (bytes.len(), Turn::More)
     }
 
     /// What two bytes and the message under way are enough to judge (§5.4, §5.5).
@@ -214,7 +216,7 @@ impl Inbound {
         self.mask = mask.map(|mask| mask.advanced(count));
         let message_ends = frame_ends && fin;
         if frame_ends {
-            self.stage = Stage::Head;
+            self.stage = Stage::Head { carried: 0 };
         }
         if message_ends {
             self.message = None;
@@ -253,7 +255,7 @@ impl Inbound {
     }
 
     fn end_control<'a>(&mut self, opcode: Opcode) -> Turn<'a> {
-        self.stage = Stage::Head;
+        self.stage = Stage::Head { carried: 0 };
         Turn::Control(opcode)
     }
 
