@@ -42,7 +42,9 @@ enum Stage {
     Head {
         carried: u8,
     },
-    Data { fin: bool },
+    Data {
+        fin: bool,
+    },
     Control(Opcode),
 }
 
@@ -228,7 +230,11 @@ impl Inbound {
         let Some(mask) = self.mask else {
             return self.utf8.push(bytes).map_err(|_| Violation::NotUtf8);
         };
-        if bytes.len() <= SMALL { self.check_masked::<SMALL>(bytes, mask) } else { self.check_masked::<SCRATCH>(bytes, mask) }
+        if bytes.len() <= SMALL {
+            self.check_masked::<SMALL>(bytes, mask)
+        } else {
+            self.check_masked::<SCRATCH>(bytes, mask)
+        }
     }
 
     /// `N` bytes of stack are cleared for each call, so a short message gets a short one.
