@@ -187,53 +187,17 @@ fn misdeeds_of_a_frame(from: Role) -> Vec<Misdeed> {
         Role::Client => (Role::Server, Violation::NotMasked),
         Role::Server => (Role::Client, Violation::Masked),
     };
-    let key = if from == Role::Client { 4 } else { 0 };
-    let (short, wide) = (4 + key, 10 + key);
     let mut all = vec![
         misdeed("wrong side's mask, text", wrong_mask, 2, frame(other, 0x81, b"hello")),
         misdeed("wrong side's mask, ping", wrong_mask, 2, frame(other, 0x89, b"")),
         misdeed("close over 125", Violation::ControlTooLong, 2, frame(from, 0x88, &[b'a'; 126])),
         misdeed("ping over 125", Violation::ControlTooLong, 2, frame(from, 0x89, &[b'a'; 126])),
-        misdeed(
-            "pong over 125, in 64 bits",
-            Violation::ControlTooLong,
-            2,
-            head(from, 0x8a, &[127, 0, 0, 0, 0, 0, 1, 0, 0]),
-        ),
+        misdeed("pong of 64 KiB", Violation::ControlTooLong, 2, head(from, 0x8a, &[127, 0, 0, 0, 0, 0, 1, 0, 0])),
         misdeed("close fragmented", Violation::ControlFragmented, 2, frame(from, 0x08, b"")),
         misdeed("ping fragmented", Violation::ControlFragmented, 2, frame(from, 0x09, b"x")),
         misdeed("pong fragmented", Violation::ControlFragmented, 2, frame(from, 0x0a, b"")),
-        misdeed("125 in 16 bits", Violation::LengthNotMinimal, short, head(from, 0x82, &[126, 0, 125])),
-        misdeed("0 in 16 bits", Violation::LengthNotMinimal, short, head(from, 0x81, &[126, 0, 0])),
-        misdeed(
-            "125 in 64 bits",
-            Violation::LengthNotMinimal,
-            wide,
-            head(from, 0x82, &[127, 0, 0, 0, 0, 0, 0, 0, 125]),
-        ),
-        misdeed(
-            "65535 in 64 bits",
-            Violation::LengthNotMinimal,
-            wide,
-            head(from, 0x82, &[127, 0, 0, 0, 0, 0, 0, 255, 255]),
-        ),
-        misdeed("top bit", Violation::LengthTopBit, wide, head(from, 0x82, &[127, 128, 0, 0, 0, 0, 0, 0, 0])),
-        misdeed(
-            "all bits",
-            Violation::LengthTopBit,
-            wide,
-            head(from, 0x82, &[127, 255, 255, 255, 255, 255, 255, 255, 255]),
-        ),
         misdeed("stray continuation", Violation::StrayContinuation, 2, frame(from, 0x80, b"x")),
         misdeed("stray continuation, not the last", Violation::StrayContinuation, 2, frame(from, 0x00, b"")),
-        misdeed("one over the size", Violation::TooBig(LIMIT), short, frame(from, 0x82, &[0; 1001])),
-        misdeed("64 KiB", Violation::TooBig(LIMIT), wide, head(from, 0x82, &[127, 0, 0, 0, 0, 0, 1, 0, 0])),
-        misdeed(
-            "2^63 - 1",
-            Violation::TooBig(LIMIT),
-            wide,
-            head(from, 0x81, &[127, 127, 255, 255, 255, 255, 255, 255, 255]),
-        ),
     ];
     for bits in 1..8u8 {
         let first = 0x81 | (bits << 4);
@@ -244,6 +208,32 @@ fn misdeeds_of_a_frame(from: Role) -> Vec<Misdeed> {
     for opcode in [3, 4, 5, 6, 7, 11, 12, 13, 14, 15] {
         all.push(misdeed("unknown opcode", Violation::Opcode(opcode), 2, frame(from, 0x80 | opcode, b"hello")));
         all.push(misdeed("unknown opcode, not the last", Violation::Opcode(opcode), 2, frame(from, opcode, b"")));
+    }
+    all
+}
+
+/// The rows about lengths: judged when the whole head is there, so that no payload is waited for.
+fn misdeeds_of_a_length(from: Role) -> Vec<Misdeed> {
+    use Violation::{LengthNotMinimal, LengthTopBit, TooBig};
+    let cases: [(&str, &[u8], Violation); 10] = [
+        ("125 in 16 bits", &[126, 0, 125], LengthNotMinimal),
+        ("0 in 16 bits", &[126, 0, 0], LengthNotMinimal),
+        ("125 in 64 bits", &[127, 0, 0, 0, 0, 0, 0, 0, 125], LengthNotMinimal),
+        ("65535 in 64 bits", &[127, 0, 0, 0, 0, 0, 0, 255, 255], LengthNotMinimal),
+        ("top bit", &[127, 128, 0, 0, 0, 0, 0, 0, 0], LengthTopBit),
+        ("all bits", &[127, 255, 255, 255, 255, 255, 255, 255, 255], LengthTopBit),
+        ("one over the size", &[126, 0x03, 0xe9], TooBig(LIMIT)),
+        ("65535", &[126, 255, 255], TooBig(LIMIT)),
+        ("65536", &[127, 0, 0, 0, 0, 0, 1, 0, 0], TooBig(LIMIT)),
+        ("2^63 - 1", &[127, 127, 255, 255, 255, 255, 255, 255, 255], TooBig(LIMIT)),
+    ];
+    let mut all = Vec::new();
+    for (what, length, violation) in cases {
+        for first in [0x81, 0x82, 0x01, 0x02] {
+            let head = head(from, first, length);
+            let at = head.len();
+            all.push(misdeed(what, violation, at, [head, vec![0; 9]].concat()));
+        }
     }
     all
 }
@@ -294,8 +284,9 @@ const BAD_TEXTS: &[(&[u8], usize)] = &[
 #[test]
 fn misdeeds_are_found_at_the_byte_that_makes_them() {
     for from in BOTH {
+        let lengths = misdeeds_of_a_length(from);
         for Misdeed { what, bytes, at, violation } in
-            misdeeds_of_a_frame(from).into_iter().chain(misdeeds_of_a_message(from))
+            misdeeds_of_a_frame(from).into_iter().chain(lengths).chain(misdeeds_of_a_message(from))
         {
             let seen = read_in_all_cuts(rules(from), &bytes, what);
             let (found, place, _) = seen.offence.unwrap_or_else(|| panic!("{what} from {from:?} passes"));
