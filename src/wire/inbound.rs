@@ -194,6 +194,10 @@ impl Inbound {
         if size > self.rules.message_size {
             return Err(Violation::TooBig(self.rules.message_size));
         }
+        if head.fin && head.length == 0 {
+            // An empty frame is whole once its head is, so its head must not pass if the text ends inside a character.
+            self.utf8.finish().map_err(|_| Violation::NotUtf8)?;
+        }
         self.message = Some(Message { size, text: before.text });
         self.left = head.length;
         self.stage = Stage::Data { fin: head.fin };
@@ -211,12 +215,12 @@ impl Inbound {
             self.check_text(bytes)?;
         }
         let frame_ends = self.left == count as u64;
-        if frame_ends && fin && self.rules.utf8 {
+        let message_ends = frame_ends && fin;
+        if message_ends {
             self.utf8.finish().map_err(|_| Violation::NotUtf8)?;
         }
         self.left -= count as u64;
         self.mask = mask.map(|mask| mask.advanced(count));
-        let message_ends = frame_ends && fin;
         if frame_ends {
             self.stage = Stage::Head { carried: 0 };
         }

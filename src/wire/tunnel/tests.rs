@@ -494,6 +494,17 @@ fn a_bad_text_that_has_begun_to_pass_is_cut() {
     told.ended(Party::Gateway, 1007);
 }
 
+/// An empty frame is complete with its head, so even a head that comes in pieces must wait for the verdict.
+#[test]
+fn an_empty_frame_never_completes_a_bad_text() {
+    let told = play(TRANSPARENT, &[client(&[c(0x01, b"\xe2\x82"), c(0x80, b"")])]);
+    let to_backend = told.to_backend();
+    assert_eq!((to_backend.len(), code_of(&to_backend), told.failing), (2, 1001, true));
+    told.ended(Party::Gateway, 1007);
+    let told = play(TRANSPARENT, &[backend(&[b(0x01, b"\xe2\x82"), b(0x80, b"")])]);
+    assert_eq!((told.to_client().len(), code_of(&told.to_client())), (2, 1011));
+}
+
 #[test]
 fn the_text_of_both_sides_is_checked_only_on_wish() {
     let bad = [client(&[c(TEXT, b"\xff")]), backend(&[b(TEXT, b"\xff")])];
