@@ -83,9 +83,12 @@ pub enum Turn<'a> {
     Control(Opcode),
 }
 
-/// Unmasked on the stack and checked; large enough for vector instructions, small enough for a thread's stack.
+/// Bytes that are unmasked on the stack at a time to be checked: enough for vector instructions to pay.
 const SCRATCH: usize = 2048;
-const SMALL: usize = 128;
+
+/// The first byte of a text or binary message in one frame.
+const WHOLE_TEXT: u8 = 0x80 | Opcode::Text as u8;
+const WHOLE_BINARY: u8 = 0x80 | Opcode::Binary as u8;
 
 impl Inbound {
     /// A direction in which nothing has come yet.
@@ -122,6 +125,30 @@ impl Inbound {
         !matches!(self.stage, Stage::Data { .. })
     }
 
+    /// The size of the whole message in one short frame that the bytes begin with, and of its payload; it counts as
+    /// taken then. Most messages are such ones, and need not go through the states of [`Inbound::next`].
+    ///
+    /// `None` is no verdict: `next` gives it.
+    #[inline]
+    pub fn short_message(&mut self, bytes: &[u8]) -> Option<(usize, usize)> {
+        let &[first @ (WHOLE_TEXT | WHOLE_BINARY), second, ref rest @ ..] = bytes else { return None };
+        let (key, mask_bit) = match self.rules.from {
+            Role::Client => (*rest.first_chunk::<4>()?, 0x80),
+            Role::Server => ([0; 4], 0),
+        };
+        // The wrong side's mask makes it too long.
+        let length = usize::from(second ^ mask_bit);
+        let start = if mask_bit == 0 { 2 } else { 6 };
+        let is_small = length <= CONTROL_MAX && length as u64 <= self.rules.message_size;
+        let is_first = self.stage == (Stage::Head { carried: 0 }) && self.message.is_none();
+        if !is_small || !is_first {
+            return None;
+        }
+        let payload = bytes.get(start..start + length)?;
+        let is_lawful = first == WHOLE_BINARY || !self.rules.utf8 || is_text(payload, Mask::new(key));
+        is_lawful.then_some((start + length, length))
+    }
+
     /// Takes the next bytes and says what they were, and how many were used. Never uses a byte twice.
     ///
     /// # Errors
@@ -147,7 +174,7 @@ impl Inbound {
             return Ok(self.more_head(bytes, have));
         }
         self.held = size as u8;
-        let head = Head::read(&self.head[..size], opcode)?;
+        let head = Head::read(&self.head, opcode)?;
         self.begin(head, size - carried, carried)
     }
 
@@ -231,20 +258,15 @@ impl Inbound {
     }
 
     fn check_text(&mut self, bytes: &[u8]) -> Result<(), Violation> {
-        let Some(mask) = self.mask else {
+        let Some(mut mask) = self.mask else {
             return self.utf8.push(bytes).map_err(|_| Violation::NotUtf8);
         };
-        if bytes.len() <= SMALL {
-            self.check_masked::<SMALL>(bytes, mask)
-        } else {
-            self.check_masked::<SCRATCH>(bytes, mask)
-        }
-    }
-
-    /// `N` bytes of stack are cleared for each call, so a short message gets a short one.
-    fn check_masked<const N: usize>(&mut self, bytes: &[u8], mut mask: Mask) -> Result<(), Violation> {
-        let mut scratch = [0; N];
-        for piece in bytes.chunks(N) {
+        let mut scratch = [0; SCRATCH];
+        for piece in bytes.chunks(SCRATCH) {
+            if self.utf8.is_between_characters() && mask.is_ascii_under(piece) {
+                mask = mask.advanced(piece.len());
+                continue;
+            }
             let clear = &mut scratch[..piece.len()];
             clear.copy_from_slice(piece);
             mask.apply(clear);
@@ -275,6 +297,18 @@ impl Inbound {
             self.control = Vec::new();
         }
     }
+}
+
+/// Whether the payload of a short frame is text.
+fn is_text(payload: &[u8], mut mask: Mask) -> bool {
+    if mask.is_ascii_under(payload) {
+        return true;
+    }
+    let mut scratch = [0; CONTROL_MAX];
+    let clear = &mut scratch[..payload.len()];
+    clear.copy_from_slice(payload);
+    mask.apply(clear);
+    simdutf8::basic::from_utf8(clear).is_ok()
 }
 
 #[cfg(test)]

@@ -239,8 +239,14 @@ impl Tunnel {
             if self.deaf || self.got[Side::Client as usize] {
                 return;
             }
+            if self.pass_short_message(&mut run, out) {
+                if run.rest().is_empty() {
+                    break;
+                }
+                continue;
+            }
             let before = run.at;
-            let (used, turn) = match self.up.next(&bytes[before..]) {
+            let (used, turn) = match self.up.next(run.rest()) {
                 Ok(next) => next,
                 Err(violation) => {
                     self.up_open = self.edge.is_none() && !self.up.at_boundary() && !run.retract();
@@ -255,9 +261,7 @@ impl Tunnel {
                 Turn::Data { .. } | Turn::Payload { .. } if self.is_left() => {}
                 Turn::Data { head, carried, opens } => {
                     if opens && !out.admit_message() {
-                        run.flush(out);
-                        self.up_open = false;
-                        return self.client_offended(Violation::TooMany, out);
+                        return self.client_talks_too_much(&mut run, out);
                     }
                     match &mut self.edge {
                         Some(assembler) if opens => assembler.open(head.opcode, head.key),
@@ -290,6 +294,30 @@ impl Tunnel {
         }
         run.flush(out);
         self.up_open = self.edge.is_none() && !self.up.at_boundary();
+    }
+
+    /// The short way of most messages; says whether there was one.
+    fn pass_short_message(&mut self, run: &mut Run<'_>, out: &mut impl Out) -> bool {
+        if self.waiting.is_some() || self.is_left() {
+            return false;
+        }
+        let Some((size, payload)) = self.up.short_message(run.rest()) else { return false };
+        if !out.admit_message() {
+            self.client_talks_too_much(run, out);
+            return true;
+        }
+        self.traffic[Side::Client as usize].count(payload, true);
+        run.frame(size, out);
+        if self.edge.is_some() {
+            run.flush(out);
+        }
+        true
+    }
+
+    fn client_talks_too_much(&mut self, run: &mut Run<'_>, out: &mut impl Out) {
+        run.flush(out);
+        self.up_open = false;
+        self.client_offended(Violation::TooMany, out);
     }
 
     fn client_control(&mut self, opcode: Opcode, out: &mut impl Out) {
@@ -337,8 +365,18 @@ impl Tunnel {
             if self.got[Side::Backend as usize] || self.sent[Side::Client as usize] || self.offence.is_some() {
                 return;
             }
+            if self.waiting.is_none()
+                && let Some((size, payload)) = self.down.short_message(run.rest())
+            {
+                self.traffic[Side::Backend as usize].count(payload, true);
+                run.frame(size, out);
+                if run.rest().is_empty() {
+                    break;
+                }
+                continue;
+            }
             let before = run.at;
-            let (used, turn) = match self.down.next(&bytes[before..]) {
+            let (used, turn) = match self.down.next(run.rest()) {
                 Ok(next) => next,
                 Err(violation) => {
                     self.down_open = !self.down.at_boundary() && !run.retract();
@@ -555,13 +593,22 @@ impl<'a> Run<'a> {
         Self { bytes, to, at: 0, start: 0, end: 0, frame: None }
     }
 
+    /// The bytes that are not judged yet.
+    fn rest(&self) -> &'a [u8] {
+        &self.bytes[self.at..]
+    }
+
+    /// The next bytes, a whole frame, pass.
+    fn frame(&mut self, size: usize, out: &mut impl Out) {
+        self.begin(self.at, out);
+        self.at += size;
+        self.end = self.at;
+    }
+
     /// A head that was read passes: as it stands, or from where it was held if it came in pieces.
     fn head(&mut self, before: usize, carried: usize, head: &[u8], out: &mut impl Out) {
         if carried == 0 {
-            if self.end != before {
-                self.flush(out);
-                self.start = before;
-            }
+            self.begin(before, out);
             self.frame = Some(before);
         } else {
             self.flush(out);
@@ -570,6 +617,14 @@ impl<'a> Run<'a> {
             self.frame = None;
         }
         self.end = self.at;
+    }
+
+    /// What passes next begins here.
+    fn begin(&mut self, start: usize, out: &mut impl Out) {
+        if self.end != start {
+            self.flush(out);
+            self.start = start;
+        }
     }
 
     /// Payload passes.

@@ -377,14 +377,12 @@ fn rfc6455_8_1_characters_may_be_cut_by_fragments_and_bytes() {
 #[test]
 fn long_text_is_checked_to_its_end() {
     let rules = |from| Rules { message_size: u64::MAX, ..rules(from) };
-    for length in [1, SMALL - 1, SMALL, SMALL + 1, SCRATCH - 1, SCRATCH, SCRATCH + 1, 2 * SCRATCH + 3] {
+    for length in [1, CONTROL_MAX, CONTROL_MAX + 1, SCRATCH - 1, SCRATCH, SCRATCH + 1, 2 * SCRATCH + 3] {
         for from in BOTH {
             let text: Vec<u8> = "né€😀".bytes().cycle().take(length).collect();
             let good = String::from_utf8_lossy(&text).replace('\u{fffd}', "");
             assert_eq!(read(rules(from), [&frame(from, 0x81, good.as_bytes())[..]]).offence, None, "{length}");
-            for bad in
-                [0, SMALL - 1, SMALL, SCRATCH - 1, SCRATCH, length - 1].into_iter().filter(|&bad| bad < good.len())
-            {
+            for bad in [0, SCRATCH - 1, SCRATCH, length - 1].into_iter().filter(|&bad| bad < good.len()) {
                 let mut text = good.clone().into_bytes();
                 text[bad] = 0xff;
                 let seen = read(rules(from), [&frame(from, 0x81, &text)[..]]);
@@ -485,5 +483,68 @@ fn nothing_is_nothing() {
         assert!(inbound.at_boundary(), "a head that has begun is held, not given out");
         assert_eq!(inbound.next(&[]), Ok((0, Turn::More)));
         assert_eq!(inbound.head_bytes(), [0x81]);
+    }
+}
+
+/// The short way gives the same verdict as the long one, or none.
+fn assert_short_way(rules: Rules, before: &[u8], bytes: &[u8]) {
+    let at_bytes = || {
+        let mut inbound = Inbound::new(rules);
+        let mut at = 0;
+        while let Ok((used, turn)) = inbound.next(&before[at..]) {
+            at += used;
+            if at == before.len() && turn == Turn::More {
+                break;
+            }
+        }
+        inbound
+    };
+    let mut long = at_bytes();
+    let head = long.next(bytes);
+    let whole = match head {
+        Ok((used, Turn::Data { head, carried: 0, opens: true })) if head.fin && head.length <= 125 => {
+            match long.next(&bytes[used..]) {
+                Ok((size, Turn::Payload { message_ends: true, .. })) => Some((used + size, size)),
+                _ => None,
+            }
+        }
+        _ => None,
+    };
+    let mut short = at_bytes();
+    assert_eq!(short.short_message(bytes), whole, "{before:x?} {bytes:x?}");
+    assert_eq!((short.stage, short.left, short.message.is_some()), {
+        let untouched = at_bytes();
+        (untouched.stage, untouched.left, untouched.message.is_some())
+    });
+}
+
+#[test]
+fn the_short_way_is_the_long_way() {
+    for from in BOTH {
+        let wholes: Vec<_> =
+            BAD_TEXTS.iter().map(|bad| bad.0).chain(["".as_bytes(), "né😀".as_bytes(), &[b'x'; 126]]).collect();
+        let openings = [
+            vec![],
+            frame(from, 0x01, b"a"),
+            frame(from, 0x81, b"a"),
+            vec![0x81],
+            frame(from, 0x82, b"abc")[..4].to_vec(),
+        ];
+        for before in &openings {
+            for rules in [rules(from), Rules { utf8: false, ..rules(from) }, Rules { message_size: 3, ..rules(from) }] {
+                for payload in &wholes {
+                    for first in 0..=255 {
+                        let bytes = frame(from, first, payload);
+                        assert_short_way(rules, before, &bytes);
+                        assert_short_way(rules, before, &bytes[..bytes.len() - 1]);
+                        assert_short_way(rules, before, &[bytes, vec![0xff; 3]].concat());
+                    }
+                }
+                for second in 0..=255 {
+                    assert_short_way(rules, before, &[&[0x82, second][..], &[0; 130]].concat());
+                    assert_short_way(rules, before, &[0x81, second]);
+                }
+            }
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Tunnels tried with scripts of bytes and events.
 
-use super::super::frame::Head;
+use super::super::frame::{HEAD_MAX, Head};
 use super::super::mask::Mask;
 use super::*;
 
@@ -76,7 +76,9 @@ fn frames(mut bytes: &[u8], from: Role) -> Vec<Frame> {
     while !bytes.is_empty() {
         let opcode = Head::check(bytes[0], bytes[1], from).expect("a lawful frame");
         let size = Head::size(bytes[1]);
-        let head = Head::read(&bytes[..size], opcode).expect("a lawful length");
+        let mut head = [0; HEAD_MAX];
+        head[..size].copy_from_slice(&bytes[..size]);
+        let head = Head::read(&head, opcode).expect("a lawful length");
         let end = size + head.length as usize;
         let mut payload = bytes[size..end].to_vec();
         Mask::new(head.key.unwrap_or_default()).apply(&mut payload);
