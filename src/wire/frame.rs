@@ -85,6 +85,7 @@ impl Head {
     ///
     /// # Errors
     /// Reserved bits, an unknown opcode, the wrong side's mask, a control frame too long or fragmented.
+    #[inline]
     pub const fn check(first: u8, second: u8, from: Role) -> Result<Opcode, Violation> {
         if first & 0x70 != 0 {
             return Err(Violation::ReservedBits);
@@ -108,11 +109,13 @@ impl Head {
         Ok(opcode)
     }
 
-    /// Reads a head of which every byte is there (see [`Head::size`]) and whose first two have passed [`Head::check`].
+    /// Reads a head that stands at the beginning of `bytes`, of which every byte is there (see [`Head::size`]), and
+    /// whose first two have passed [`Head::check`].
     ///
     /// # Errors
     /// A length that is not in its shortest form, or has the top bit set.
-    pub fn read(bytes: &[u8], opcode: Opcode) -> Result<Self, Violation> {
+    #[inline]
+    pub fn read(bytes: &[u8; HEAD_MAX], opcode: Opcode) -> Result<Self, Violation> {
         let (first, second) = (bytes[0], bytes[1]);
         let (length, end) = match second & 0x7f {
             126 => {
@@ -200,16 +203,23 @@ mod tests {
             let from = if key.is_some() { Role::Client } else { Role::Server };
             prop_assert_eq!(Head::size(bytes[1]), bytes.len());
             let opcode = Head::check(bytes[0], bytes[1], from).expect("lawful");
-            prop_assert_eq!(Head::read(&bytes, opcode), Ok(head));
+            bytes.resize(HEAD_MAX, 0xff);
+            prop_assert_eq!(Head::read(bytes.first_chunk().expect("resized"), opcode), Ok(head));
         }
     }
 
     #[test]
     fn rfc6455_5_2_lengths_are_minimal() {
-        for bytes in [&[0x82, 126, 0, 125][..], &[0x82, 127, 0, 0, 0, 0, 0, 0, 0xff, 0xff]] {
-            assert_eq!(Head::read(bytes, Opcode::Binary), Err(Violation::LengthNotMinimal));
+        let read = |length: &[u8]| {
+            let mut bytes = [0xff; HEAD_MAX];
+            bytes[0] = 0x82;
+            bytes[1..=length.len()].copy_from_slice(length);
+            Head::read(&bytes, Opcode::Binary)
+        };
+        for length in [&[126, 0, 125][..], &[126, 0, 0], &[127, 0, 0, 0, 0, 0, 0, 0xff, 0xff]] {
+            assert_eq!(read(length), Err(Violation::LengthNotMinimal));
         }
-        assert_eq!(Head::read(&[0x82, 127, 0x80, 0, 0, 0, 0, 0, 0, 0], Opcode::Binary), Err(Violation::LengthTopBit));
+        assert_eq!(read(&[127, 0x80, 0, 0, 0, 0, 0, 0, 0]), Err(Violation::LengthTopBit));
     }
 
     #[test]

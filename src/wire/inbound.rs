@@ -23,7 +23,7 @@ pub struct Rules {
 #[derive(Debug)]
 pub struct Inbound {
     rules: Rules,
-    /// Bytes of a head that has begun; `held` of them are valid. After a head is complete it stays readable.
+    /// The head that is under way or was read last; `held` bytes of it are valid.
     head: [u8; HEAD_MAX],
     held: u8,
     stage: Stage,
@@ -38,8 +38,13 @@ pub struct Inbound {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    Head,
-    Data { fin: bool },
+    /// Between two frames, but for the first `carried` bytes of a head.
+    Head {
+        carried: u8,
+    },
+    Data {
+        fin: bool,
+    },
     Control(Opcode),
 }
 
@@ -78,9 +83,12 @@ pub enum Turn<'a> {
     Control(Opcode),
 }
 
-/// Unmasked on the stack and checked; large enough for vector instructions, small enough for a thread's stack.
+/// Bytes that are unmasked on the stack at a time to be checked: enough for vector instructions to pay.
 const SCRATCH: usize = 2048;
-const SMALL: usize = 128;
+
+/// The first byte of a text or binary message in one frame.
+const WHOLE_TEXT: u8 = 0x80 | Opcode::Text as u8;
+const WHOLE_BINARY: u8 = 0x80 | Opcode::Binary as u8;
 
 impl Inbound {
     /// A direction in which nothing has come yet.
@@ -90,7 +98,7 @@ impl Inbound {
             rules,
             head: [0; HEAD_MAX],
             held: 0,
-            stage: Stage::Head,
+            stage: Stage::Head { carried: 0 },
             left: 0,
             mask: None,
             message: None,
@@ -117,6 +125,30 @@ impl Inbound {
         !matches!(self.stage, Stage::Data { .. })
     }
 
+    /// The size of the whole message in one short frame that the bytes begin with, and of its payload; it counts as
+    /// taken then. Most messages are such ones, and need not go through the states of [`Inbound::next`].
+    ///
+    /// `None` is no verdict: `next` gives it.
+    #[inline]
+    pub fn short_message(&mut self, bytes: &[u8]) -> Option<(usize, usize)> {
+        let &[first @ (WHOLE_TEXT | WHOLE_BINARY), second, ref rest @ ..] = bytes else { return None };
+        let (key, mask_bit) = match self.rules.from {
+            Role::Client => (*rest.first_chunk::<4>()?, 0x80),
+            Role::Server => ([0; 4], 0),
+        };
+        // The wrong side's mask makes it too long.
+        let length = usize::from(second ^ mask_bit);
+        let start = if mask_bit == 0 { 2 } else { 6 };
+        let is_small = length <= CONTROL_MAX && length as u64 <= self.rules.message_size;
+        let is_first = self.stage == (Stage::Head { carried: 0 }) && self.message.is_none();
+        if !is_small || !is_first {
+            return None;
+        }
+        let payload = bytes.get(start..start + length)?;
+        let is_lawful = first == WHOLE_BINARY || !self.rules.utf8 || is_text(payload, Mask::new(key));
+        is_lawful.then_some((start + length, length))
+    }
+
     /// Takes the next bytes and says what they were, and how many were used. Never uses a byte twice.
     ///
     /// # Errors
@@ -124,45 +156,44 @@ impl Inbound {
     /// half-way: then the piece with the bad byte is not given out.
     pub fn next<'a>(&mut self, bytes: &'a [u8]) -> Result<(usize, Turn<'a>), Violation> {
         match self.stage {
-            Stage::Head => self.head(bytes),
+            Stage::Head { carried } => self.head(bytes, usize::from(carried)),
             Stage::Data { fin } => self.payload(bytes, fin),
             Stage::Control(opcode) => self.control_payload(bytes, opcode),
         }
     }
 
-    fn head<'a>(&mut self, bytes: &'a [u8]) -> Result<(usize, Turn<'a>), Violation> {
-        let carried = if self.is_between_frames() { 0 } else { usize::from(self.held) };
-        let mut have = carried;
-        let mut used = 0;
-        let mut opcode = None;
-        let mut want = 2;
-        while have < want {
-            let count = (want - have).min(bytes.len() - used);
-            self.head[have..have + count].copy_from_slice(&bytes[used..used + count]);
-            have += count;
-            used += count;
-            self.held = have as u8;
-            if have < want {
-                self.left = 1;
-                return Ok((used, Turn::More));
-            }
-            if opcode.is_none() {
-                opcode = Some(self.check_start()?);
-                want = Head::size(self.head[1]);
-            }
+    fn head<'a>(&mut self, bytes: &'a [u8], carried: usize) -> Result<(usize, Turn<'a>), Violation> {
+        let have = self.copy_head(bytes, carried);
+        if have < 2 {
+            return Ok(self.more_head(bytes, have));
         }
-        let opcode = match opcode {
-            Some(opcode) => opcode,
-            None => self.check_start()?,
-        };
-        let head = Head::read(&self.head[..have], opcode)?;
-        self.left = 0;
-        self.begin(head, used, carried)
+        self.held = 2;
+        let opcode = self.check_start()?;
+        let size = Head::size(self.head[1]);
+        if have < size {
+            return Ok(self.more_head(bytes, have));
+        }
+        self.held = size as u8;
+        let head = Head::read(&self.head, opcode)?;
+        self.begin(head, size - carried, carried)
     }
 
-    /// `held` keeps the last head readable, so a head under way is told apart by `left` (1 while one is).
-    const fn is_between_frames(&self) -> bool {
-        self.left == 0
+    /// Copies what may belong to the head behind what is there of it, and says how many bytes are there then.
+    fn copy_head(&mut self, bytes: &[u8], carried: usize) -> usize {
+        if let (0, Some(all)) = (carried, bytes.first_chunk::<HEAD_MAX>()) {
+            // A copy of known length is two instructions.
+            self.head = *all;
+            return HEAD_MAX;
+        }
+        let count = bytes.len().min(HEAD_MAX - carried);
+        self.head[carried..carried + count].copy_from_slice(&bytes[..count]);
+        carried + count
+    }
+
+    const fn more_head<'a>(&mut self, bytes: &'a [u8], have: usize) -> (usize, Turn<'a>) {
+        self.held = have as u8;
+        self.stage = Stage::Head { carried: have as u8 };
+        (bytes.len(), Turn::More)
     }
 
     /// What two bytes and the message under way are enough to judge (§5.4, §5.5).
@@ -190,6 +221,10 @@ impl Inbound {
         if size > self.rules.message_size {
             return Err(Violation::TooBig(self.rules.message_size));
         }
+        if head.fin && head.length == 0 {
+            // An empty frame is whole once its head is, so its head must not pass if the text ends inside a character.
+            self.utf8.finish().map_err(|_| Violation::NotUtf8)?;
+        }
         self.message = Some(Message { size, text: before.text });
         self.left = head.length;
         self.stage = Stage::Data { fin: head.fin };
@@ -207,14 +242,14 @@ impl Inbound {
             self.check_text(bytes)?;
         }
         let frame_ends = self.left == count as u64;
-        if frame_ends && fin && self.rules.utf8 {
+        let message_ends = frame_ends && fin;
+        if message_ends {
             self.utf8.finish().map_err(|_| Violation::NotUtf8)?;
         }
         self.left -= count as u64;
         self.mask = mask.map(|mask| mask.advanced(count));
-        let message_ends = frame_ends && fin;
         if frame_ends {
-            self.stage = Stage::Head;
+            self.stage = Stage::Head { carried: 0 };
         }
         if message_ends {
             self.message = None;
@@ -223,16 +258,15 @@ impl Inbound {
     }
 
     fn check_text(&mut self, bytes: &[u8]) -> Result<(), Violation> {
-        let Some(mask) = self.mask else {
+        let Some(mut mask) = self.mask else {
             return self.utf8.push(bytes).map_err(|_| Violation::NotUtf8);
         };
-        if bytes.len() <= SMALL { self.check_masked::<SMALL>(bytes, mask) } else { self.check_masked::<SCRATCH>(bytes, mask) }
-    }
-
-    /// `N` bytes of stack are cleared for each call, so a short message gets a short one.
-    fn check_masked<const N: usize>(&mut self, bytes: &[u8], mut mask: Mask) -> Result<(), Violation> {
-        let mut scratch = [0; N];
-        for piece in bytes.chunks(N) {
+        let mut scratch = [0; SCRATCH];
+        for piece in bytes.chunks(SCRATCH) {
+            if self.utf8.is_between_characters() && mask.is_ascii_under(piece) {
+                mask = mask.advanced(piece.len());
+                continue;
+            }
             let clear = &mut scratch[..piece.len()];
             clear.copy_from_slice(piece);
             mask.apply(clear);
@@ -253,7 +287,7 @@ impl Inbound {
     }
 
     fn end_control<'a>(&mut self, opcode: Opcode) -> Turn<'a> {
-        self.stage = Stage::Head;
+        self.stage = Stage::Head { carried: 0 };
         Turn::Control(opcode)
     }
 
@@ -263,6 +297,18 @@ impl Inbound {
             self.control = Vec::new();
         }
     }
+}
+
+/// Whether the payload of a short frame is text.
+fn is_text(payload: &[u8], mut mask: Mask) -> bool {
+    if mask.is_ascii_under(payload) {
+        return true;
+    }
+    let mut scratch = [0; CONTROL_MAX];
+    let clear = &mut scratch[..payload.len()];
+    clear.copy_from_slice(payload);
+    mask.apply(clear);
+    simdutf8::basic::from_utf8(clear).is_ok()
 }
 
 #[cfg(test)]

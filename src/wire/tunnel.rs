@@ -36,13 +36,20 @@ pub struct Policy {
     pub edge: bool,
 }
 
-/// What passed one way.
+/// What passed one way, as the receiver gets it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
-    /// Data frames.
+    /// Data frames, each counted when its last byte passes.
     pub frames: u64,
-    /// Bytes of their payload.
+    /// Bytes of payload in data frames.
     pub bytes: u64,
+}
+
+impl Traffic {
+    fn count(&mut self, bytes: usize, frame_ends: bool) {
+        self.bytes += bytes as u64;
+        self.frames += u64::from(frame_ends);
+    }
 }
 
 /// An offence of the backend, for the log.
@@ -61,7 +68,7 @@ const OWN_PING: &[u8] = b"wsgate:";
 ///
 /// Invariants: nothing follows a Close in either direction; nothing of a frame that breaks the law is sent on (but for
 /// text found bad after its frame had begun to pass); what is put in from here stands between frames; there is exactly
-/// one [`Ending`].
+/// one [`Ending`], and it is there before the session is over; once it is over, nothing passes.
 #[derive(Debug)]
 pub struct Tunnel {
     up: Inbound,
@@ -70,11 +77,14 @@ pub struct Tunnel {
     /// A frame has begun to pass and is not complete, so that nothing may be put in.
     up_open: bool,
     down_open: bool,
+    /// Whose Close has come.
     got: [bool; 2],
+    /// Who was sent a Close; a backend that is left without one (see [`Policy::edge`]) counts too.
     sent: [bool; 2],
     gone: [bool; 2],
     /// The client broke the law or was told to go: what it still says is not read.
     deaf: bool,
+    /// The session ends without a Close for the client: there is no place or no time for one.
     cut: bool,
     waiting: Option<Box<Waiting>>,
     ending: Option<Ending>,
@@ -83,15 +93,18 @@ pub struct Tunnel {
     traffic: [Traffic; 2],
 }
 
-/// What waits until it may be sent to the client.
+/// What waits for a frame boundary, or for the backend.
 #[derive(Debug, Default)]
 struct Waiting {
     ping: bool,
     /// Only the latest: RFC 6455 §5.5.3 lets an endpoint answer the most recent ping alone.
     pong: Option<Vec<u8>>,
+    /// A Close for the client, at the next boundary.
     close: Option<Close>,
     /// A Close for the client, held until the backend has said its last words.
     last: Option<Close>,
+    /// A Close for the backend, at the next boundary.
+    leave: Option<Close>,
 }
 
 impl Tunnel {
@@ -122,15 +135,19 @@ impl Tunnel {
 
     /// Takes what came from one end and sends on what may pass.
     pub fn on_bytes(&mut self, from: Side, bytes: &[u8], out: &mut impl Out) {
+        if self.is_over() {
+            return;
+        }
         match from {
-            Side::Client => self.from_client(bytes, out),
-            Side::Backend => self.from_backend(bytes, out),
+            Side::Client => self.client_bytes(bytes, out),
+            Side::Backend => self.backend_bytes(bytes, out),
         }
     }
 
     /// One end is gone: end of stream, reset or time-out, as `how` says.
     pub fn on_end(&mut self, from: Side, how: impl Into<Cow<'static, str>>, out: &mut impl Out) {
-        if std::mem::replace(&mut self.gone[from as usize], true) {
+        let was_over = self.is_over();
+        if std::mem::replace(&mut self.gone[from as usize], true) || was_over {
             return;
         }
         match from {
@@ -139,18 +156,16 @@ impl Tunnel {
         }
     }
 
-    /// The wait for a Close, or for the backend's last words, is over.
+    /// The wait for a Close, or for the backend's last words, is over. If the session still is not, then a new wait
+    /// begins: the client was sent its Close, or gets it at the end of a frame that is passing.
     pub fn on_deadline(&mut self, out: &mut impl Out) {
-        if self.take_last(out) {
+        if self.is_over() || self.ending.is_none() || self.take_last(out) {
             return;
         }
-        match self.answer_to_client() {
-            Some(close) if !self.down_open => self.close_client(close, out),
-            _ => self.cut = true,
-        }
+        self.cut = true;
     }
 
-    /// The gateway ends the session: both ends get a Close at a frame boundary.
+    /// The gateway ends the session: both ends get a Close, now or at the next frame boundary, and nothing after it.
     pub fn order(&mut self, close: Close, out: &mut impl Out) {
         if self.ending.is_some() {
             return;
@@ -162,7 +177,7 @@ impl Tunnel {
 
     /// The gateway's own ping to the client, now or at the next frame boundary.
     pub fn ping(&mut self, out: &mut impl Out) {
-        if self.sent[Side::Client as usize] {
+        if self.sent[Side::Client as usize] || self.is_over() {
             return;
         }
         if self.down_open {
@@ -218,61 +233,96 @@ impl Tunnel {
         }
     }
 
-    fn from_client(&mut self, bytes: &[u8], out: &mut impl Out) {
-        let mut run = Run::default();
+    fn client_bytes(&mut self, bytes: &[u8], out: &mut impl Out) {
+        let mut run = Run::new(bytes, Side::Backend);
         loop {
             if self.deaf || self.got[Side::Client as usize] {
                 return;
             }
+            if self.pass_short_message(&mut run, out) {
+                if run.rest().is_empty() {
+                    break;
+                }
+                continue;
+            }
             let before = run.at;
-            let verdict = self.up.next(&bytes[before..]);
-            let turn = verdict.map(|(used, turn)| {
-                run.at += used;
-                turn
-            });
+            let (used, turn) = match self.up.next(run.rest()) {
+                Ok(next) => next,
+                Err(violation) => {
+                    self.up_open = self.edge.is_none() && !self.up.at_boundary() && !run.retract();
+                    run.flush(out);
+                    return self.client_offended(violation, out);
+                }
+            };
+            run.at += used;
             match turn {
-                Ok(Turn::More) if run.at == bytes.len() => break,
-                Ok(Turn::More) => {}
-                Ok(Turn::Data { head, carried, opens }) => {
+                Turn::More if run.at == bytes.len() => break,
+                Turn::More => {}
+                Turn::Data { .. } | Turn::Payload { .. } if self.is_left() => {}
+                Turn::Data { head, carried, opens } => {
                     if opens && !out.admit_message() {
-                        run.flush(bytes, Side::Backend, out);
-                        self.up_open = false;
-                        return self.client_offended(Violation::TooMany, out);
+                        return self.client_talks_too_much(&mut run, out);
                     }
-                    self.traffic[Side::Client as usize].frames += 1;
                     match &mut self.edge {
                         Some(assembler) if opens => assembler.open(head.opcode, head.key),
                         Some(_) => {}
-                        None => run.head(before, carried, self.up.head_bytes(), (bytes, Side::Backend), out),
+                        None => run.head(before, carried, self.up.head_bytes(), out),
                     }
                 }
-                Ok(Turn::Payload { bytes: piece, mask, message_ends, .. }) => {
-                    self.traffic[Side::Client as usize].bytes += piece.len() as u64;
-                    let Some(assembler) = &mut self.edge else {
+                Turn::Payload { bytes: piece, mask, frame_ends, message_ends } => match &mut self.edge {
+                    Some(assembler) => {
+                        assembler.push(piece, mask);
+                        if message_ends {
+                            self.traffic[Side::Client as usize].count(assembler.bytes().len(), true);
+                            send_whole(assembler, out);
+                        }
+                    }
+                    None => {
+                        self.traffic[Side::Client as usize].count(piece.len(), frame_ends);
                         run.extend();
-                        continue;
-                    };
-                    assembler.push(piece, mask);
-                    if message_ends {
-                        send_whole(assembler, out);
+                        if frame_ends && self.waiting.is_some() {
+                            run.flush(out);
+                            self.put_in_leave(out);
+                        }
                     }
-                }
-                Ok(Turn::Control(opcode)) => {
-                    run.flush(bytes, Side::Backend, out);
+                },
+                Turn::Control(opcode) => {
+                    run.flush(out);
                     self.client_control(opcode, out);
-                }
-                Err(violation) => {
-                    self.up_open = !self.up.at_boundary() && run.retract();
-                    run.flush(bytes, Side::Backend, out);
-                    return self.client_offended(violation, out);
                 }
             }
         }
-        run.flush(bytes, Side::Backend, out);
+        run.flush(out);
         self.up_open = self.edge.is_none() && !self.up.at_boundary();
     }
 
+    /// The short way of most messages; says whether there was one.
+    fn pass_short_message(&mut self, run: &mut Run<'_>, out: &mut impl Out) -> bool {
+        if self.waiting.is_some() || self.is_left() {
+            return false;
+        }
+        let Some((size, payload)) = self.up.short_message(run.rest()) else { return false };
+        if !out.admit_message() {
+            self.client_talks_too_much(run, out);
+            return true;
+        }
+        self.traffic[Side::Client as usize].count(payload, true);
+        run.frame(size, out);
+        if self.edge.is_some() {
+            run.flush(out);
+        }
+        true
+    }
+
+    fn client_talks_too_much(&mut self, run: &mut Run<'_>, out: &mut impl Out) {
+        run.flush(out);
+        self.up_open = false;
+        self.client_offended(Violation::TooMany, out);
+    }
+
     fn client_control(&mut self, opcode: Opcode, out: &mut impl Out) {
+        // The stream towards the backend stands between two frames here, whatever `up_open` was before.
+        self.up_open = false;
         let payload = self.up.control().to_vec();
         match opcode {
             Opcode::Ping if self.edge.is_some() => self.pong_client(payload, out),
@@ -289,72 +339,71 @@ impl Tunnel {
     fn client_closed(&mut self, close: Close, out: &mut impl Out) {
         self.got[Side::Client as usize] = true;
         self.end(|| Ending::closed(Party::Client, &close));
-        if self.edge.is_some() || self.gone[Side::Backend as usize] {
+        if self.edge.is_some() {
             return self.close_client(close, out);
         }
         self.leave_backend(&close, out);
-        if self.got[Side::Backend as usize] && !self.sent[Side::Client as usize] {
-            self.close_client(close, out);
-        } else if !self.sent[Side::Client as usize] {
-            // The backend's own Close answers it; should none come, this one does.
-            self.wait().last = Some(close);
-        }
+        // The backend's own Close answers it; should none come, this one does.
+        self.close_client_last(close);
     }
 
     fn client_offended(&mut self, violation: Violation, out: &mut impl Out) {
         self.deaf = true;
         let close = Close::new(violation.code(), violation.to_string());
         self.end(|| Ending::closed(Party::Gateway, &close));
-        let backend = Side::Backend as usize;
-        let can_tell = self.edge.is_none() && !self.up_open && !self.gone[backend] && !self.got[backend];
-        if can_tell {
-            // What the backend still has to say to earlier messages goes first, as without a gateway.
-            self.leave_backend(&Close::new(Code::GOING_AWAY, "the client broke the protocol"), out);
-            self.wait().last = Some(close);
-        } else {
-            self.close_client(close, out);
+        if self.edge.is_some() || self.up_open || self.is_left() {
+            return self.close_client(close, out);
         }
+        // What the backend still has to say to earlier messages goes first, as without a gateway.
+        self.leave_backend(&Close::new(Code::GOING_AWAY, "the client broke the protocol"), out);
+        self.close_client_last(close);
     }
 
-    fn from_backend(&mut self, bytes: &[u8], out: &mut impl Out) {
-        let mut run = Run::default();
+    fn backend_bytes(&mut self, bytes: &[u8], out: &mut impl Out) {
+        let mut run = Run::new(bytes, Side::Client);
         loop {
             if self.got[Side::Backend as usize] || self.sent[Side::Client as usize] || self.offence.is_some() {
                 return;
             }
-            let before = run.at;
-            let verdict = self.down.next(&bytes[before..]);
-            let turn = verdict.map(|(used, turn)| {
-                run.at += used;
-                turn
-            });
-            match turn {
-                Ok(Turn::More) if run.at == bytes.len() => break,
-                Ok(Turn::More) => {}
-                Ok(Turn::Data { carried, .. }) => {
-                    self.traffic[Side::Backend as usize].frames += 1;
-                    run.head(before, carried, self.down.head_bytes(), (bytes, Side::Client), out);
+            if self.waiting.is_none()
+                && let Some((size, payload)) = self.down.short_message(run.rest())
+            {
+                self.traffic[Side::Backend as usize].count(payload, true);
+                run.frame(size, out);
+                if run.rest().is_empty() {
+                    break;
                 }
-                Ok(Turn::Payload { bytes: piece, frame_ends, .. }) => {
-                    self.traffic[Side::Backend as usize].bytes += piece.len() as u64;
+                continue;
+            }
+            let before = run.at;
+            let (used, turn) = match self.down.next(run.rest()) {
+                Ok(next) => next,
+                Err(violation) => {
+                    self.down_open = !self.down.at_boundary() && !run.retract();
+                    run.flush(out);
+                    return self.backend_offended(violation, out);
+                }
+            };
+            run.at += used;
+            match turn {
+                Turn::More if run.at == bytes.len() => break,
+                Turn::More => {}
+                Turn::Data { carried, .. } => run.head(before, carried, self.down.head_bytes(), out),
+                Turn::Payload { bytes: piece, frame_ends, .. } => {
+                    self.traffic[Side::Backend as usize].count(piece.len(), frame_ends);
                     run.extend();
                     if frame_ends && self.waiting.is_some() {
-                        run.flush(bytes, Side::Client, out);
+                        run.flush(out);
                         self.put_in(out);
                     }
                 }
-                Ok(Turn::Control(opcode)) => {
-                    run.flush(bytes, Side::Client, out);
+                Turn::Control(opcode) => {
+                    run.flush(out);
                     self.backend_control(opcode, out);
-                }
-                Err(violation) => {
-                    self.down_open = !self.down.at_boundary() && run.retract();
-                    run.flush(bytes, Side::Client, out);
-                    return self.backend_offended(violation, out);
                 }
             }
         }
-        run.flush(bytes, Side::Client, out);
+        run.flush(out);
         self.down_open = !self.down.at_boundary();
     }
 
@@ -378,7 +427,9 @@ impl Tunnel {
         if !self.got[Side::Client as usize] && self.take_last(out) {
             return;
         }
-        self.waiting = None;
+        if let Some(waiting) = &mut self.waiting {
+            waiting.last = None;
+        }
         self.end(|| Ending::closed(Party::Backend, &close));
         self.close_client(close, out);
     }
@@ -423,11 +474,19 @@ impl Tunnel {
             out.send(Side::Client, &frame::whole(Opcode::Pong, &pong, None));
         }
         let close = waiting.close.take();
-        if waiting.last.is_none() {
+        if waiting.last.is_none() && waiting.leave.is_none() {
             self.waiting = None;
         }
         if let Some(close) = close {
             self.close_client(close, out);
+        }
+    }
+
+    /// The same towards the backend.
+    fn put_in_leave(&mut self, out: &mut impl Out) {
+        self.up_open = false;
+        if let Some(close) = self.waiting.as_mut().and_then(|waiting| waiting.leave.take()) {
+            self.leave_backend(&close, out);
         }
     }
 
@@ -440,31 +499,47 @@ impl Tunnel {
         }
     }
 
+    /// The first Close that is meant for the client is the one that it gets.
     fn close_client(&mut self, close: Close, out: &mut impl Out) {
         if self.sent[Side::Client as usize] {
-        } else if self.down_open && !self.gone[Side::Backend as usize] {
-            self.wait().close = Some(close);
-        } else if self.down_open {
-            self.cut = true;
-        } else {
+        } else if !self.down_open {
             self.sent[Side::Client as usize] = true;
             out.send(Side::Client, &frame::close(&close, None));
+        } else if self.gone[Side::Backend as usize] {
+            self.cut = true;
+        } else {
+            self.wait().close.get_or_insert(close);
+        }
+    }
+
+    /// A Close for the client, once the backend has closed or ended, unless another one is on its way.
+    fn close_client_last(&mut self, close: Close) {
+        if !self.sent[Side::Client as usize] && self.waiting.as_ref().is_none_or(|waiting| waiting.close.is_none()) {
+            self.wait().last = Some(close);
         }
     }
 
     /// The backend's Close, where it may stand and is understood; otherwise its connection just ends.
     fn leave_backend(&mut self, close: &Close, out: &mut impl Out) {
-        let backend = Side::Backend as usize;
-        if self.edge.is_some() || self.up_open || self.gone[backend] || self.sent[backend] {
-            return;
+        if self.is_left() {
+        } else if self.up_open {
+            self.wait().leave = Some(close.clone());
+        } else {
+            self.sent[Side::Backend as usize] = true;
+            if self.edge.is_none() {
+                let key = self.next_key();
+                out.send(Side::Backend, &frame::close(close, Some(key)));
+            }
         }
-        self.sent[backend] = true;
-        let key = self.next_key();
-        out.send(Side::Backend, &frame::close(close, Some(key)));
+    }
+
+    /// Nothing goes to the backend any more.
+    const fn is_left(&self) -> bool {
+        self.sent[Side::Backend as usize] || self.gone[Side::Backend as usize]
     }
 
     fn send_backend(&mut self, opcode: Opcode, payload: &[u8], out: &mut impl Out) {
-        if !self.sent[Side::Backend as usize] && !self.gone[Side::Backend as usize] {
+        if !self.is_left() {
             let key = self.next_key();
             out.send(Side::Backend, &frame::whole(opcode, payload, Some(key)));
         }
@@ -474,10 +549,6 @@ impl Tunnel {
     fn take_last(&mut self, out: &mut impl Out) -> bool {
         let last = self.waiting.as_mut().and_then(|waiting| waiting.last.take());
         last.map(|close| self.close_client(close, out)).is_some()
-    }
-
-    fn answer_to_client(&mut self) -> Option<Close> {
-        self.waiting.as_mut().and_then(|waiting| waiting.close.take())
     }
 
     fn wait(&mut self) -> &mut Waiting {
@@ -506,8 +577,9 @@ fn send_whole(assembler: &mut Assembler, out: &mut impl Out) {
 }
 
 /// The stretch of the bytes at hand that passes as it stands.
-#[derive(Default)]
-struct Run {
+struct Run<'a> {
+    bytes: &'a [u8],
+    to: Side,
     /// Up to here the bytes are judged.
     at: usize,
     start: usize,
@@ -516,22 +588,43 @@ struct Run {
     frame: Option<usize>,
 }
 
-impl Run {
+impl<'a> Run<'a> {
+    const fn new(bytes: &'a [u8], to: Side) -> Self {
+        Self { bytes, to, at: 0, start: 0, end: 0, frame: None }
+    }
+
+    /// The bytes that are not judged yet.
+    fn rest(&self) -> &'a [u8] {
+        &self.bytes[self.at..]
+    }
+
+    /// The next bytes, a whole frame, pass.
+    fn frame(&mut self, size: usize, out: &mut impl Out) {
+        self.begin(self.at, out);
+        self.at += size;
+        self.end = self.at;
+    }
+
     /// A head that was read passes: as it stands, or from where it was held if it came in pieces.
-    fn head(&mut self, before: usize, carried: usize, head: &[u8], (bytes, to): (&[u8], Side), out: &mut impl Out) {
+    fn head(&mut self, before: usize, carried: usize, head: &[u8], out: &mut impl Out) {
         if carried == 0 {
-            if self.end != before {
-                self.flush(bytes, to, out);
-                self.start = before;
-            }
+            self.begin(before, out);
             self.frame = Some(before);
         } else {
-            self.flush(bytes, to, out);
-            out.send(to, head);
+            self.flush(out);
+            out.send(self.to, head);
             self.start = self.at;
             self.frame = None;
         }
         self.end = self.at;
+    }
+
+    /// What passes next begins here.
+    fn begin(&mut self, start: usize, out: &mut impl Out) {
+        if self.end != start {
+            self.flush(out);
+            self.start = start;
+        }
     }
 
     /// Payload passes.
@@ -539,22 +632,22 @@ impl Run {
         self.end = self.at;
     }
 
-    fn flush(&mut self, bytes: &[u8], to: Side, out: &mut impl Out) {
+    fn flush(&mut self, out: &mut impl Out) {
         if self.start < self.end {
-            out.send(to, &bytes[self.start..self.end]);
+            out.send(self.to, &self.bytes[self.start..self.end]);
         }
         self.start = self.at;
         self.end = self.at;
     }
 
-    /// Takes back the frame whose payload turned out bad, if it has not passed yet; says whether it has.
+    /// Takes back the frame whose payload turned out bad, unless a part of it has passed already; says whether it did.
     fn retract(&mut self) -> bool {
         match self.frame {
             Some(frame) if frame >= self.start => {
                 self.end = frame;
-                false
+                true
             }
-            _ => true,
+            _ => false,
         }
     }
 }

@@ -45,6 +45,12 @@ impl Utf8 {
         Ok(())
     }
 
+    /// Whether nothing is undecided.
+    #[must_use]
+    pub const fn is_between_characters(&self) -> bool {
+        self.count == 0
+    }
+
     /// The message is over.
     ///
     /// # Errors

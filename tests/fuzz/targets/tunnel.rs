@@ -1,0 +1,148 @@
+//! Any story of a tunnel: what goes out is lawful, there is one ending, and cuts change nothing.
+
+#![no_main]
+
+use libfuzzer_sys::arbitrary::{self, Arbitrary};
+use libfuzzer_sys::fuzz_target;
+use wsgate::wire::close::{Close, Code, Ending, Violation};
+use wsgate::wire::frame::{Opcode, Role};
+use wsgate::wire::inbound::{Inbound, Rules, Turn};
+use wsgate::wire::tunnel::{Out, Policy, Side, Tunnel};
+
+const MESSAGE_SIZE: u64 = 4096;
+
+#[derive(Arbitrary, Debug)]
+enum Said {
+    Raw(Vec<u8>),
+    /// A frame whose head is lawful where its kind is: a first byte, a payload, and the mask of whoever sends it.
+    Frame(u8, Vec<u8>),
+}
+
+#[derive(Arbitrary, Debug)]
+enum Event {
+    Client(Vec<Said>),
+    Backend(Vec<Said>),
+    ClientEnds,
+    BackendEnds,
+    Deadline,
+    Order,
+    Ping,
+}
+
+#[derive(Arbitrary, Debug)]
+struct Story {
+    edge: bool,
+    utf8: bool,
+    allowance: u8,
+    events: Vec<Event>,
+}
+
+fn bytes(said: &[Said], key: Option<[u8; 4]>) -> Vec<u8> {
+    let each = |said: &Said| match said {
+        Said::Raw(bytes) => bytes.clone(),
+        Said::Frame(first, payload) => {
+            let mut frame = wsgate::wire::frame::whole(Opcode::Binary, payload, key);
+            frame[0] = *first;
+            frame
+        }
+    };
+    said.iter().flat_map(each).collect()
+}
+
+struct Wire {
+    client: Vec<u8>,
+    backend: Vec<u8>,
+    allowance: u8,
+}
+
+impl Out for Wire {
+    fn send(&mut self, to: Side, bytes: &[u8]) {
+        match to {
+            Side::Client => self.client.extend_from_slice(bytes),
+            Side::Backend => self.backend.extend_from_slice(bytes),
+        }
+    }
+
+    fn admit_message(&mut self) -> bool {
+        self.allowance.checked_sub(1).map(|left| self.allowance = left).is_some()
+    }
+}
+
+#[derive(Debug, PartialEq)]
+struct Outcome {
+    client: Vec<u8>,
+    backend: Vec<u8>,
+    over: bool,
+    ending: Option<Ending>,
+    bad_text: bool,
+}
+
+fn play(story: &Story, size: usize) -> Outcome {
+    let policy = Policy { message_size: MESSAGE_SIZE, utf8: story.utf8, edge: story.edge };
+    let mut tunnel = Tunnel::new(policy, 1);
+    let mut wire = Wire { client: Vec::new(), backend: Vec::new(), allowance: story.allowance };
+    let mut ending = None;
+    for event in &story.events {
+        let before = (tunnel.is_over(), wire.client.len() + wire.backend.len());
+        match event {
+            Event::Client(said) => {
+                bytes(said, Some([7, 0x80, 0, 0xff]))
+                    .chunks(size)
+                    .for_each(|piece| tunnel.on_bytes(Side::Client, piece, &mut wire));
+            }
+            Event::Backend(said) => {
+                bytes(said, None).chunks(size).for_each(|piece| tunnel.on_bytes(Side::Backend, piece, &mut wire));
+            }
+            Event::ClientEnds => tunnel.on_end(Side::Client, "gone", &mut wire),
+            Event::BackendEnds => tunnel.on_end(Side::Backend, "gone", &mut wire),
+            Event::Deadline => tunnel.on_deadline(&mut wire),
+            Event::Order => tunnel.order(Close::new(Code::GOING_AWAY, "drain"), &mut wire),
+            Event::Ping => tunnel.ping(&mut wire),
+        }
+        tunnel.rest();
+        assert!(!before.0 || (tunnel.is_over() && before.1 == wire.client.len() + wire.backend.len()));
+        assert!(!tunnel.is_over() || tunnel.is_ending());
+        assert!(ending.is_none() || ending.as_ref() == tunnel.ending());
+        ending = tunnel.ending().cloned();
+    }
+    let text = Violation::NotUtf8;
+    let bad_text = tunnel.offence().is_some_and(|offence| offence.violation == text)
+        || ending.as_ref().is_some_and(|ending| ending.reason == text.to_string());
+    Outcome { client: wire.client, backend: wire.backend, over: tunnel.is_over(), ending, bad_text }
+}
+
+/// Panics if the bytes are not what an end of this role may send; a message over the size is none of them.
+fn assert_lawful(from: Role, bytes: &[u8], story: &Story) {
+    let message_size = if from == Role::Client { MESSAGE_SIZE } else { u64::MAX };
+    // Text that was found bad after its frame had begun to pass was lawful up to there.
+    let mut inbound = Inbound::new(Rules { from, message_size, utf8: story.utf8 });
+    let (mut at, mut closed) = (0, false);
+    loop {
+        match inbound.next(&bytes[at..]) {
+            Ok((used, Turn::More)) if at + used == bytes.len() => break,
+            Ok((used, turn)) => {
+                assert!(!closed, "something follows a close");
+                at += used;
+                if turn == Turn::Control(Opcode::Close) {
+                    closed = true;
+                    assert!(Close::parse(inbound.control()).is_ok());
+                }
+            }
+            Err(violation) => panic!("{from:?} sends what it must not: {violation}"),
+        }
+    }
+    assert!(!closed || at == bytes.len(), "something follows a close");
+}
+
+fuzz_target!(|story: Story| {
+    let (whole, single) = (play(&story, usize::MAX), play(&story, 1));
+    for outcome in [&whole, &single] {
+        assert_lawful(Role::Server, &outcome.client, &story);
+        assert_lawful(Role::Client, &outcome.backend, &story);
+    }
+    if whole.bad_text || single.bad_text {
+        assert_eq!(whole.ending, single.ending);
+    } else {
+        assert_eq!(whole, single);
+    }
+});
