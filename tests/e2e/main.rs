@@ -4,5 +4,6 @@
 
 mod support;
 
+mod admission;
 mod requests;
 mod tls;
