@@ -144,7 +144,9 @@ fn announce(addresses: &[String], admin: Option<&str>, source: &Source) {
             eprintln!("backend    {first}/  (to try it in a browser: {page}/chat?socket=/)");
         }
         if source.overrides.cert.is_none() {
-            eprintln!("The certificate was made just now: browsers ask before they trust it. `wsgate cert localhost` makes a lasting one.");
+            eprintln!(
+                "The certificate was made just now: browsers ask before they trust it. `wsgate cert localhost` makes a lasting one."
+            );
         }
     }
 }

@@ -59,13 +59,7 @@ impl Session {
     }
 }
 
-async fn relay(
-    socket: Socket,
-    dialled: Dialled,
-    vigil: Vigil,
-    entry: roster::Place,
-    edge: bool,
-) -> (Leg, Ending) {
+async fn relay(socket: Socket, dialled: Dialled, vigil: Vigil, entry: roster::Place, edge: bool) -> (Leg, Ending) {
     let seed = u32::from_le_bytes(client::random());
     let mut leg = Leg::new(socket, (dialled.socket, dialled.lease), vigil, edge, seed);
     let ending = poll_fn(|cx| {

@@ -90,9 +90,9 @@ impl Hub {
 
     /// Forgets rooms that have been empty for long.
     pub fn sweep(&self, now: Instant) {
-        self.rooms.lock().retain(|_, room| {
-            room.empty_since().is_none_or(|since| now.saturating_duration_since(since) < REMEMBERED)
-        });
+        self.rooms
+            .lock()
+            .retain(|_, room| room.empty_since().is_none_or(|since| now.saturating_duration_since(since) < REMEMBERED));
     }
 
     fn next_user(&self) -> u64 {

@@ -22,7 +22,9 @@ pub fn asset(query: Option<&str>) -> Option<Asset> {
         Some("chat.js") => {
             Some(Asset { content_type: "text/javascript; charset=utf-8", body: include_str!("page/chat.js") })
         }
-        Some("chat.css") => Some(Asset { content_type: "text/css; charset=utf-8", body: include_str!("page/chat.css") }),
+        Some("chat.css") => {
+            Some(Asset { content_type: "text/css; charset=utf-8", body: include_str!("page/chat.css") })
+        }
         Some(_) => None,
     }
 }

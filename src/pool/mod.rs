@@ -163,7 +163,8 @@ impl Pool {
     fn lease(&self, at: usize, cap: usize) -> Option<Lease> {
         let member = &self.members[at];
         let cap = self.wishes.connections_per_backend.unwrap_or(cap);
-        let taken = member.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| (open < cap).then(|| open + 1));
+        let taken =
+            member.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| (open < cap).then(|| open + 1));
         taken.ok().map(|_| Lease(Arc::clone(member)))
     }
 

@@ -210,7 +210,10 @@ impl Leg {
     }
 
     fn tell(&mut self, cx: &mut Context<'_>, event: impl FnOnce(&mut Tunnel, &mut Wires<'_, '_>)) {
-        event(&mut self.tunnel, &mut Wires { client: &mut self.client, backend: &mut self.backend, cx, rate: &self.rate });
+        event(
+            &mut self.tunnel,
+            &mut Wires { client: &mut self.client, backend: &mut self.backend, cx, rate: &self.rate },
+        );
     }
 
     /// Both ends get what is still queued, an orderly end of the stream, and time to say their own.

@@ -95,11 +95,7 @@ impl Socket {
     ///
     /// # Errors
     /// Those of the transport and of TLS.
-    pub fn poll_pieces(
-        &mut self,
-        cx: &mut Context<'_>,
-        take: &mut dyn FnMut(&[u8]) -> bool,
-    ) -> Poll<io::Result<bool>> {
+    pub fn poll_pieces(&mut self, cx: &mut Context<'_>, take: &mut dyn FnMut(&[u8]) -> bool) -> Poll<io::Result<bool>> {
         if !self.early.is_empty() {
             take(&std::mem::take(&mut self.early));
             return Poll::Ready(Ok(true));

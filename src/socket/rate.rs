@@ -29,10 +29,7 @@ impl MessageRate {
 /// `count` in `per`, with a burst of `count`.
 fn quota(rate: Rate) -> Quota {
     let period = rate.per.checked_div(rate.count.get()).filter(|period| !period.is_zero());
-    period
-        .and_then(Quota::with_period)
-        .unwrap_or_else(|| Quota::per_second(NonZeroU32::MAX))
-        .allow_burst(rate.count)
+    period.and_then(Quota::with_period).unwrap_or_else(|| Quota::per_second(NonZeroU32::MAX)).allow_burst(rate.count)
 }
 
 #[cfg(test)]
