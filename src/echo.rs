@@ -25,7 +25,7 @@ impl Listener for Echo {
 }
 
 /// Echoes until the WebSocket ends; with the ending comes what passed in and out.
-pub async fn run(socket: Socket, vigil: Vigil, place: Place) -> (Ending, (Traffic, Traffic)) {
+pub(crate) async fn run(socket: Socket, vigil: Vigil, place: Place) -> (Ending, (Traffic, Traffic)) {
     let mut endpoint = Endpoint::new(socket, vigil);
     let ending = poll_fn(|cx| {
         if let Some(order) = place.take_order() {

@@ -7,10 +7,11 @@ mod file;
 mod limits;
 mod quantity;
 
-pub use difference::{Change, difference};
+pub use difference::Change;
+pub(crate) use difference::difference;
 pub use error::{Problem, Problems};
 pub use file::{BUILT_IN, Overrides};
-pub use limits::{AddressLimits, GatewayLimits, Rate, SessionLimits};
+pub(crate) use limits::{AddressLimits, GatewayLimits, Rate, SessionLimits};
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -27,7 +27,7 @@ pub(super) struct Letter {
 
 /// One worker's mailbox.
 #[derive(Debug, Default)]
-pub struct Mailbox {
+pub(crate) struct Mailbox {
     inside: Mutex<Inside>,
     arrived: Notify,
 }

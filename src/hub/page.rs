@@ -2,7 +2,7 @@
 
 /// One file of the page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Asset {
+pub(crate) struct Asset {
     /// Its media type.
     pub content_type: &'static str,
     /// Its bytes.
@@ -10,12 +10,12 @@ pub struct Asset {
 }
 
 /// No markup or script but our own, no frame around it, no form that leads elsewhere.
-pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+pub(crate) const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
      connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The file that a query asks for: none for the page itself, `asset=NAME` for its parts.
 #[must_use]
-pub fn asset(query: Option<&str>) -> Option<Asset> {
+pub(crate) fn asset(query: Option<&str>) -> Option<Asset> {
     let name = query.and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("asset=")));
     match name {
         None => Some(Asset { content_type: "text/html; charset=utf-8", body: include_str!("page/index.html") }),

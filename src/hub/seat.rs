@@ -20,7 +20,7 @@ use crate::wire::tunnel::Traffic;
 
 /// A seat in a room, free again when it is dropped.
 #[derive(Debug)]
-pub struct Seat {
+pub(crate) struct Seat {
     hub: Arc<Hub>,
     room: Arc<Room>,
 }
@@ -33,7 +33,7 @@ impl Seat {
 
     /// Takes the seat: history, then messages both ways until the WebSocket ends. With the ending comes what passed in
     /// and out.
-    pub async fn run(
+    pub(crate) async fn run(
         self,
         socket: Socket,
         vigil: Vigil,

@@ -19,7 +19,7 @@ const LAST_WORDS: std::time::Duration = std::time::Duration::from_millis(400);
 const ANSWERS: usize = 4096;
 
 /// A relayed WebSocket. One task polls it.
-pub struct Leg {
+pub(crate) struct Leg {
     client: Socket,
     backend: Socket,
     tunnel: Tunnel,
@@ -44,7 +44,7 @@ impl Leg {
     /// A tunnel between a client whose 101 is sent and a backend that has answered with one. `seed` is a random number
     /// for the masks of the gateway's own frames.
     #[must_use]
-    pub fn new(client: Socket, (backend, lease): (Socket, Lease), vigil: Vigil, edge: bool, seed: u32) -> Self {
+    pub(crate) fn new(client: Socket, (backend, lease): (Socket, Lease), vigil: Vigil, edge: bool, seed: u32) -> Self {
         let limits = vigil.limits();
         let policy = Policy { message_size: limits.message_size as u64, utf8: limits.utf8, edge };
         Self {
@@ -62,7 +62,7 @@ impl Leg {
     }
 
     /// Relays until both ends are done; `Ready` exactly once.
-    pub fn poll(&mut self, cx: &mut Context<'_>, now: Millis) -> Poll<Ending> {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, now: Millis) -> Poll<Ending> {
         self.look(cx, now);
         loop {
             self.flush(cx, now);
@@ -84,31 +84,31 @@ impl Leg {
 
     /// When to be polled again at the latest, though nothing comes.
     #[must_use]
-    pub fn next_look(&self) -> Millis {
+    pub(crate) fn next_look(&self) -> Millis {
         self.vigil.next()
     }
 
     /// The gateway ends the session.
-    pub fn order(&mut self, cx: &mut Context<'_>, order: Order) {
+    pub(crate) fn order(&mut self, cx: &mut Context<'_>, order: Order) {
         let code = Code::from_wire(order.code).unwrap_or(Code::GOING_AWAY);
         self.tell(cx, |tunnel, wires| tunnel.order(Close::new(code, order.reason), wires));
     }
 
     /// The backend's name.
     #[must_use]
-    pub fn backend(&self) -> &str {
+    pub(crate) fn backend(&self) -> &str {
         self.lease.backend()
     }
 
     /// What the backend did wrong, if it did.
     #[must_use]
-    pub fn offence(&self) -> Option<&Offence> {
+    pub(crate) fn offence(&self) -> Option<&Offence> {
         self.tunnel.offence()
     }
 
     /// What came from the client, and what from the backend.
     #[must_use]
-    pub const fn traffic(&self) -> (Traffic, Traffic) {
+    pub(crate) const fn traffic(&self) -> (Traffic, Traffic) {
         (self.tunnel.traffic(Side::Client), self.tunnel.traffic(Side::Backend))
     }
 

@@ -16,7 +16,7 @@ use crate::wire::message::Assembler;
 use crate::wire::tunnel::Traffic;
 
 /// Who gets a client's messages.
-pub trait Listener {
+pub(crate) trait Listener {
     /// A whole message: text (checked, unless the limits say otherwise) or binary. Frames appended to `reply` go back
     /// to the client.
     ///
@@ -29,7 +29,7 @@ pub trait Listener {
 }
 
 /// The server's end of one client's WebSocket. One task polls it; others may queue frames with [`Endpoint::deliver`].
-pub struct Endpoint {
+pub(crate) struct Endpoint {
     socket: Socket,
     talk: Talk,
     vigil: Vigil,
@@ -57,7 +57,7 @@ struct Talk {
 impl Endpoint {
     /// A WebSocket that has just been upgraded.
     #[must_use]
-    pub fn new(socket: Socket, vigil: Vigil) -> Self {
+    pub(crate) fn new(socket: Socket, vigil: Vigil) -> Self {
         let limits = vigil.limits();
         let rules = Rules { from: Role::Client, message_size: limits.message_size as u64, utf8: limits.utf8 };
         let talk = Talk {
@@ -79,7 +79,7 @@ impl Endpoint {
 
     /// Queues a data frame that many share. `false` when the client already holds more than its send queue: it is then
     /// told to go with 1013, and what was not begun is dropped.
-    pub fn deliver(&mut self, cx: &mut Context<'_>, frame: &Bytes) -> bool {
+    pub(crate) fn deliver(&mut self, cx: &mut Context<'_>, frame: &Bytes) -> bool {
         if self.talk.sent_close {
             return true;
         }
@@ -96,12 +96,12 @@ impl Endpoint {
 
     /// Whether something waits that only the endpoint's own task can send.
     #[must_use]
-    pub fn has_backlog(&self) -> bool {
+    pub(crate) fn has_backlog(&self) -> bool {
         self.socket.queued() > 0
     }
 
     /// Reads, answers and flushes; `Ready` once the WebSocket has ended, with both ends of the socket done or given up.
-    pub fn poll(&mut self, cx: &mut Context<'_>, now: Millis, listener: &mut dyn Listener) -> Poll<Ending> {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, now: Millis, listener: &mut dyn Listener) -> Poll<Ending> {
         self.look(cx, now);
         loop {
             self.flush(cx, now);
@@ -133,26 +133,20 @@ impl Endpoint {
 
     /// When to be polled again at the latest, though nothing comes.
     #[must_use]
-    pub fn next_look(&self) -> Millis {
+    pub(crate) fn next_look(&self) -> Millis {
         self.vigil.next()
     }
 
     /// The gateway ends the session.
-    pub fn order(&mut self, cx: &mut Context<'_>, order: Order) {
+    pub(crate) fn order(&mut self, cx: &mut Context<'_>, order: Order) {
         let code = Code::from_wire(order.code).unwrap_or(Code::GOING_AWAY);
         self.close(cx, Close::new(code, order.reason), Party::Gateway);
     }
 
     /// What came from the client, and what went to it.
     #[must_use]
-    pub const fn traffic(&self) -> (Traffic, Traffic) {
+    pub(crate) const fn traffic(&self) -> (Traffic, Traffic) {
         (self.talk.from_client, self.talk.to_client)
-    }
-
-    /// Whether the client can still be told anything.
-    #[must_use]
-    pub const fn is_open(&self) -> bool {
-        !self.talk.sent_close && !self.talk.gone
     }
 
     fn look(&mut self, cx: &mut Context<'_>, now: Millis) {

@@ -2,13 +2,13 @@
 //! way out.
 
 mod buffer;
-pub mod endpoint;
-pub mod rate;
+pub(crate) mod endpoint;
+pub(crate) mod rate;
 mod secure;
 mod transport;
-pub mod vigil;
+pub(crate) mod vigil;
 
-pub use transport::Transport;
+pub(crate) use transport::Transport;
 
 use std::collections::VecDeque;
 use std::io;

@@ -10,18 +10,18 @@ use crate::config::Rate;
 
 /// A client's bucket of messages.
 #[derive(Debug)]
-pub struct MessageRate(Option<Box<RateLimiter<NotKeyed, InMemoryState, DefaultClock>>>);
+pub(crate) struct MessageRate(Option<Box<RateLimiter<NotKeyed, InMemoryState, DefaultClock>>>);
 
 impl MessageRate {
     /// A full bucket, or none.
     #[must_use]
-    pub fn new(rate: Option<Rate>) -> Self {
+    pub(crate) fn new(rate: Option<Rate>) -> Self {
         Self(rate.map(|rate| Box::new(RateLimiter::direct(quota(rate)))))
     }
 
     /// Takes one message out of it; `false` when it is empty.
     #[must_use]
-    pub fn admit(&self) -> bool {
+    pub(crate) fn admit(&self) -> bool {
         self.0.as_ref().is_none_or(|bucket| bucket.check().is_ok())
     }
 }
