@@ -6,7 +6,7 @@ use governor::clock::DefaultClock;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 
-use crate::config::Rate;
+use crate::limits::Rate;
 
 /// A client's bucket of messages.
 #[derive(Debug)]

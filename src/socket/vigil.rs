@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::SessionLimits;
+use crate::limits::SessionLimits;
 
 /// Milliseconds since the worker started, as its sweep counts them.
 pub(crate) type Millis = u64;
