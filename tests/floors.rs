@@ -42,7 +42,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("hyper-util", &["admin.rs", "gateway/"]),
     ("ipnet", &["admission/", "config/"]),
     ("memchr", &["admission/proxy_header.rs", "wire/"]),
-    ("parking_lot", &["admission/", "hub/", "tls/"]),
+    ("parking_lot", &["admission/", "gateway/worker.rs", "hub/", "tls/"]),
     ("ppp", &["admission/proxy_header.rs"]),
     ("prometheus-client", &["telemetry/metrics.rs"]),
     ("rcgen", &["tls/"]),
@@ -111,7 +111,9 @@ fn read<'t>(files: &'t [(String, String)]) -> Vec<File<'t>> {
     let mut read: Vec<File<'t>> = files.iter().map(|(path, text)| File::new(path, text)).collect();
     let tests: Vec<Vec<String>> = read
         .iter()
-        .flat_map(|file| file.source.test_files.iter().map(|name| [&file.module[..], &[name.clone()]].concat()))
+        .flat_map(|file| {
+            file.source.test_files.iter().map(|name| [&file.module[..], std::slice::from_ref(name)].concat())
+        })
         .collect();
     for file in &mut read {
         file.test = tests.iter().any(|test| file.module.starts_with(test));

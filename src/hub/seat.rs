@@ -1,22 +1,21 @@
 //! One member's stay in a room: from the promise before the 101 to the end of its WebSocket.
 
 use std::cell::RefCell;
-use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 
 use super::Hub;
 use super::event;
 use super::room::Room;
-use super::shard::{Member, Shard};
+use super::shard::{Member, Membership, Shard};
 use crate::socket::Socket;
+use crate::socket::conversation::{Conversation, Ended};
 use crate::socket::endpoint::{Endpoint, Listener};
 use crate::socket::vigil::Vigil;
 use crate::telemetry::roster::Place;
-use crate::wire::close::{Close, Code, Ending};
+use crate::wire::close::{Close, Code};
 use crate::wire::frame::Opcode;
-use crate::wire::tunnel::Traffic;
 
 /// A seat in a room, free again when it is dropped.
 #[derive(Debug)]
@@ -31,15 +30,9 @@ impl Seat {
         Self { hub, room }
     }
 
-    /// Takes the seat: history, then messages both ways until the WebSocket ends. With the ending comes what passed in
-    /// and out.
-    pub(crate) async fn run(
-        self,
-        socket: Socket,
-        vigil: Vigil,
-        place: Place,
-        shard: Rc<Shard>,
-    ) -> (Ending, (Traffic, Traffic)) {
+    /// Takes the seat: the member is present from now on, and has the history in its queue.
+    #[must_use]
+    pub(crate) fn take(self, socket: Socket, vigil: Vigil, place: Place, shard: &Rc<Shard>) -> Sitting {
         let user = self.hub.next_user();
         // Half of the queue for the history: a newcomer is not too slow before it has begun to read.
         let budget = vigil.limits().send_queue / 2;
@@ -52,21 +45,23 @@ impl Seat {
         let endpoint = RefCell::new(endpoint);
         let to_self = self.hub.wishes().to_sender;
         let member = Rc::new(Member { endpoint, place, user, last: welcome.last, to_self });
-        // Left before the seat is: declared after it.
-        let _membership = shard.join(&self.room, Rc::clone(&member));
-        let mut speaker = Speaker { seat: &self, user };
-        let ending = poll_fn(|cx| {
-            let mut endpoint = member.endpoint.borrow_mut();
-            if let Some(order) = member.place.take_order() {
-                endpoint.order(cx, order);
-            }
-            let poll = endpoint.poll(cx, member.place.now(), &mut speaker);
-            member.place.settle(cx, endpoint.next_look());
-            poll
-        })
-        .await;
-        let traffic = member.endpoint.borrow().traffic();
-        (ending, traffic)
+        let membership = shard.join(&self.room, Rc::clone(&member));
+        Sitting { member, _membership: membership, seat: self }
+    }
+}
+
+/// A member on its seat: history, then messages both ways until the WebSocket ends.
+pub(crate) struct Sitting {
+    member: Rc<Member>,
+    /// Left before the seat is: fields are dropped in their order.
+    _membership: Membership,
+    seat: Seat,
+}
+
+impl Conversation for Sitting {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        let mut speaker = Speaker { seat: &self.seat, user: self.member.user };
+        self.member.endpoint.borrow_mut().poll(cx, &self.member.place, &mut speaker)
     }
 }
 

@@ -7,11 +7,12 @@ use std::task::{Context, Poll};
 use self::wires::{Wires, pump};
 use crate::pool::{LEAVE, Lease};
 use crate::socket::Socket;
+use crate::socket::conversation::{Conversation, Ended};
 use crate::socket::rate::MessageRate;
 use crate::socket::vigil::{Due, Millis, Vigil};
-use crate::telemetry::roster::Order;
+use crate::telemetry::roster::{Order, Place};
 use crate::wire::close::{Close, Code, Ending, Party};
-use crate::wire::tunnel::{Offence, Policy, Side, Traffic, Tunnel};
+use crate::wire::tunnel::{Offence, Policy, Side, Tunnel};
 
 /// How long a backend may take for its last words after its client broke the law.
 const LAST_WORDS: std::time::Duration = std::time::Duration::from_millis(400);
@@ -26,11 +27,25 @@ pub(crate) struct Leg {
     rate: MessageRate,
     vigil: Vigil,
     lease: Lease,
+    place: Place,
     /// What waited for the client when it was last looked at: less of it now is a sign of life.
     backlog: usize,
     backend_ended: bool,
     client_failed: bool,
     over: Option<Over>,
+}
+
+impl Conversation for Leg {
+    /// Relays until both ends are done.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        if let Some(order) = self.place.take_order() {
+            self.order(cx, order);
+        }
+        let poll = self.poll_at(cx, self.place.now());
+        self.place.settle(cx, self.vigil.next());
+        let traffic = |side| self.tunnel.traffic(side);
+        poll.map(|ending| Ended { ending, from_client: traffic(Side::Client), to_client: traffic(Side::Backend) })
+    }
 }
 
 /// The end of a leg: both sockets are left in peace.
@@ -44,7 +59,13 @@ impl Leg {
     /// A tunnel between a client whose 101 is sent and a backend that has answered with one. `seed` is a random number
     /// for the masks of the gateway's own frames.
     #[must_use]
-    pub(crate) fn new(client: Socket, (backend, lease): (Socket, Lease), vigil: Vigil, edge: bool, seed: u32) -> Self {
+    pub(crate) fn new(
+        client: Socket,
+        (backend, lease): (Socket, Lease),
+        (vigil, place): (Vigil, Place),
+        edge: bool,
+        seed: u32,
+    ) -> Self {
         let limits = vigil.limits();
         let policy = Policy { message_size: limits.message_size as u64, utf8: limits.utf8, edge };
         Self {
@@ -54,6 +75,7 @@ impl Leg {
             rate: MessageRate::new(limits.messages),
             vigil,
             lease,
+            place,
             backlog: 0,
             backend_ended: false,
             client_failed: false,
@@ -61,8 +83,7 @@ impl Leg {
         }
     }
 
-    /// Relays until both ends are done; `Ready` exactly once.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, now: Millis) -> Poll<Ending> {
+    fn poll_at(&mut self, cx: &mut Context<'_>, now: Millis) -> Poll<Ending> {
         self.look(cx, now);
         loop {
             self.flush(cx, now);
@@ -82,14 +103,7 @@ impl Leg {
         }
     }
 
-    /// When to be polled again at the latest, though nothing comes.
-    #[must_use]
-    pub(crate) fn next_look(&self) -> Millis {
-        self.vigil.next()
-    }
-
-    /// The gateway ends the session.
-    pub(crate) fn order(&mut self, cx: &mut Context<'_>, order: Order) {
+    fn order(&mut self, cx: &mut Context<'_>, order: Order) {
         let code = Code::from_wire(order.code).unwrap_or(Code::GOING_AWAY);
         self.tell(cx, |tunnel, wires| tunnel.order(Close::new(code, order.reason), wires));
     }
@@ -104,12 +118,6 @@ impl Leg {
     #[must_use]
     pub(crate) fn offence(&self) -> Option<&Offence> {
         self.tunnel.offence()
-    }
-
-    /// What came from the client, and what from the backend.
-    #[must_use]
-    pub(crate) const fn traffic(&self) -> (Traffic, Traffic) {
-        (self.tunnel.traffic(Side::Client), self.tunnel.traffic(Side::Backend))
     }
 
     fn look(&mut self, cx: &mut Context<'_>, now: Millis) {

@@ -6,9 +6,10 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 
 use super::Socket;
+use super::conversation::Ended;
 use super::rate::MessageRate;
 use super::vigil::{Due, Millis, Vigil};
-use crate::telemetry::roster::Order;
+use crate::telemetry::roster::{Order, Place};
 use crate::wire::close::{Close, Code, Ending, Party, Violation};
 use crate::wire::frame::{self, Opcode, Role};
 use crate::wire::inbound::{Inbound, Rules, Turn};
@@ -100,8 +101,19 @@ impl Endpoint {
         self.socket.queued() > 0
     }
 
-    /// Reads, answers and flushes; `Ready` once the WebSocket has ended, with both ends of the socket done or given up.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, now: Millis, listener: &mut dyn Listener) -> Poll<Ending> {
+    /// Looks for orders, reads, answers and flushes; `Ready` once the WebSocket has ended, with both ends of the socket
+    /// done or given up. `place` learns whom to wake, and when.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, place: &Place, listener: &mut dyn Listener) -> Poll<Ended> {
+        if let Some(order) = place.take_order() {
+            self.order(cx, order);
+        }
+        let poll = self.poll_at(cx, place.now(), listener);
+        place.settle(cx, self.vigil.next());
+        let talk = &self.talk;
+        poll.map(|ending| Ended { ending, from_client: talk.from_client, to_client: talk.to_client })
+    }
+
+    fn poll_at(&mut self, cx: &mut Context<'_>, now: Millis, listener: &mut dyn Listener) -> Poll<Ending> {
         self.look(cx, now);
         loop {
             self.flush(cx, now);
@@ -131,22 +143,10 @@ impl Endpoint {
         }
     }
 
-    /// When to be polled again at the latest, though nothing comes.
-    #[must_use]
-    pub(crate) fn next_look(&self) -> Millis {
-        self.vigil.next()
-    }
-
     /// The gateway ends the session.
-    pub(crate) fn order(&mut self, cx: &mut Context<'_>, order: Order) {
+    fn order(&mut self, cx: &mut Context<'_>, order: Order) {
         let code = Code::from_wire(order.code).unwrap_or(Code::GOING_AWAY);
         self.close(cx, Close::new(code, order.reason), Party::Gateway);
-    }
-
-    /// What came from the client, and what went to it.
-    #[must_use]
-    pub(crate) const fn traffic(&self) -> (Traffic, Traffic) {
-        (self.talk.from_client, self.talk.to_client)
     }
 
     fn look(&mut self, cx: &mut Context<'_>, now: Millis) {

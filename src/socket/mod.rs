@@ -2,6 +2,7 @@
 //! way out.
 
 mod buffer;
+pub(crate) mod conversation;
 pub(crate) mod endpoint;
 pub(crate) mod rate;
 mod secure;

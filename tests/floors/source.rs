@@ -6,7 +6,7 @@ use std::ops::Range;
 
 /// What a token is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// An identifier, a keyword or a number.
     Word,
     /// Punctuation: one character, or `::`.
@@ -17,7 +17,7 @@ pub enum Kind {
 
 /// A piece of source that is neither a comment nor white.
 #[derive(Clone, Copy, Debug)]
-pub struct Token<'t> {
+pub(crate) struct Token<'t> {
     pub kind: Kind,
     pub text: &'t str,
     pub line: usize,
@@ -25,7 +25,7 @@ pub struct Token<'t> {
 
 /// A path as it is written, and where.
 #[derive(Debug)]
-pub struct Mention {
+pub(crate) struct Mention {
     pub line: usize,
     /// The inline modules around it.
     pub module: Vec<String>,
@@ -38,7 +38,7 @@ pub struct Mention {
 
 /// One file, read.
 #[derive(Debug, Default)]
-pub struct Source<'t> {
+pub(crate) struct Source<'t> {
     pub tokens: Vec<Token<'t>>,
     pub mentions: Vec<Mention>,
     /// Modules that are declared here, inline or not, with the inline modules around each.
@@ -52,7 +52,7 @@ pub struct Source<'t> {
 }
 
 impl<'t> Source<'t> {
-    pub fn read(text: &'t str) -> Self {
+    pub(crate) fn read(text: &'t str) -> Self {
         let tokens = tokens(text);
         let tests = test_ranges(&tokens);
         let test_lines: HashSet<usize> =
