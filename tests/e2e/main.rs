@@ -8,3 +8,4 @@ mod support;
 
 mod regressions;
 mod requests;
+mod tls;

@@ -5,6 +5,7 @@
 pub mod backend;
 pub mod frames;
 pub mod peer;
+pub mod tls;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
