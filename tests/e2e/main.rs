@@ -4,4 +4,8 @@
 
 mod support;
 
+mod frames;
+mod hub;
+mod pool;
+mod relay;
 mod requests;
