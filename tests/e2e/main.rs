@@ -6,6 +6,10 @@
 
 mod support;
 
+mod frames;
+mod hub;
+mod pool;
 mod regressions;
+mod relay;
 mod requests;
 mod tls;
