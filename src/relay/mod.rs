@@ -154,15 +154,20 @@ impl Leg {
     /// Client to backend; whether anything happened.
     fn pump_up(&mut self, cx: &mut Context<'_>, now: Millis) -> bool {
         let is_clear = self.backend.queued() == 0 || self.backend_ended;
+        if !is_clear {
+            // A client that is not listened to is not dead: its pongs wait behind what the backend does not take.
+            self.vigil.heard(now);
+        }
         if self.client_failed || !is_clear || self.client.queued() > ANSWERS {
             return false;
         }
+        let before = self.tunnel.traffic(Side::Client);
         let Self { client, backend, tunnel, rate, .. } = self;
         match pump(cx, Side::Client, (client, backend), tunnel, rate) {
             Poll::Pending => false,
             Poll::Ready(Ok(true)) => {
                 self.vigil.heard(now);
-                self.vigil.active(now);
+                self.note_data(Side::Client, before, now);
                 true
             }
             Poll::Ready(Ok(false)) => {
@@ -181,11 +186,12 @@ impl Leg {
         if self.backend_ended || self.client.queued() > 0 {
             return false;
         }
+        let before = self.tunnel.traffic(Side::Backend);
         let Self { client, backend, tunnel, rate, .. } = self;
         match pump(cx, Side::Backend, (backend, client), tunnel, rate) {
             Poll::Pending => false,
             Poll::Ready(Ok(true)) => {
-                self.vigil.active(now);
+                self.note_data(Side::Backend, before, now);
                 true
             }
             Poll::Ready(Ok(false)) => {
@@ -196,6 +202,13 @@ impl Leg {
                 self.backend_ended(cx, format!("the backend's connection failed: {error}"));
                 true
             }
+        }
+    }
+
+    /// Only data keeps a session from being idle: pings and pongs, above all those of the gateway's own, do not.
+    fn note_data(&mut self, from: Side, before: Traffic, now: Millis) {
+        if self.tunnel.traffic(from) != before || self.tunnel.is_inside_message(from) {
+            self.vigil.active(now);
         }
     }
 

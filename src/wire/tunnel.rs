@@ -224,6 +224,15 @@ impl Tunnel {
         self.traffic[from as usize]
     }
 
+    /// Whether a data frame from one end has begun and not ended, or a message that is collected here.
+    #[must_use]
+    pub fn is_inside_message(&self, from: Side) -> bool {
+        match from {
+            Side::Client => !self.up.at_boundary() || self.edge.as_ref().is_some_and(|edge| !edge.bytes().is_empty()),
+            Side::Backend => !self.down.at_boundary(),
+        }
+    }
+
     /// Gives back what is only needed while bytes are in flight.
     pub fn rest(&mut self) {
         self.up.rest();
