@@ -77,13 +77,15 @@ impl Endpoint {
         Self { socket, talk, vigil, backlog: 0 }
     }
 
-    /// Queues a data frame that many share. `false` when the client already holds more than its send queue: it is then
-    /// told to go with 1013, and what was not begun is dropped.
+    /// Queues a data frame that many share. `false` when what already waits for the client leaves no room for it in the
+    /// send queue: the client is then told to go with 1013, and what was not begun is dropped. Where nothing waits, a
+    /// frame larger than the whole queue is taken too, or one member's long message would send all others away.
     pub fn deliver(&mut self, cx: &mut Context<'_>, frame: &Bytes) -> bool {
         if self.talk.sent_close {
             return true;
         }
-        if self.socket.queued() + frame.len() > self.vigil.limits().send_queue {
+        let queued = self.socket.queued();
+        if queued > 0 && queued + frame.len() > self.vigil.limits().send_queue {
             self.socket.drop_queue();
             self.close(cx, Close::new(Code::TRY_LATER, "too slow: the send queue is full"), Party::Gateway);
             return false;
@@ -158,6 +160,8 @@ impl Endpoint {
     fn look(&mut self, cx: &mut Context<'_>, now: Millis) {
         match self.vigil.look(now) {
             Due::Nothing => {}
+            // RFC 6455 §5.5.1: nothing follows a Close.
+            Due::Ping if self.talk.sent_close => {}
             Due::Ping => self.socket.send(cx, &frame::whole(Opcode::Ping, b"wsgate:", None)),
             Due::Dead => self.talk.lost_by(Party::Gateway, "no answer to pings"),
             Due::Idle => self.close(cx, Close::new(Code::GOING_AWAY, "idle for too long"), Party::Gateway),
