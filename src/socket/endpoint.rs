@@ -6,9 +6,10 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 
 use super::Socket;
+use super::conversation::Ended;
 use super::rate::MessageRate;
 use super::vigil::{Due, Millis, Vigil};
-use crate::telemetry::roster::Order;
+use crate::telemetry::roster::{Order, Place};
 use crate::wire::close::{Close, Code, Ending, Party, Violation};
 use crate::wire::frame::{self, Opcode, Role};
 use crate::wire::inbound::{Inbound, Rules, Turn};
@@ -16,7 +17,7 @@ use crate::wire::message::Assembler;
 use crate::wire::tunnel::Traffic;
 
 /// Who gets a client's messages.
-pub trait Listener {
+pub(crate) trait Listener {
     /// A whole message: text (checked, unless the limits say otherwise) or binary. Frames appended to `reply` go back
     /// to the client.
     ///
@@ -29,7 +30,7 @@ pub trait Listener {
 }
 
 /// The server's end of one client's WebSocket. One task polls it; others may queue frames with [`Endpoint::deliver`].
-pub struct Endpoint {
+pub(crate) struct Endpoint {
     socket: Socket,
     talk: Talk,
     vigil: Vigil,
@@ -57,7 +58,7 @@ struct Talk {
 impl Endpoint {
     /// A WebSocket that has just been upgraded.
     #[must_use]
-    pub fn new(socket: Socket, vigil: Vigil) -> Self {
+    pub(crate) fn new(socket: Socket, vigil: Vigil) -> Self {
         let limits = vigil.limits();
         let rules = Rules { from: Role::Client, message_size: limits.message_size as u64, utf8: limits.utf8 };
         let talk = Talk {
@@ -77,33 +78,48 @@ impl Endpoint {
         Self { socket, talk, vigil, backlog: 0 }
     }
 
-    /// Queues a data frame that many share. `false` when what already waits for the client leaves no room for it in the
-    /// send queue: the client is then told to go with 1013, and what was not begun is dropped. Where nothing waits, a
-    /// frame larger than the whole queue is taken too, or one member's long message would send all others away.
-    pub fn deliver(&mut self, cx: &mut Context<'_>, frame: &Bytes) -> bool {
+    /// Queues a data frame that many share. `false` when the client already holds more than its send queue: it is then
+    /// told to go with 1013, and what was not begun is dropped.
+    pub(crate) fn deliver(&mut self, cx: &mut Context<'_>, frame: &Bytes) -> bool {
         if self.talk.sent_close {
             return true;
         }
-        let queued = self.socket.queued();
-        if queued > 0 && queued + frame.len() > self.vigil.limits().send_queue {
+        if self.socket.queued() + frame.len() > self.vigil.limits().send_queue {
             self.socket.drop_queue();
             self.close(cx, Close::new(Code::TRY_LATER, "too slow: the send queue is full"), Party::Gateway);
             return false;
         }
         self.socket.send_shared(cx, frame);
         self.talk.to_client.frames += 1;
-        self.talk.to_client.bytes += frame.len() as u64;
+        self.talk.to_client.bytes += frame::payload_len(frame) as u64;
         true
+    }
+
+    /// Bytes that it may hold for its client at most.
+    #[must_use]
+    pub fn send_queue(&self) -> usize {
+        self.vigil.limits().send_queue
     }
 
     /// Whether something waits that only the endpoint's own task can send.
     #[must_use]
-    pub fn has_backlog(&self) -> bool {
+    pub(crate) fn has_backlog(&self) -> bool {
         self.socket.queued() > 0
     }
 
-    /// Reads, answers and flushes; `Ready` once the WebSocket has ended, with both ends of the socket done or given up.
-    pub fn poll(&mut self, cx: &mut Context<'_>, now: Millis, listener: &mut dyn Listener) -> Poll<Ending> {
+    /// Looks for orders, reads, answers and flushes; `Ready` once the WebSocket has ended, with both ends of the socket
+    /// done or given up. `place` learns whom to wake, and when.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, place: &Place, listener: &mut dyn Listener) -> Poll<Ended> {
+        if let Some(order) = place.take_order() {
+            self.order(cx, order);
+        }
+        let poll = self.poll_at(cx, place.now(), listener);
+        place.settle(cx, self.vigil.next());
+        let talk = &self.talk;
+        poll.map(|ending| Ended { ending, from_client: talk.from_client, to_client: talk.to_client })
+    }
+
+    fn poll_at(&mut self, cx: &mut Context<'_>, now: Millis, listener: &mut dyn Listener) -> Poll<Ending> {
         self.look(cx, now);
         loop {
             self.flush(cx, now);
@@ -133,28 +149,10 @@ impl Endpoint {
         }
     }
 
-    /// When to be polled again at the latest, though nothing comes.
-    #[must_use]
-    pub fn next_look(&self) -> Millis {
-        self.vigil.next()
-    }
-
     /// The gateway ends the session.
-    pub fn order(&mut self, cx: &mut Context<'_>, order: Order) {
+    fn order(&mut self, cx: &mut Context<'_>, order: Order) {
         let code = Code::from_wire(order.code).unwrap_or(Code::GOING_AWAY);
         self.close(cx, Close::new(code, order.reason), Party::Gateway);
-    }
-
-    /// What came from the client, and what went to it.
-    #[must_use]
-    pub const fn traffic(&self) -> (Traffic, Traffic) {
-        (self.talk.from_client, self.talk.to_client)
-    }
-
-    /// Whether the client can still be told anything.
-    #[must_use]
-    pub const fn is_open(&self) -> bool {
-        !self.talk.sent_close && !self.talk.gone
     }
 
     fn look(&mut self, cx: &mut Context<'_>, now: Millis) {
@@ -163,7 +161,7 @@ impl Endpoint {
             // RFC 6455 §5.5.1: nothing follows a Close.
             Due::Ping if self.talk.sent_close => {}
             Due::Ping => self.socket.send(cx, &frame::whole(Opcode::Ping, b"wsgate:", None)),
-            Due::Dead => self.talk.lost_by(Party::Gateway, "no answer to pings"),
+            Due::Dead => self.talk.lost("no answer to pings"),
             Due::Idle => self.close(cx, Close::new(Code::GOING_AWAY, "idle for too long"), Party::Gateway),
             Due::Old => self.close(cx, Close::new(Code::GOING_AWAY, "open for too long"), Party::Gateway),
             Due::Deadline => self.talk.gone = true,
@@ -252,7 +250,7 @@ impl Talk {
         let verdict = listener.message(self.assembler.opcode(), self.assembler.bytes(), &mut self.replies);
         if self.replies.len() > before {
             self.to_client.frames += 1;
-            self.to_client.bytes += (self.replies.len() - before) as u64;
+            self.to_client.bytes += frame::payload_len(&self.replies[before..]) as u64;
         }
         self.assembler.clear();
         if let Err(close) = verdict {
@@ -293,12 +291,8 @@ impl Talk {
     }
 
     fn lost(&mut self, why: impl Into<Cow<'static, str>>) {
-        self.lost_by(Party::Client, why);
-    }
-
-    fn lost_by(&mut self, by: Party, why: impl Into<Cow<'static, str>>) {
         self.gone = true;
-        self.ending.get_or_insert_with(|| Ending::lost(by, why));
+        self.ending.get_or_insert_with(|| Ending::lost(Party::Client, why));
     }
 
     /// Gives back what is only needed while bytes are in flight.

@@ -218,19 +218,19 @@ impl Tunnel {
         self.offence.as_deref()
     }
 
+    /// Whether a data frame of this end has begun and is not complete.
+    #[must_use]
+    pub fn is_mid_frame(&self, from: Side) -> bool {
+        match from {
+            Side::Client => !self.up.at_boundary(),
+            Side::Backend => !self.down.at_boundary(),
+        }
+    }
+
     /// What came from one end and passed.
     #[must_use]
     pub const fn traffic(&self, from: Side) -> Traffic {
         self.traffic[from as usize]
-    }
-
-    /// Whether a data frame from one end has begun and not ended, or a message that is collected here.
-    #[must_use]
-    pub fn is_inside_message(&self, from: Side) -> bool {
-        match from {
-            Side::Client => !self.up.at_boundary() || self.edge.as_ref().is_some_and(|edge| !edge.bytes().is_empty()),
-            Side::Backend => !self.down.at_boundary(),
-        }
     }
 
     /// Gives back what is only needed while bytes are in flight.
