@@ -409,7 +409,8 @@ async fn a_request_and_a_frame_in_records_of_one_byte() {
 #[tokio::test]
 async fn a_long_message_in_many_small_records() {
     let (gateway, config) = secured("", "");
-    let small = ClientConfig { max_fragment_size: Some(64), ..config.clone() };
+    let mut small = config.clone();
+    small.max_fragment_size = Some(64);
     for config in [small, config] {
         let mut peer = open(&gateway, config).await;
         let text: String = (0..300_000_u32).map(|at| char::from(b'a' + (at % 23) as u8)).collect();
@@ -422,8 +423,9 @@ async fn a_long_message_in_many_small_records() {
 async fn long_messages_in_many_small_records_pass_a_backend_both_ways() {
     let backend = Backend::bind().await;
     let pool = format!("[[route]]\npath = \"/ws\"\nproxy = {{ pool = \"back\" }}\n[pool.back]\nbackends = [\"{}\"]\n", backend.url());
-    let (gateway, config) = secured("", &pool);
-    let mut peer = Peer::new(connect(&gateway, ClientConfig { max_fragment_size: Some(100), ..config }).await);
+    let (gateway, mut config) = secured("", &pool);
+    config.max_fragment_size = Some(100);
+    let mut peer = Peer::new(connect(&gateway, config).await);
     let (answer, (mut far, head)) = tokio::join!(peer.upgrade("/ws", &[]), backend.upgrade(&[]));
     assert_eq!(answer.status, 101);
     assert!(head.contains("\r\nX-Forwarded-Proto: https\r\n"), "{head}");
