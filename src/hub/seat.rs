@@ -43,10 +43,11 @@ impl Seat {
             endpoint.deliver(&mut cx, frame);
         }
         let endpoint = RefCell::new(endpoint);
+        let limit = endpoint.borrow().send_queue();
         let to_self = self.hub.wishes().to_sender;
         let member = Rc::new(Member { endpoint, place, user, last: welcome.last, to_self });
         let membership = shard.join(&self.room, Rc::clone(&member));
-        Sitting { member, _membership: membership, seat: self }
+        Sitting { member, _membership: membership, seat: self, limit }
     }
 }
 
@@ -56,11 +57,13 @@ pub(crate) struct Sitting {
     /// Left before the seat is: fields are dropped in their order.
     _membership: Membership,
     seat: Seat,
+    /// Bytes of one frame at most: more than a member may have queued could reach nobody.
+    limit: usize,
 }
 
 impl Conversation for Sitting {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
-        let mut speaker = Speaker { seat: &self.seat, user: self.member.user };
+        let mut speaker = Speaker { seat: &self.seat, user: self.member.user, limit: self.limit };
         self.member.endpoint.borrow_mut().poll(cx, &self.member.place, &mut speaker)
     }
 }
@@ -74,6 +77,7 @@ impl Drop for Seat {
 struct Speaker<'a> {
     seat: &'a Seat,
     user: u64,
+    limit: usize,
 }
 
 impl Listener for Speaker<'_> {
@@ -83,6 +87,9 @@ impl Listener for Speaker<'_> {
             (Opcode::Text, Ok(text)) => {
                 let hub = &self.seat.hub;
                 let frame = event::said(self.user, text, hub.wishes.escape);
+                if frame.len() > self.limit {
+                    return Err(Close::new(Code::TOO_BIG, "message over what members may have queued"));
+                }
                 self.seat.room.say(self.user, &frame, &hub.mailboxes);
                 return Ok(());
             }

@@ -12,7 +12,7 @@ use crate::socket::rate::MessageRate;
 use crate::socket::vigil::{Due, Millis, Vigil};
 use crate::telemetry::roster::{Order, Place};
 use crate::wire::close::{Close, Code, Ending, Party};
-use crate::wire::tunnel::{Offence, Policy, Side, Tunnel};
+use crate::wire::tunnel::{Offence, Policy, Side, Traffic, Tunnel};
 
 /// How long a backend may take for its last words after its client broke the law.
 const LAST_WORDS: std::time::Duration = std::time::Duration::from_millis(400);
@@ -127,11 +127,7 @@ impl Leg {
         match self.vigil.look(now) {
             Due::Nothing => {}
             Due::Ping => self.tell(cx, |tunnel, wires| tunnel.ping(wires)),
-            Due::Dead => {
-                let dead = Close::new(Code::GOING_AWAY, "no answer to pings");
-                self.tell(cx, |tunnel, wires| tunnel.order(dead, wires));
-                self.client_ended(cx, "no answer to pings".into());
-            }
+            Due::Dead => self.client_ended(cx, "no answer to pings".into()),
             Due::Idle => self.order(cx, Order { code: 1001, reason: "idle for too long".into() }),
             Due::Old => self.order(cx, Order { code: 1001, reason: "open for too long".into() }),
             Due::Deadline => {
@@ -165,12 +161,13 @@ impl Leg {
         if self.client_failed || !is_clear || self.client.queued() > ANSWERS {
             return false;
         }
+        let before = self.tunnel.traffic(Side::Client);
         let Self { client, backend, tunnel, rate, .. } = self;
         match pump(cx, Side::Client, (client, backend), tunnel, rate) {
             Poll::Pending => false,
             Poll::Ready(Ok(true)) => {
                 self.vigil.heard(now);
-                self.vigil.active(now);
+                self.note_data(Side::Client, before, now);
                 true
             }
             Poll::Ready(Ok(false)) => {
@@ -189,11 +186,12 @@ impl Leg {
         if self.backend_ended || self.client.queued() > 0 {
             return false;
         }
+        let before = self.tunnel.traffic(Side::Backend);
         let Self { client, backend, tunnel, rate, .. } = self;
         match pump(cx, Side::Backend, (backend, client), tunnel, rate) {
             Poll::Pending => false,
             Poll::Ready(Ok(true)) => {
-                self.vigil.active(now);
+                self.note_data(Side::Backend, before, now);
                 true
             }
             Poll::Ready(Ok(false)) => {
@@ -204,6 +202,13 @@ impl Leg {
                 self.backend_ended(cx, format!("the backend's connection failed: {error}"));
                 true
             }
+        }
+    }
+
+    /// Data keeps a session from being idle; pings and pongs do not.
+    fn note_data(&mut self, from: Side, before: Traffic, now: Millis) {
+        if self.tunnel.traffic(from) != before || self.tunnel.is_mid_frame(from) {
+            self.vigil.active(now);
         }
     }
 

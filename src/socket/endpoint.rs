@@ -91,8 +91,14 @@ impl Endpoint {
         }
         self.socket.send_shared(cx, frame);
         self.talk.to_client.frames += 1;
-        self.talk.to_client.bytes += frame.len() as u64;
+        self.talk.to_client.bytes += frame::payload_len(frame) as u64;
         true
+    }
+
+    /// Bytes that it may hold for its client at most.
+    #[must_use]
+    pub(crate) fn send_queue(&self) -> usize {
+        self.vigil.limits().send_queue
     }
 
     /// Whether something waits that only the endpoint's own task can send.
@@ -153,7 +159,7 @@ impl Endpoint {
         match self.vigil.look(now) {
             Due::Nothing => {}
             Due::Ping => self.socket.send(cx, &frame::whole(Opcode::Ping, b"wsgate:", None)),
-            Due::Dead => self.talk.lost_by(Party::Gateway, "no answer to pings"),
+            Due::Dead => self.talk.lost("no answer to pings"),
             Due::Idle => self.close(cx, Close::new(Code::GOING_AWAY, "idle for too long"), Party::Gateway),
             Due::Old => self.close(cx, Close::new(Code::GOING_AWAY, "open for too long"), Party::Gateway),
             Due::Deadline => self.talk.gone = true,
@@ -242,7 +248,7 @@ impl Talk {
         let verdict = listener.message(self.assembler.opcode(), self.assembler.bytes(), &mut self.replies);
         if self.replies.len() > before {
             self.to_client.frames += 1;
-            self.to_client.bytes += (self.replies.len() - before) as u64;
+            self.to_client.bytes += frame::payload_len(&self.replies[before..]) as u64;
         }
         self.assembler.clear();
         if let Err(close) = verdict {
@@ -283,12 +289,8 @@ impl Talk {
     }
 
     fn lost(&mut self, why: impl Into<Cow<'static, str>>) {
-        self.lost_by(Party::Client, why);
-    }
-
-    fn lost_by(&mut self, by: Party, why: impl Into<Cow<'static, str>>) {
         self.gone = true;
-        self.ending.get_or_insert_with(|| Ending::lost(by, why));
+        self.ending.get_or_insert_with(|| Ending::lost(Party::Client, why));
     }
 
     /// Gives back what is only needed while bytes are in flight.
