@@ -10,7 +10,7 @@ use super::rate::MessageRate;
 use super::vigil::{Due, Millis, Vigil};
 use crate::telemetry::roster::Order;
 use crate::wire::close::{Close, Code, Ending, Party, Violation};
-use crate::wire::frame::{self, Opcode, Role};
+use crate::wire::frame::{self, Head, Opcode, Role};
 use crate::wire::inbound::{Inbound, Rules, Turn};
 use crate::wire::message::Assembler;
 use crate::wire::tunnel::Traffic;
@@ -90,7 +90,7 @@ impl Endpoint {
         }
         self.socket.send_shared(cx, frame);
         self.talk.to_client.frames += 1;
-        self.talk.to_client.bytes += frame.len() as u64;
+        self.talk.to_client.bytes += payload_of(frame);
         true
     }
 
@@ -241,6 +241,10 @@ impl Talk {
     }
 
     fn message(&mut self, listener: &mut dyn Listener) {
+        // RFC 6455 §5.5.1: nothing follows our Close, so there is no answer any more.
+        if self.sent_close {
+            return self.assembler.clear();
+        }
         self.heard_data = true;
         self.from_client.frames += 1;
         self.from_client.bytes += self.assembler.bytes().len() as u64;
@@ -248,7 +252,7 @@ impl Talk {
         let verdict = listener.message(self.assembler.opcode(), self.assembler.bytes(), &mut self.replies);
         if self.replies.len() > before {
             self.to_client.frames += 1;
-            self.to_client.bytes += (self.replies.len() - before) as u64;
+            self.to_client.bytes += payload_of(&self.replies[before..]);
         }
         self.assembler.clear();
         if let Err(close) = verdict {
@@ -258,6 +262,7 @@ impl Talk {
 
     fn control(&mut self, opcode: Opcode) {
         match opcode {
+            Opcode::Ping if self.sent_close => {}
             Opcode::Ping => frame::append(&mut self.replies, Opcode::Pong, self.inbound.control(), None),
             Opcode::Close => match Close::parse(self.inbound.control()) {
                 Ok(close) => self.closed(&close),
@@ -302,4 +307,10 @@ impl Talk {
         self.inbound.rest();
         self.assembler.rest();
     }
+}
+
+/// Bytes of payload in one whole frame of ours.
+fn payload_of(frame: &[u8]) -> u64 {
+    let head = frame.get(1).map_or(0, |&second| Head::size(second));
+    frame.len().saturating_sub(head) as u64
 }
