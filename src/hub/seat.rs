@@ -42,7 +42,8 @@ impl Seat {
     ) -> (Ending, (Traffic, Traffic)) {
         let user = self.hub.next_user();
         // Half of the queue for the history: a newcomer is not too slow before it has begun to read.
-        let budget = vigil.limits().send_queue / 2;
+        let largest = vigil.limits().send_queue;
+        let budget = largest / 2;
         let mut endpoint = Endpoint::new(socket, vigil);
         let welcome = self.room.arrive(shard.worker(), budget);
         let mut cx = Context::from_waker(Waker::noop());
@@ -54,7 +55,7 @@ impl Seat {
         let member = Rc::new(Member { endpoint, place, user, last: welcome.last, to_self });
         // Left before the seat is: declared after it.
         let _membership = shard.join(&self.room, Rc::clone(&member));
-        let mut speaker = Speaker { seat: &self, user };
+        let mut speaker = Speaker { seat: &self, user, largest };
         let ending = poll_fn(|cx| {
             let mut endpoint = member.endpoint.borrow_mut();
             if let Some(order) = member.place.take_order() {
@@ -79,6 +80,8 @@ impl Drop for Seat {
 struct Speaker<'a> {
     seat: &'a Seat,
     user: u64,
+    /// Bytes of a frame that a member can be sent at all.
+    largest: usize,
 }
 
 impl Listener for Speaker<'_> {
@@ -88,6 +91,10 @@ impl Listener for Speaker<'_> {
             (Opcode::Text, Ok(text)) => {
                 let hub = &self.seat.hub;
                 let frame = event::said(self.user, text, hub.wishes.escape);
+                if frame.len() > self.largest {
+                    // Else all who would get it were cut for being slow.
+                    return Err(Close::new(Code::TOO_BIG, "too large for the room"));
+                }
                 self.seat.room.say(self.user, &frame, &hub.mailboxes);
                 return Ok(());
             }
