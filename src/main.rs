@@ -14,6 +14,8 @@ use self::arguments::{Arguments, Command};
 #[global_allocator]
 static HEAP: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
+/// The command line makes no sense (EX_USAGE of sysexits.h): clap's own 2 is what a drain that was cut says.
+const BAD_USAGE: u8 = 64;
 /// The configuration, or something that it names, is wrong (EX_CONFIG of sysexits.h).
 const BAD_CONFIG: u8 = 78;
 /// The drain was cut by its deadline or by a second signal.
@@ -22,7 +24,14 @@ const CUT: u8 = 2;
 const FAILED: u8 = 1;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(told) => {
+            // Nobody is left to be told when this fails.
+            let _ = told.print();
+            return ExitCode::from(if told.use_stderr() { BAD_USAGE } else { 0 });
+        }
+    };
     let code = match &arguments.command {
         None | Some(Command::Serve) => serve::serve(&arguments),
         Some(Command::Check) => serve::check(&arguments),
