@@ -4,4 +4,9 @@
 
 mod support;
 
+mod command;
+mod keys;
+mod life;
+mod log;
 mod requests;
+mod scale;

@@ -5,6 +5,8 @@
 pub mod backend;
 pub mod frames;
 pub mod peer;
+pub mod process;
+pub mod trust;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -55,7 +57,8 @@ pub fn start(config: Config) -> Running {
     let thread = std::thread::Builder::new()
         .name("gateway".into())
         .spawn(move || {
-            let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).expect("runtime");
+            let runtime =
+                Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).expect("runtime");
             runtime.block_on(async {
                 let gateway = Gateway::bind(config).expect("bind");
                 ready.send((gateway.addresses(), gateway.admin_address(), gateway.handle())).expect("test is there");
