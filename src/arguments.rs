@@ -25,6 +25,10 @@ pub(crate) struct Arguments {
     /// How the --to backends are treated: transparent (default) or legacy, for hand-written servers
     #[arg(long, value_name = "NAME", global = true)]
     profile: Option<String>,
+    /// A web origin whose pages may reach the --to backends, such as https://example.com; * for any. May be repeated;
+    /// without it only pages of the gateway's own host
+    #[arg(long, value_name = "ORIGIN", global = true)]
+    origin: Vec<String>,
     /// Listen here instead: HOST:PORT or unix:PATH. May be repeated
     #[arg(long, value_name = "ADDR", global = true)]
     listen: Vec<String>,
@@ -70,6 +74,7 @@ impl Arguments {
         Overrides {
             to: self.to.clone(),
             profile: self.profile.clone(),
+            origin: self.origin.clone(),
             listen: self.listen.clone(),
             cert: self.cert.clone(),
             key: self.key.clone(),

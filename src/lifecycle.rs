@@ -94,6 +94,8 @@ impl Tasks {
     pub fn spawn(&self, task: impl Future<Output = ()> + 'static) {
         self.0.running.set(self.0.running.get() + 1);
         let ticket = Ticket(Rc::clone(&self.0));
+        // Boxed: a future that holds a future would keep room for it twice.
+        let task = Box::pin(task);
         tokio::task::spawn_local(async move {
             let _ticket = ticket;
             task.await;

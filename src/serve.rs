@@ -59,21 +59,23 @@ pub(crate) fn serve(arguments: &Arguments) -> u8 {
         Ok(config) => config,
         Err(problems) => return tell_problems(&problems),
     };
+    let format = config.log.format;
     start_logging(&config);
     let runtime = match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("cannot start: {error}")),
     };
+    raise_descriptors(&config);
     runtime.block_on(async {
         match Gateway::bind(config) {
-            Ok(gateway) => run(gateway, &source).await,
+            Ok(gateway) => run(gateway, &source, format).await,
             Err(StartError::Config(problems)) => tell_problems(&problems),
             Err(error) => fail(&with_causes(&error)),
         }
     })
 }
 
-async fn run(gateway: Gateway, source: &Source) -> u8 {
+async fn run(gateway: Gateway, source: &Source, format: LogFormat) -> u8 {
     gateway.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     // Before anybody is told that it runs: from then on a signal must not end the process by itself.
     let signals = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
@@ -85,7 +87,7 @@ async fn run(gateway: Gateway, source: &Source) -> u8 {
     let admin = gateway.admin_address();
     let announce = async {
         handle.reached(Phase::Running).await;
-        announce(&addresses, admin.as_deref(), source);
+        announce(&addresses, admin.as_deref(), source, format);
         std::future::pending::<u8>().await
     };
     tokio::select! {
@@ -130,14 +132,15 @@ fn reload(handle: &Handle, source: &Source) {
 
 /// One line for each listener on standard output, and where to look on standard error.
 #[allow(clippy::print_stdout)] // the contract: scripts wait for these lines
-fn announce(addresses: &[String], admin: Option<&str>, source: &Source) {
+fn announce(addresses: &[String], admin: Option<&str>, source: &Source, format: LogFormat) {
     for address in addresses {
         println!("listening {address}");
     }
     let _ = std::io::stdout().flush();
     let Some(first) = addresses.first() else { return };
     tracing::info!(configuration = source.name(), admin, "ready");
-    if source.file.is_none() {
+    // Machines that read JSON are not told in prose.
+    if source.file.is_none() && format == LogFormat::Text && !first.contains("unix:") {
         let page = first.replacen("ws", "http", 1);
         eprintln!("chat page  {page}/chat");
         eprintln!("echo       {first}/echo");
@@ -145,7 +148,8 @@ fn announce(addresses: &[String], admin: Option<&str>, source: &Source) {
             eprintln!("backend    {first}/  (to try it in a browser: {page}/chat?socket=/)");
         }
         if source.overrides.cert.is_none() {
-            eprintln!("The certificate was made just now: browsers ask before they trust it. `wsgate cert localhost` makes a lasting one.");
+            eprintln!("The certificate was made just now, so browsers ask before they trust it. For a lasting one:");
+            eprintln!("  wsgate cert localhost && wsgate --cert localhost.pem --key localhost.key");
         }
     }
 }
@@ -154,6 +158,23 @@ fn conclude(totals: &Totals) -> u8 {
     let Totals { open, cut, took } = *totals;
     tracing::info!(connections = open, cut, seconds = took.as_secs_f64(), "drained");
     if cut == 0 { 0 } else { CUT }
+}
+
+/// A relayed connection takes two descriptors, so that the soft limit of many systems, 1024, would stop at 500.
+fn raise_descriptors(config: &Config) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    let wanted = 2 * config.limits.connections as u64;
+    if let Some(have) = getrlimit(Resource::Nofile).current
+        && have < wanted
+    {
+        tracing::warn!(
+            descriptors = have,
+            connections = config.limits.connections,
+            "not enough descriptors for limits.connections when all are relayed (two each): raise `ulimit -n` (LimitNOFILE)"
+        );
+    }
 }
 
 fn start_logging(config: &Config) {

@@ -1,5 +1,6 @@
 //! A request becomes a decision, the decision a place, the place a 101; everything else gets its one plain line.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -56,13 +57,16 @@ pub(super) async fn answer(asker: &Asker, request: Request<Incoming>) -> Answer 
     let draining = asker.shared.life.phase() >= Phase::Draining;
     let answer = match gate.decide(&arrival, draining) {
         Outcome::Plain(plain) => Ok(answer_plain(asker, &plain, &head)),
-        Outcome::Refuse(refusal) => Err(refusal),
+        Outcome::Refuse(refusal) => {
+            note_origin(refusal, &head.headers);
+            Err(refusal)
+        }
         Outcome::Upgrade(admission) => upgrade(asker, admission, &head).await,
     };
     let mut answer = answer.unwrap_or_else(|refusal| refuse(asker, refusal));
     // Whatever follows a refused upgrade could be frames, and whatever follows a body nobody read could be anything.
     if answer.status() != StatusCode::SWITCHING_PROTOCOLS && (is_upgrade || has_body(&head.headers)) {
-        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        answer.headers_mut().append(header::CONNECTION, HeaderValue::from_static("close"));
     }
     answer
 }
@@ -70,6 +74,15 @@ pub(super) async fn answer(asker: &Asker, request: Request<Incoming>) -> Answer 
 fn note_host(asker: &Asker, headers: &HeaderMap) {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("");
     host.clone_into(&mut asker.record.borrow_mut().host);
+}
+
+/// Which origin was refused is what an owner needs to know; the client chose it, so it is cut and escaped.
+fn note_origin(refusal: Refusal, headers: &HeaderMap) {
+    if let Refusal::Origin(_) = refusal {
+        let origin = headers.get(header::ORIGIN).map(HeaderValue::as_bytes).unwrap_or_default();
+        let origin = String::from_utf8_lossy(&origin[..origin.len().min(200)]);
+        tracing::info!(origin = &*origin, "origin refused: it is not among the route's origins");
+    }
 }
 
 fn has_body(headers: &HeaderMap) -> bool {
@@ -99,7 +112,7 @@ fn text(status: StatusCode, body: impl Into<Bytes>) -> Answer {
 fn answer_plain(asker: &Asker, plain: &PlainRequest, head: &request::Parts) -> Answer {
     let answer = match &asker.snapshot.routes[plain.route].target {
         LiveTarget::Redirect(to) => redirect(to),
-        _ => match page::asset(head.uri.query()) {
+        _ => match page::asset(&asker.snapshot.config.routes[plain.route].path, head.uri.query()) {
             Some(asset) => show(asset),
             None => return refuse(asker, Refusal::NoRoute),
         },
@@ -117,7 +130,11 @@ fn redirect(to: &str) -> Answer {
 }
 
 fn show(asset: page::Asset) -> Answer {
-    let mut answer = text(StatusCode::OK, Bytes::from_static(asset.body.as_bytes()));
+    let body = match asset.body {
+        Cow::Borrowed(body) => Bytes::from_static(body.as_bytes()),
+        Cow::Owned(body) => Bytes::from(body),
+    };
+    let mut answer = text(StatusCode::OK, body);
     let headers = answer.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(asset.content_type));
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(page::CONTENT_SECURITY_POLICY));
@@ -162,7 +179,8 @@ async fn dial(
     admission: &Admission,
     head: &request::Parts,
 ) -> Result<crate::pool::Dialled, DialError> {
-    let trusted = asker.proxied || asker.snapshot.gate.trusts(asker.peer);
+    // A PROXY header tells who the client is, and nothing of what the client's own headers are worth.
+    let trusted = asker.snapshot.gate.trusts(asker.peer);
     let said = |name: &str| trusted.then(|| head.headers.get(name)?.to_str().ok()).flatten();
     let forwarded = Forwarded {
         client: admission.client,

@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout_at};
 use super::accept::{Arrival, Stream};
 use super::answer::{self, Asker};
 use super::front::{Front, raw_answer};
-use super::session::Session;
+use super::session::Running;
 use super::snapshot::Snapshot;
 use super::worker::Local;
 use crate::admission::proxy_header::{self, Found};
@@ -35,16 +35,14 @@ const FIRST: usize = 1024;
 /// From accept to the last byte.
 pub(super) async fn serve(local: Rc<Local>, arrival: Arrival) {
     // Boxed, so that the task of an open WebSocket does not keep room for TLS and HTTP.
-    let opened = Box::pin(open(Rc::clone(&local), arrival)).await;
-    if let Some((session, socket, record)) = opened {
-        session.run(&local, socket, record).await;
+    let opening: Pin<Box<dyn Future<Output = Option<Running>>>> = Box::pin(open(local, arrival));
+    if let Some(session) = opening.await {
+        session.await;
     }
 }
 
-type Opened = (Session, Socket, Record);
-
 /// Everything up to the upgrade. `None` when it does not come to one.
-async fn open(local: Rc<Local>, arrival: Arrival) -> Option<Opened> {
+async fn open(local: Rc<Local>, arrival: Arrival) -> Option<Running> {
     let snapshot = local.shared.snapshot.load_full();
     let deadline = Instant::now() + snapshot.config.handshake_timeout;
     let mut record = Record::open(&local.shared.metrics, Some(arrival.peer));
@@ -80,7 +78,7 @@ async fn open(local: Rc<Local>, arrival: Arrival) -> Option<Opened> {
     let session = asker.session.take();
     drop(asker);
     let record = Rc::into_inner(record)?.into_inner();
-    Some((session?, socket?, record))
+    Some(session?.start(&local, socket?, record))
 }
 
 fn register(stream: Stream) -> io::Result<Transport> {

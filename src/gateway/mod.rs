@@ -59,8 +59,8 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Config(problems) => problems.fmt(f),
-            Self::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
-            Self::Worker(error) => write!(f, "cannot start a worker: {error}"),
+            Self::Listen(address, _) => write!(f, "cannot listen on {address}"),
+            Self::Worker(_) => f.write_str("cannot start a worker"),
         }
     }
 }
@@ -68,7 +68,7 @@ impl fmt::Display for StartError {
 impl std::error::Error for StartError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Config(problems) => Some(problems),
+            Self::Config(_) => None,
             Self::Listen(_, error) | Self::Worker(error) => Some(error),
         }
     }

@@ -1,23 +1,23 @@
 //! An open WebSocket at its place: run to its end, and told of in its record.
 
-use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use super::worker::Local;
 use crate::admission::caps::Permit;
 use crate::client;
 use crate::config::SessionLimits;
-use crate::echo;
+use crate::echo::Echo;
 use crate::hub::Seat;
 use crate::pool::{Dialled, Pool};
 use crate::relay::Leg;
 use crate::socket::Socket;
+use crate::socket::conversation::{Conversation, Ended};
 use crate::socket::vigil::Vigil;
-use crate::telemetry::metrics::label;
+use crate::telemetry::metrics::{Metrics, label};
 use crate::telemetry::record::{End, Record};
-use crate::telemetry::roster;
-use crate::wire::close::Ending;
-use crate::wire::tunnel::{Offence, Traffic};
+use crate::wire::tunnel::Offence;
 
 /// What a 101 has promised.
 pub(super) struct Session {
@@ -35,69 +35,91 @@ pub(super) enum Place {
     Backend { dialled: Box<Dialled>, edge: bool, pool: Arc<Pool> },
 }
 
+/// A session on its way to its end.
+pub(super) type Running = Pin<Box<dyn Future<Output = ()>>>;
+
 impl Session {
-    /// Serves the client to the end.
-    pub(super) async fn run(self, local: &Local, socket: Socket, mut record: Record) {
+    /// Serves the client, once polled. Boxed to its exact size: most of a connection's life is spent in it.
+    pub(super) fn start(self, local: &Local, socket: Socket, mut record: Record) -> Running {
         let Self { place, label, limits, permit } = self;
         let entry = local.roster.enter();
         let vigil = Vigil::new(limits, entry.now());
-        let backend = if let Place::Backend { dialled, .. } = &place { dialled.lease.backend() } else { "" };
-        record.upgraded(&label, backend);
-        let (ending, traffic) = match place {
-            Place::Room(seat) => seat.run(socket, vigil, entry, std::rc::Rc::clone(&local.shard)).await,
-            Place::Echo => echo::run(socket, vigil, entry).await,
-            Place::Backend { dialled, edge, pool } => {
-                let (leg, ending) = relay(socket, *dialled, vigil, entry, edge).await;
-                if let Some(offence) = leg.offence() {
-                    tell_offence(&record, &pool, leg.backend(), offence);
-                }
-                (ending, leg.traffic())
+        match place {
+            Place::Room(seat) => {
+                record.upgraded(&label, "");
+                run(seat.take(socket, vigil, entry, &local.shard), record, permit)
             }
-        };
-        record.ended(end(ending, traffic));
-        drop(permit);
+            Place::Echo => {
+                record.upgraded(&label, "");
+                run(Echo::new(socket, vigil, entry), record, permit)
+            }
+            Place::Backend { dialled, edge, pool } => {
+                record.upgraded(&label, dialled.lease.backend());
+                let seed = u32::from_le_bytes(client::random());
+                let Dialled { socket: backend, lease, .. } = *dialled;
+                let leg = Leg::new(socket, (backend, lease), (vigil, entry), edge, seed);
+                let metrics = Arc::clone(record.metrics());
+                run(Relayed { leg, pool, metrics }, record, permit)
+            }
+        }
     }
 }
 
-async fn relay(
-    socket: Socket,
-    dialled: Dialled,
-    vigil: Vigil,
-    entry: roster::Place,
-    edge: bool,
-) -> (Leg, Ending) {
-    let seed = u32::from_le_bytes(client::random());
-    let mut leg = Leg::new(socket, (dialled.socket, dialled.lease), vigil, edge, seed);
-    let ending = poll_fn(|cx| {
-        if let Some(order) = entry.take_order() {
-            leg.order(cx, order);
+fn run(conversation: impl Conversation + Unpin + 'static, record: Record, permit: Permit) -> Running {
+    Box::pin(Task { conversation, record, _permit: permit })
+}
+
+/// All that the task of an open WebSocket holds.
+struct Task<C> {
+    conversation: C,
+    record: Record,
+    _permit: Permit,
+}
+
+impl<C: Conversation + Unpin> Future for Task<C> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        let Ended { ending, from_client, to_client } = ready!(this.conversation.poll(cx));
+        this.record.ended(End {
+            by: ending.by.word(),
+            code: ending.code,
+            reason: ending.reason,
+            frames: (from_client.frames, to_client.frames),
+            bytes: (from_client.bytes, to_client.bytes),
+        });
+        Poll::Ready(())
+    }
+}
+
+/// A relayed session that tells of its backend's offences.
+struct Relayed {
+    leg: Leg,
+    pool: Arc<Pool>,
+    metrics: Arc<Metrics>,
+}
+
+impl Conversation for Relayed {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        let ended = ready!(self.leg.poll(cx));
+        if let Some(offence) = self.leg.offence() {
+            self.tell(offence);
         }
-        let poll = leg.poll(cx, entry.now());
-        entry.settle(cx, leg.next_look());
-        poll
-    })
-    .await;
-    (leg, ending)
+        Poll::Ready(ended)
+    }
 }
 
-fn tell_offence(record: &Record, pool: &Pool, backend: &str, offence: &Offence) {
-    record.metrics().backend_offences.get_or_create(&label("pool", pool.name())).inc();
-    let head: String = offence.head.iter().map(|byte| format!("{byte:02x} ")).collect();
-    tracing::warn!(
-        pool = pool.name(),
-        backend,
-        offence = %offence.violation,
-        head = head.trim_end(),
-        "a backend broke the protocol"
-    );
-}
-
-fn end(ending: Ending, (from_client, to_client): (Traffic, Traffic)) -> End {
-    End {
-        by: ending.by.word(),
-        code: ending.code,
-        reason: ending.reason,
-        frames: (from_client.frames, to_client.frames),
-        bytes: (from_client.bytes, to_client.bytes),
+impl Relayed {
+    fn tell(&self, offence: &Offence) {
+        self.metrics.backend_offences.get_or_create(&label("pool", self.pool.name())).inc();
+        let head: String = offence.head.iter().map(|byte| format!("{byte:02x} ")).collect();
+        tracing::warn!(
+            pool = self.pool.name(),
+            backend = self.leg.backend(),
+            offence = %offence.violation,
+            head = head.trim_end(),
+            "a backend broke the protocol"
+        );
     }
 }

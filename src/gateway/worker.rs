@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, oneshot};
 
@@ -23,6 +24,7 @@ const SWEEP: Duration = Duration::from_millis(100);
 pub(super) struct Worker {
     jobs: mpsc::UnboundedSender<Job>,
     load: Arc<AtomicUsize>,
+    thread: Mutex<Option<thread::JoinHandle<()>>>,
 }
 
 enum Job {
@@ -54,7 +56,7 @@ impl Worker {
         let load = Arc::new(AtomicUsize::new(0));
         let (shared, counted) = (Arc::clone(shared), Arc::clone(&load));
         let (ready, started) = std::sync::mpsc::channel();
-        thread::Builder::new().name(format!("wsgate-{at}")).spawn(move || {
+        let thread = thread::Builder::new().name(format!("wsgate-{at}")).spawn(move || {
             let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
             match runtime {
                 Ok(runtime) => {
@@ -67,7 +69,7 @@ impl Worker {
             }
         })?;
         started.recv().map_err(io::Error::other)??;
-        Ok(Self { jobs, load })
+        Ok(Self { jobs, load, thread: Mutex::new(Some(thread)) })
     }
 
     /// Connections that it has.
@@ -89,9 +91,12 @@ impl Worker {
         wait
     }
 
-    /// Ends at once, with everything that is left.
+    /// Ends at once, with everything that is left, and waits for it: what is cut is told in the log.
     pub(super) fn stop(&self) {
         let _ = self.jobs.send(Job::Stop);
+        if let Some(thread) = self.thread.lock().take() {
+            let _ = thread.join();
+        }
     }
 }
 

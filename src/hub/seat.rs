@@ -1,22 +1,21 @@
 //! One member's stay in a room: from the promise before the 101 to the end of its WebSocket.
 
 use std::cell::RefCell;
-use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 
 use super::Hub;
 use super::event;
 use super::room::Room;
-use super::shard::{Member, Shard};
+use super::shard::{Member, Membership, Shard};
 use crate::socket::Socket;
+use crate::socket::conversation::{Conversation, Ended};
 use crate::socket::endpoint::{Endpoint, Listener};
 use crate::socket::vigil::Vigil;
 use crate::telemetry::roster::Place;
-use crate::wire::close::{Close, Code, Ending};
+use crate::wire::close::{Close, Code};
 use crate::wire::frame::Opcode;
-use crate::wire::tunnel::Traffic;
 
 /// A seat in a room, free again when it is dropped.
 #[derive(Debug)]
@@ -31,19 +30,12 @@ impl Seat {
         Self { hub, room }
     }
 
-    /// Takes the seat: history, then messages both ways until the WebSocket ends. With the ending comes what passed in
-    /// and out.
-    pub async fn run(
-        self,
-        socket: Socket,
-        vigil: Vigil,
-        place: Place,
-        shard: Rc<Shard>,
-    ) -> (Ending, (Traffic, Traffic)) {
+    /// Takes the seat: the member is present from now on, and has the history in its queue.
+    #[must_use]
+    pub fn take(self, socket: Socket, vigil: Vigil, place: Place, shard: &Rc<Shard>) -> Sitting {
         let user = self.hub.next_user();
         // Half of the queue for the history: a newcomer is not too slow before it has begun to read.
-        let largest = vigil.limits().send_queue;
-        let budget = largest / 2;
+        let budget = vigil.limits().send_queue / 2;
         let mut endpoint = Endpoint::new(socket, vigil);
         let welcome = self.room.arrive(shard.worker(), budget);
         let mut cx = Context::from_waker(Waker::noop());
@@ -51,23 +43,28 @@ impl Seat {
             endpoint.deliver(&mut cx, frame);
         }
         let endpoint = RefCell::new(endpoint);
+        let limit = endpoint.borrow().send_queue();
         let to_self = self.hub.wishes().to_sender;
         let member = Rc::new(Member { endpoint, place, user, last: welcome.last, to_self });
-        // Left before the seat is: declared after it.
-        let _membership = shard.join(&self.room, Rc::clone(&member));
-        let mut speaker = Speaker { seat: &self, user, largest };
-        let ending = poll_fn(|cx| {
-            let mut endpoint = member.endpoint.borrow_mut();
-            if let Some(order) = member.place.take_order() {
-                endpoint.order(cx, order);
-            }
-            let poll = endpoint.poll(cx, member.place.now(), &mut speaker);
-            member.place.settle(cx, endpoint.next_look());
-            poll
-        })
-        .await;
-        let traffic = member.endpoint.borrow().traffic();
-        (ending, traffic)
+        let membership = shard.join(&self.room, Rc::clone(&member));
+        Sitting { member, _membership: membership, seat: self, limit }
+    }
+}
+
+/// A member on its seat: history, then messages both ways until the WebSocket ends.
+pub struct Sitting {
+    member: Rc<Member>,
+    /// Left before the seat is: fields are dropped in their order.
+    _membership: Membership,
+    seat: Seat,
+    /// Bytes of one frame at most: more than a member may have queued could reach nobody.
+    limit: usize,
+}
+
+impl Conversation for Sitting {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        let mut speaker = Speaker { seat: &self.seat, user: self.member.user, limit: self.limit };
+        self.member.endpoint.borrow_mut().poll(cx, &self.member.place, &mut speaker)
     }
 }
 
@@ -80,8 +77,7 @@ impl Drop for Seat {
 struct Speaker<'a> {
     seat: &'a Seat,
     user: u64,
-    /// Bytes of a frame that a member can be sent at all.
-    largest: usize,
+    limit: usize,
 }
 
 impl Listener for Speaker<'_> {
@@ -91,9 +87,8 @@ impl Listener for Speaker<'_> {
             (Opcode::Text, Ok(text)) => {
                 let hub = &self.seat.hub;
                 let frame = event::said(self.user, text, hub.wishes.escape);
-                if frame.len() > self.largest {
-                    // Else all who would get it were cut for being slow.
-                    return Err(Close::new(Code::TOO_BIG, "too large for the room"));
+                if frame.len() > self.limit {
+                    return Err(Close::new(Code::TOO_BIG, "message over what members may have queued"));
                 }
                 self.seat.room.say(self.user, &frame, &hub.mailboxes);
                 return Ok(());

@@ -7,9 +7,10 @@ use std::task::{Context, Poll};
 use self::wires::{Wires, pump};
 use crate::pool::{LEAVE, Lease};
 use crate::socket::Socket;
+use crate::socket::conversation::{Conversation, Ended};
 use crate::socket::rate::MessageRate;
 use crate::socket::vigil::{Due, Millis, Vigil};
-use crate::telemetry::roster::Order;
+use crate::telemetry::roster::{Order, Place};
 use crate::wire::close::{Close, Code, Ending, Party};
 use crate::wire::tunnel::{Offence, Policy, Side, Traffic, Tunnel};
 
@@ -26,11 +27,25 @@ pub struct Leg {
     rate: MessageRate,
     vigil: Vigil,
     lease: Lease,
+    place: Place,
     /// What waited for the client when it was last looked at: less of it now is a sign of life.
     backlog: usize,
     backend_ended: bool,
     client_failed: bool,
     over: Option<Over>,
+}
+
+impl Conversation for Leg {
+    /// Relays until both ends are done.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        if let Some(order) = self.place.take_order() {
+            self.order(cx, order);
+        }
+        let poll = self.poll_at(cx, self.place.now());
+        self.place.settle(cx, self.vigil.next());
+        let traffic = |side| self.tunnel.traffic(side);
+        poll.map(|ending| Ended { ending, from_client: traffic(Side::Client), to_client: traffic(Side::Backend) })
+    }
 }
 
 /// The end of a leg: both sockets are left in peace.
@@ -44,7 +59,7 @@ impl Leg {
     /// A tunnel between a client whose 101 is sent and a backend that has answered with one. `seed` is a random number
     /// for the masks of the gateway's own frames.
     #[must_use]
-    pub fn new(client: Socket, (backend, lease): (Socket, Lease), vigil: Vigil, edge: bool, seed: u32) -> Self {
+    pub fn new(client: Socket, (backend, lease): (Socket, Lease), (vigil, place): (Vigil, Place), edge: bool, seed: u32) -> Self {
         let limits = vigil.limits();
         let policy = Policy { message_size: limits.message_size as u64, utf8: limits.utf8, edge };
         Self {
@@ -54,6 +69,7 @@ impl Leg {
             rate: MessageRate::new(limits.messages),
             vigil,
             lease,
+            place,
             backlog: 0,
             backend_ended: false,
             client_failed: false,
@@ -61,8 +77,7 @@ impl Leg {
         }
     }
 
-    /// Relays until both ends are done; `Ready` exactly once.
-    pub fn poll(&mut self, cx: &mut Context<'_>, now: Millis) -> Poll<Ending> {
+    fn poll_at(&mut self, cx: &mut Context<'_>, now: Millis) -> Poll<Ending> {
         self.look(cx, now);
         loop {
             self.flush(cx, now);
@@ -82,14 +97,7 @@ impl Leg {
         }
     }
 
-    /// When to be polled again at the latest, though nothing comes.
-    #[must_use]
-    pub fn next_look(&self) -> Millis {
-        self.vigil.next()
-    }
-
-    /// The gateway ends the session.
-    pub fn order(&mut self, cx: &mut Context<'_>, order: Order) {
+    fn order(&mut self, cx: &mut Context<'_>, order: Order) {
         let code = Code::from_wire(order.code).unwrap_or(Code::GOING_AWAY);
         self.tell(cx, |tunnel, wires| tunnel.order(Close::new(code, order.reason), wires));
     }
@@ -106,12 +114,6 @@ impl Leg {
         self.tunnel.offence()
     }
 
-    /// What came from the client, and what from the backend.
-    #[must_use]
-    pub const fn traffic(&self) -> (Traffic, Traffic) {
-        (self.tunnel.traffic(Side::Client), self.tunnel.traffic(Side::Backend))
-    }
-
     fn look(&mut self, cx: &mut Context<'_>, now: Millis) {
         if self.over.is_some() {
             return;
@@ -119,11 +121,7 @@ impl Leg {
         match self.vigil.look(now) {
             Due::Nothing => {}
             Due::Ping => self.tell(cx, |tunnel, wires| tunnel.ping(wires)),
-            Due::Dead => {
-                let dead = Close::new(Code::GOING_AWAY, "no answer to pings");
-                self.tell(cx, |tunnel, wires| tunnel.order(dead, wires));
-                self.client_ended(cx, "no answer to pings".into());
-            }
+            Due::Dead => self.client_ended(cx, "no answer to pings".into()),
             Due::Idle => self.order(cx, Order { code: 1001, reason: "idle for too long".into() }),
             Due::Old => self.order(cx, Order { code: 1001, reason: "open for too long".into() }),
             Due::Deadline => {
@@ -157,12 +155,13 @@ impl Leg {
         if self.client_failed || !is_clear || self.client.queued() > ANSWERS {
             return false;
         }
+        let before = self.tunnel.traffic(Side::Client);
         let Self { client, backend, tunnel, rate, .. } = self;
         match pump(cx, Side::Client, (client, backend), tunnel, rate) {
             Poll::Pending => false,
             Poll::Ready(Ok(true)) => {
                 self.vigil.heard(now);
-                self.vigil.active(now);
+                self.note_data(Side::Client, before, now);
                 true
             }
             Poll::Ready(Ok(false)) => {
@@ -181,11 +180,12 @@ impl Leg {
         if self.backend_ended || self.client.queued() > 0 {
             return false;
         }
+        let before = self.tunnel.traffic(Side::Backend);
         let Self { client, backend, tunnel, rate, .. } = self;
         match pump(cx, Side::Backend, (backend, client), tunnel, rate) {
             Poll::Pending => false,
             Poll::Ready(Ok(true)) => {
-                self.vigil.active(now);
+                self.note_data(Side::Backend, before, now);
                 true
             }
             Poll::Ready(Ok(false)) => {
@@ -196,6 +196,13 @@ impl Leg {
                 self.backend_ended(cx, format!("the backend's connection failed: {error}"));
                 true
             }
+        }
+    }
+
+    /// Data keeps a session from being idle; pings and pongs do not.
+    fn note_data(&mut self, from: Side, before: Traffic, now: Millis) {
+        if self.tunnel.traffic(from) != before || self.tunnel.is_mid_frame(from) {
+            self.vigil.active(now);
         }
     }
 

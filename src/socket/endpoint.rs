@@ -6,11 +6,12 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 
 use super::Socket;
+use super::conversation::Ended;
 use super::rate::MessageRate;
 use super::vigil::{Due, Millis, Vigil};
-use crate::telemetry::roster::Order;
+use crate::telemetry::roster::{Order, Place};
 use crate::wire::close::{Close, Code, Ending, Party, Violation};
-use crate::wire::frame::{self, Head, Opcode, Role};
+use crate::wire::frame::{self, Opcode, Role};
 use crate::wire::inbound::{Inbound, Rules, Turn};
 use crate::wire::message::Assembler;
 use crate::wire::tunnel::Traffic;
@@ -90,8 +91,14 @@ impl Endpoint {
         }
         self.socket.send_shared(cx, frame);
         self.talk.to_client.frames += 1;
-        self.talk.to_client.bytes += payload_of(frame);
+        self.talk.to_client.bytes += frame::payload_len(frame) as u64;
         true
+    }
+
+    /// Bytes that it may hold for its client at most.
+    #[must_use]
+    pub fn send_queue(&self) -> usize {
+        self.vigil.limits().send_queue
     }
 
     /// Whether something waits that only the endpoint's own task can send.
@@ -100,8 +107,19 @@ impl Endpoint {
         self.socket.queued() > 0
     }
 
-    /// Reads, answers and flushes; `Ready` once the WebSocket has ended, with both ends of the socket done or given up.
-    pub fn poll(&mut self, cx: &mut Context<'_>, now: Millis, listener: &mut dyn Listener) -> Poll<Ending> {
+    /// Looks for orders, reads, answers and flushes; `Ready` once the WebSocket has ended, with both ends of the socket
+    /// done or given up. `place` learns whom to wake, and when.
+    pub fn poll(&mut self, cx: &mut Context<'_>, place: &Place, listener: &mut dyn Listener) -> Poll<Ended> {
+        if let Some(order) = place.take_order() {
+            self.order(cx, order);
+        }
+        let poll = self.poll_at(cx, place.now(), listener);
+        place.settle(cx, self.vigil.next());
+        let talk = &self.talk;
+        poll.map(|ending| Ended { ending, from_client: talk.from_client, to_client: talk.to_client })
+    }
+
+    fn poll_at(&mut self, cx: &mut Context<'_>, now: Millis, listener: &mut dyn Listener) -> Poll<Ending> {
         self.look(cx, now);
         loop {
             self.flush(cx, now);
@@ -131,35 +149,17 @@ impl Endpoint {
         }
     }
 
-    /// When to be polled again at the latest, though nothing comes.
-    #[must_use]
-    pub fn next_look(&self) -> Millis {
-        self.vigil.next()
-    }
-
     /// The gateway ends the session.
-    pub fn order(&mut self, cx: &mut Context<'_>, order: Order) {
+    fn order(&mut self, cx: &mut Context<'_>, order: Order) {
         let code = Code::from_wire(order.code).unwrap_or(Code::GOING_AWAY);
         self.close(cx, Close::new(code, order.reason), Party::Gateway);
-    }
-
-    /// What came from the client, and what went to it.
-    #[must_use]
-    pub const fn traffic(&self) -> (Traffic, Traffic) {
-        (self.talk.from_client, self.talk.to_client)
-    }
-
-    /// Whether the client can still be told anything.
-    #[must_use]
-    pub const fn is_open(&self) -> bool {
-        !self.talk.sent_close && !self.talk.gone
     }
 
     fn look(&mut self, cx: &mut Context<'_>, now: Millis) {
         match self.vigil.look(now) {
             Due::Nothing => {}
             Due::Ping => self.socket.send(cx, &frame::whole(Opcode::Ping, b"wsgate:", None)),
-            Due::Dead => self.talk.lost_by(Party::Gateway, "no answer to pings"),
+            Due::Dead => self.talk.lost("no answer to pings"),
             Due::Idle => self.close(cx, Close::new(Code::GOING_AWAY, "idle for too long"), Party::Gateway),
             Due::Old => self.close(cx, Close::new(Code::GOING_AWAY, "open for too long"), Party::Gateway),
             Due::Deadline => self.talk.gone = true,
@@ -252,7 +252,7 @@ impl Talk {
         let verdict = listener.message(self.assembler.opcode(), self.assembler.bytes(), &mut self.replies);
         if self.replies.len() > before {
             self.to_client.frames += 1;
-            self.to_client.bytes += payload_of(&self.replies[before..]);
+            self.to_client.bytes += frame::payload_len(&self.replies[before..]) as u64;
         }
         self.assembler.clear();
         if let Err(close) = verdict {
@@ -294,12 +294,8 @@ impl Talk {
     }
 
     fn lost(&mut self, why: impl Into<Cow<'static, str>>) {
-        self.lost_by(Party::Client, why);
-    }
-
-    fn lost_by(&mut self, by: Party, why: impl Into<Cow<'static, str>>) {
         self.gone = true;
-        self.ending.get_or_insert_with(|| Ending::lost(by, why));
+        self.ending.get_or_insert_with(|| Ending::lost(Party::Client, why));
     }
 
     /// Gives back what is only needed while bytes are in flight.
@@ -307,10 +303,4 @@ impl Talk {
         self.inbound.rest();
         self.assembler.rest();
     }
-}
-
-/// Bytes of payload in one whole frame of ours.
-fn payload_of(frame: &[u8]) -> u64 {
-    let head = frame.get(1).map_or(0, |&second| Head::size(second));
-    frame.len().saturating_sub(head) as u64
 }

@@ -2,6 +2,7 @@
 //! way out.
 
 mod buffer;
+pub mod conversation;
 pub mod endpoint;
 pub mod rate;
 mod secure;

@@ -73,7 +73,9 @@ impl Secure {
             match stand {
                 Ok(Stand::Handshake) => {
                     ready!(self.poll_drain(cx))?;
-                    if ready!(self.poll_fill(cx))? == 0 {
+                    let fill = self.poll_fill(cx);
+                    self.inbox.rest();
+                    if ready!(fill)? == 0 {
                         return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
                     }
                 }
@@ -117,12 +119,11 @@ impl Secure {
         let mut fresh = !self.inbox.is_empty();
         loop {
             if !fresh {
-                match self.poll_fill(cx)? {
-                    Poll::Ready(0) => return Poll::Ready(Ok(false)),
-                    Poll::Ready(_) => {}
-                    Poll::Pending => {
+                match self.poll_fill(cx) {
+                    Poll::Ready(Ok(count)) if count > 0 => {}
+                    nothing => {
                         self.inbox.rest();
-                        return Poll::Pending;
+                        return nothing.map_ok(|_| false);
                     }
                 }
             }

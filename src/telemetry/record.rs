@@ -147,7 +147,7 @@ impl Record {
             bytes_out = session.bytes.1,
             ended_by = end.by,
             code = end.code,
-            reason = %end.reason.escape_debug(),
+            reason = &*end.reason,
             "websocket ended"
         );
     }

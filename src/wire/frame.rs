@@ -182,6 +182,12 @@ pub fn append(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8], key: Option<[u8
     }
 }
 
+/// Bytes of payload in one whole frame of a server.
+#[must_use]
+pub fn payload_len(frame: &[u8]) -> usize {
+    frame.get(1).map_or(0, |&second| frame.len().saturating_sub(Head::size(second)))
+}
+
 /// A Close frame as bytes.
 #[must_use]
 pub fn close(close: &Close, key: Option<[u8; 4]>) -> Vec<u8> {

@@ -218,6 +218,15 @@ impl Tunnel {
         self.offence.as_deref()
     }
 
+    /// Whether a data frame of this end has begun and is not complete.
+    #[must_use]
+    pub fn is_mid_frame(&self, from: Side) -> bool {
+        match from {
+            Side::Client => !self.up.at_boundary(),
+            Side::Backend => !self.down.at_boundary(),
+        }
+    }
+
     /// What came from one end and passed.
     #[must_use]
     pub const fn traffic(&self, from: Side) -> Traffic {

@@ -8,5 +8,6 @@ mod command;
 mod keys;
 mod life;
 mod log;
+mod regressions;
 mod requests;
 mod scale;

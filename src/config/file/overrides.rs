@@ -11,7 +11,8 @@ use super::route::{Draft as RouteDraft, LATER_PROFILES, PROFILES, route_of};
 use super::setting::quoted_words;
 use crate::config::address::{read_backend, read_listen};
 use crate::config::error::Wrong;
-use crate::config::{CertificateFiles, Problem, Profile, Proxy, Target, Tls, TlsVersion};
+use crate::wire::origin::OriginRule;
+use crate::config::{CertificateFiles, Origins, Problem, Profile, Proxy, Target, Tls, TlsVersion};
 
 const COMMAND_LINE: &str = "command line";
 
@@ -25,6 +26,8 @@ pub struct Overrides {
     pub to: Vec<String>,
     /// `--profile`: how those backends are treated.
     pub profile: Option<String>,
+    /// `--origin`: who may come in to those backends from a browser; none: pages of the gateway's own host.
+    pub origin: Vec<String>,
     /// `--listen`: replaces the file's addresses.
     pub listen: Vec<String>,
     /// `--cert`: with `--key`, replaces the file's certificates.
@@ -45,6 +48,11 @@ impl Overrides {
         self.apply_certificate(draft, &mut problems);
         self.apply_log(draft, &mut problems);
         let profile = self.profile(&mut problems);
+        if self.to.is_empty()
+            && let Some(text) = self.origin.first()
+        {
+            problems.push(place("--origin", text).problem("without --to", "--to URL --origin ORIGIN"));
+        }
         if !self.to.is_empty() {
             self.apply_to(draft, profile, &mut problems);
         }
@@ -102,6 +110,24 @@ impl Overrides {
         accept(&place, read_word(text, &PROFILES, &LATER_PROFILES), problems).unwrap_or(Profile::Transparent)
     }
 
+    fn origins(&self, problems: &mut Vec<Problem>) -> Origins {
+        if self.origin.is_empty() {
+            return Origins::SameHost;
+        }
+        if self.origin == ["*"] {
+            return Origins::Any;
+        }
+        let read = |text: &String| {
+            let rule = OriginRule::parse(text);
+            if rule.is_none() {
+                let allowed = "https://example.com, https://*.example.com, null, or * alone";
+                problems.push(place("--origin", text).problem("not an origin", allowed));
+            }
+            rule
+        };
+        Origins::List(self.origin.iter().filter_map(read).collect())
+    }
+
     fn apply_to(&self, draft: &mut Draft, profile: Profile, problems: &mut Vec<Problem>) {
         let first = place("--to", &self.to[0]);
         if draft.config.pools.contains_key(POOL) {
@@ -122,8 +148,9 @@ impl Overrides {
         draft.config.pools.insert(POOL.to_owned(), pool_of(backends));
         let target = Target::Proxy(Proxy { pool: POOL.to_owned(), profile });
         let path = Some(Placed::new("/".to_owned(), first));
-        let catch_all =
-            RouteDraft { route: route_of("/".to_owned(), target, draft.session), path, pool: None, redirect: None };
+        let mut route = route_of("/".to_owned(), target, draft.session);
+        route.origins = self.origins(problems);
+        let catch_all = RouteDraft { route, path, pool: None, redirect: None };
         match draft.routes.iter_mut().find(|draft| draft.route.path == "/" && draft.route.host.is_none()) {
             Some(old) => *old = catch_all,
             None => draft.routes.push(catch_all),
@@ -161,6 +188,19 @@ mod tests {
 
     fn problems(overrides: &Overrides) -> String {
         Config::built_in(overrides).expect_err("refused").to_string()
+    }
+
+    #[test]
+    fn origins_go_with_to() {
+        let to = strings(&["ws://127.0.0.1:8000"]);
+        let origin = strings(&["https://example.com", "https://*.example.com"]);
+        let config = Config::built_in(&Overrides { to: to.clone(), origin, ..Overrides::default() }).expect("valid");
+        let route = config.routes.iter().find(|route| route.path == "/").expect("catch-all");
+        assert!(matches!(&route.origins, Origins::List(rules) if rules.len() == 2));
+        let bad = problems(&Overrides { to, origin: strings(&["example.com"]), ..Overrides::default() });
+        assert!(bad.contains("--origin") && bad.contains("not an origin"), "{bad}");
+        let alone = problems(&Overrides { origin: strings(&["*"]), ..Overrides::default() });
+        assert!(alone.contains("without --to"), "{alone}");
     }
 
     #[test]
@@ -216,6 +256,7 @@ mod tests {
         let overrides = Overrides {
             to: strings(&["http://x", "ws://a", "ws://a"]),
             profile: Some("swoole".to_owned()),
+            origin: strings(&["example.com"]),
             listen: strings(&["here"]),
             cert: Some("a.pem".into()),
             key: None,
@@ -229,7 +270,8 @@ command line: --log = \"loud\": not a log level; allowed: off, error, warn, info
 command line: --log-format = \"xml\": unknown; allowed: \"text\", \"json\"
 command line: --profile = \"swoole\": not supported yet; allowed: \"transparent\", \"legacy\"
 command line: --to = \"http://x\": not a backend; allowed: \"ws://host:port\", \"wss://host:port\" or \"unix:/path\"
-command line: --to = \"ws://a\": named twice; allowed: each backend once";
+command line: --to = \"ws://a\": named twice; allowed: each backend once
+command line: --origin = \"example.com\": not an origin; allowed: https://example.com, https://*.example.com, null, or * alone";
         assert_eq!(problems(&overrides), expected);
     }
 

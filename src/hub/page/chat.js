@@ -42,9 +42,9 @@ target.protocol = location.protocol === "https:" ? "wss:" : "ws:";
 target.hash = "";
 if (!relayed) target.search = "";
 
-// The hub's own path is the first segment of the address; a room's name is what follows it.
-const [, hub, ...rest] = location.pathname.split("/");
-const room = decodePath(rest.join("/"));
+// The server writes the hub's own path into the page; a room's name is what follows it in the address.
+const hub = document.documentElement.dataset.hub.replace(/\/$/, "");
+const room = decodePath(location.pathname.slice(hub.length + 1));
 const place = relayed ? `socket: ${relayed.pathname}${relayed.search}` : room || "Main room";
 
 // ---- What is on the screen -------------------------------------------------------------------
@@ -342,7 +342,7 @@ text.addEventListener("input", () => {
 $("go").addEventListener("submit", (event) => {
   event.preventDefault();
   const name = $("room-name").value;
-  location.assign(name === "" ? `/${hub}` : `/${hub}/${encodeURIComponent(name)}`);
+  location.assign(name === "" ? hub || "/" : `${hub}/${encodeURIComponent(name)}`);
 });
 
 $("room").textContent = place;
