@@ -23,7 +23,7 @@ const CONNECTIONS: usize = 64;
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The door; serves on the tasks of the thread that made it.
-pub struct Door {
+pub(crate) struct Door {
     metrics: Arc<Metrics>,
     life: Life,
     tasks: Tasks,
@@ -33,12 +33,12 @@ pub struct Door {
 impl Door {
     /// A door that tells of these.
     #[must_use]
-    pub fn new(metrics: Arc<Metrics>, life: Life) -> Self {
+    pub(crate) fn new(metrics: Arc<Metrics>, life: Life) -> Self {
         Self { metrics, life, tasks: Tasks::default(), places: Arc::new(Semaphore::new(CONNECTIONS)) }
     }
 
     /// Serves one connection in a task of its own.
-    pub fn serve(&self, stream: io::Result<impl AsyncRead + AsyncWrite + Unpin + 'static>) {
+    pub(crate) fn serve(&self, stream: io::Result<impl AsyncRead + AsyncWrite + Unpin + 'static>) {
         let (Ok(stream), Ok(place)) = (stream, Arc::clone(&self.places).try_acquire_owned()) else { return };
         let (metrics, life) = (Arc::clone(&self.metrics), self.life.clone());
         self.tasks.spawn(async move {

@@ -11,7 +11,7 @@ use crate::wire::close::Close;
 use crate::wire::frame::{self, Opcode};
 
 /// A WebSocket that echoes.
-pub struct Echo {
+pub(crate) struct Echo {
     endpoint: Endpoint,
     place: Place,
 }
@@ -19,7 +19,7 @@ pub struct Echo {
 impl Echo {
     /// Echoes to this client, once polled.
     #[must_use]
-    pub fn new(socket: Socket, vigil: Vigil, place: Place) -> Self {
+    pub(crate) fn new(socket: Socket, vigil: Vigil, place: Place) -> Self {
         Self { endpoint: Endpoint::new(socket, vigil), place }
     }
 }

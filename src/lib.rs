@@ -16,8 +16,8 @@
 //! 7. Exactly one [`wire::close::Ending`] closes the connection's record: one line in the log, and the counters.
 //!
 //! The floors: `gateway` knows all; below it `relay`, `pool`, then `admission`, `tls`, `hub`, `echo` and [`client`],
-//! then `config`, `socket` and `admin`, and at the ground [`wire`], `route`, `telemetry` and `lifecycle`, which know
-//! nobody. No import runs up.
+//! then `config`, `socket` and `admin`, and at the ground [`wire`], `route`, `limits`, `telemetry` and `lifecycle`,
+//! which know nobody. No import runs up: `tests/floors.rs` sees to it.
 
 mod admin;
 mod admission;
@@ -27,6 +27,7 @@ mod echo;
 mod gateway;
 mod hub;
 mod lifecycle;
+mod limits;
 mod pool;
 mod relay;
 mod route;

@@ -33,7 +33,7 @@ impl fmt::Display for Phase {
 
 /// The phase, for all who watch it.
 #[derive(Clone, Debug)]
-pub struct Life(watch::Sender<Phase>);
+pub(crate) struct Life(watch::Sender<Phase>);
 
 impl Default for Life {
     fn default() -> Self {
@@ -44,12 +44,12 @@ impl Default for Life {
 impl Life {
     /// Where it stands now.
     #[must_use]
-    pub fn phase(&self) -> Phase {
+    pub(crate) fn phase(&self) -> Phase {
         *self.0.borrow()
     }
 
     /// Steps forward; a step back is no step.
-    pub fn enter(&self, phase: Phase) {
+    pub(crate) fn enter(&self, phase: Phase) {
         self.0.send_if_modified(|now| {
             let forward = (phase as u8) > (*now as u8);
             if forward {
@@ -60,7 +60,7 @@ impl Life {
     }
 
     /// Waits until this phase or a later one. Cancel safe.
-    pub async fn reached(&self, phase: Phase) {
+    pub(crate) async fn reached(&self, phase: Phase) {
         let mut watch = self.0.subscribe();
         // The sender is alive in `self`, so the wait can only end with the phase.
         let _ = watch.wait_for(|now| (*now as u8) >= (phase as u8)).await;
@@ -69,7 +69,7 @@ impl Life {
 
 /// The tasks of one worker: all are spawned here, so that a drain can wait for the last.
 #[derive(Clone, Debug, Default)]
-pub struct Tasks(Rc<Count>);
+pub(crate) struct Tasks(Rc<Count>);
 
 #[derive(Debug, Default)]
 struct Count {
@@ -91,7 +91,7 @@ impl Drop for Ticket {
 impl Tasks {
     /// Starts a task on this thread. A panic in it ends that task alone.
     #[allow(clippy::disallowed_methods)] // the one place
-    pub fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + 'static) {
         self.0.running.set(self.0.running.get() + 1);
         let ticket = Ticket(Rc::clone(&self.0));
         // Boxed: a future that holds a future would keep room for it twice.
@@ -104,12 +104,12 @@ impl Tasks {
 
     /// Tasks that have not ended.
     #[must_use]
-    pub fn running(&self) -> usize {
+    pub(crate) fn running(&self) -> usize {
         self.0.running.get()
     }
 
     /// Waits until no task runs. Cancel safe.
-    pub async fn idle(&self) {
+    pub(crate) async fn idle(&self) {
         loop {
             let notified = self.0.idle.notified();
             if self.running() == 0 {

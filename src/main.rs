@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use self::arguments::{Arguments, Command};
+use self::serve::{fail, with_causes};
 
 /// The heap for long-lived connections: it gives memory back, and loses little to holes.
 #[cfg(not(target_env = "msvc"))]
@@ -17,12 +18,6 @@ static HEAP: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// The command line makes no sense (EX_USAGE of sysexits.h): clap's own 2 is what a drain that was cut says.
 const BAD_USAGE: u8 = 64;
-/// The configuration, or something that it names, is wrong (EX_CONFIG of sysexits.h).
-const BAD_CONFIG: u8 = 78;
-/// The drain was cut by its deadline or by a second signal.
-const CUT: u8 = 2;
-/// Could not start, or could not do what was asked.
-const FAILED: u8 = 1;
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
@@ -48,15 +43,6 @@ fn certificate(out: &std::path::Path, names: &[String]) -> u8 {
             let _ = writeln!(std::io::stdout(), "{made}");
             0
         }
-        Err(error) => {
-            eprintln!("wsgate: {}", with_causes(&error));
-            FAILED
-        }
+        Err(error) => fail(&with_causes(&error)),
     }
-}
-
-/// An error and what it came from, in one line.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |line, cause| format!("{line}: {cause}"))
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 /// Routes by host and path: the longest path wins, and among equals the one with a host.
 #[derive(Clone, Debug)]
-pub struct Router<T> {
+pub(crate) struct Router<T> {
     /// Best first, so that the first match is the answer.
     entries: Vec<Entry<T>>,
 }
@@ -26,14 +26,14 @@ impl<T> Default for Router<T> {
 impl<T> Router<T> {
     /// A router without routes.
     #[must_use]
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::default()
     }
 
     /// Adds a route. Of two with the same host and path, the one added first is found.
     ///
     /// A path that no request can have, such as one with a dot segment, is never found.
-    pub fn add(&mut self, host: Option<&str>, path: &str, target: T) {
+    pub(crate) fn add(&mut self, host: Option<&str>, path: &str, target: T) {
         let path = normal(path).unwrap_or(Cow::Borrowed(path)).trim_end_matches('/').to_owned();
         let entry = Entry { host: host.map(|host| bare_host(host).to_ascii_lowercase()), path, target };
         let rank = |entry: &Entry<T>| (entry.path.len(), entry.host.is_some());
@@ -46,7 +46,7 @@ impl<T> Router<T> {
     /// `host` is a Host header's value, port and all (RFC 9110 §7.2); `path` is without its query. None is returned
     /// when no route fits, and for a path that different readers could understand differently (see [`normal`]).
     #[must_use]
-    pub fn find(&self, host: &str, path: &str) -> Option<(&T, String)> {
+    pub(crate) fn find(&self, host: &str, path: &str) -> Option<(&T, String)> {
         let host = bare_host(host);
         let path = normal(path)?;
         self.entries.iter().find_map(|entry| {
@@ -80,7 +80,7 @@ fn bare_host(authority: &str) -> &str {
 /// as the same. Dot segments (RFC 3986 §5.2.4), encoded or with parameters behind them, and slashes in disguise are
 /// refused: whoever resolves them behind us would be led out of the route.
 #[must_use]
-pub fn normal(path: &str) -> Option<Cow<'_, str>> {
+pub(crate) fn normal(path: &str) -> Option<Cow<'_, str>> {
     if !path.starts_with('/') {
         return None;
     }

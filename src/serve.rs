@@ -9,7 +9,13 @@ use tracing_subscriber::EnvFilter;
 use wsgate::{Config, Gateway, Handle, LogFormat, Overrides, Phase, Problem, Problems, StartError, Totals};
 
 use crate::arguments::Arguments;
-use crate::{BAD_CONFIG, CUT, FAILED, with_causes};
+
+/// The configuration, or something that it names, is wrong (EX_CONFIG of sysexits.h).
+const BAD_CONFIG: u8 = 78;
+/// The drain was cut by its deadline or by a second signal.
+const CUT: u8 = 2;
+/// Could not start, or could not do what was asked.
+const FAILED: u8 = 1;
 
 /// Where a configuration is looked for when none is named.
 const PLACES: [&str; 2] = ["wsgate.toml", "/etc/wsgate/wsgate.toml"];
@@ -198,7 +204,14 @@ fn warn(warning: &Problem) {
     eprintln!("warning: {warning}");
 }
 
-fn fail(why: &str) -> u8 {
+/// An error and what it came from, in one line.
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |line, cause| format!("{line}: {cause}"))
+}
+
+/// Says why, on standard error, and gives the exit code.
+pub(crate) fn fail(why: &str) -> u8 {
     eprintln!("wsgate: {why}");
     FAILED
 }

@@ -12,7 +12,7 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// What is counted as one client: an IPv4 address, or the IPv6 /64 that one subscriber is given (RFC 6177 §2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum AddressKey {
+pub(crate) enum AddressKey {
     /// One address; IPv4-mapped IPv6 addresses (RFC 4291 §2.5.5.2) are here too.
     V4(Ipv4Addr),
     /// The first 64 bits.
@@ -39,7 +39,7 @@ impl fmt::Display for AddressKey {
 
 /// Whether the peer is one of the proxies whose word is taken.
 #[must_use]
-pub fn is_trusted(peer: IpAddr, trusted: &[IpNet]) -> bool {
+pub(crate) fn is_trusted(peer: IpAddr, trusted: &[IpNet]) -> bool {
     let peer = peer.to_canonical();
     trusted.iter().any(|net| net.contains(&peer))
 }
@@ -55,7 +55,7 @@ pub fn is_trusted(peer: IpAddr, trusted: &[IpNet]) -> bool {
 /// The forwarded host and scheme (`host=`, `proto=`, `X-Forwarded-Host`, `X-Forwarded-Proto`) are never believed:
 /// routes and origins are checked against the request's own Host.
 #[must_use]
-pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
+pub(crate) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let peer = peer.to_canonical();
     if !is_trusted(peer, trusted) {
         return peer;

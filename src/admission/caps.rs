@@ -9,7 +9,7 @@ use crate::config::{AddressLimits, Config, Route};
 /// All counters, with the limits of the configuration they were made for. Those of the configuration before go on
 /// counting here after a reload.
 #[derive(Debug)]
-pub struct Caps {
+pub(crate) struct Caps {
     limit: usize,
     open: Gauge,
     addresses: AddressCaps,
@@ -41,7 +41,7 @@ struct AddressCaps {
 /// It moves with the session, through the upgrade to the very end.
 #[derive(Debug)]
 #[must_use = "what is counted is given back when this is dropped"]
-pub struct Permit {
+pub(crate) struct Permit {
     _address: AddressHeld,
     _gateway: Held,
     _route: Held,
@@ -50,7 +50,7 @@ pub struct Permit {
 impl Caps {
     /// The counters for this configuration; those of `previous` that still have their use are shared with it.
     #[must_use]
-    pub fn new(config: &Config, previous: Option<&Self>) -> Self {
+    pub(crate) fn new(config: &Config, previous: Option<&Self>) -> Self {
         let routes = config.routes.iter().map(|route| {
             let before = previous.and_then(|caps| caps.routes.iter().find(|known| known.is_of(route)));
             RouteCaps::new(route, before)
@@ -68,7 +68,7 @@ impl Caps {
     ///
     /// # Errors
     /// The first that is used up. All that was taken is given back, but for the token of the rate.
-    pub fn admit(&self, route: usize, address: AddressKey) -> Result<Permit, Refusal> {
+    pub(crate) fn admit(&self, route: usize, address: AddressKey) -> Result<Permit, Refusal> {
         let route = self.routes.get(route).ok_or(Refusal::NoRoute)?;
         let addresses = route.addresses.as_ref().unwrap_or(&self.addresses);
         if let Some(requests) = &addresses.requests {
@@ -81,26 +81,26 @@ impl Caps {
     }
 
     /// WebSockets open now, in all.
-    #[must_use]
-    pub fn open(&self) -> usize {
+    #[cfg(test)]
+    pub(crate) fn open(&self) -> usize {
         self.open.now()
     }
 
     /// WebSockets open now on the route with this index in the configuration.
-    #[must_use]
-    pub fn open_on(&self, route: usize) -> usize {
+    #[cfg(test)]
+    pub(crate) fn open_on(&self, route: usize) -> usize {
         self.routes.get(route).map_or(0, |route| route.open.now())
     }
 
     /// Addresses remembered now, for whatever reason; one can be counted more than once.
-    #[must_use]
-    pub fn addresses(&self) -> usize {
+    #[cfg(test)]
+    pub(crate) fn addresses(&self) -> usize {
         let buckets = |caps: &AddressCaps| caps.requests.as_ref().map_or(0, Buckets::addresses);
         self.tables().map(|caps| caps.open.addresses() + buckets(caps)).sum()
     }
 
     /// Gives back the memory of addresses that have nothing open and have not asked lately. To be called now and then.
-    pub fn sweep(&self) {
+    pub(crate) fn sweep(&self) {
         for caps in self.tables() {
             caps.open.sweep();
             if let Some(requests) = &caps.requests {

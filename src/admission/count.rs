@@ -17,24 +17,24 @@ const SMALL: usize = 16;
 
 /// A number of things that are open now. A copy counts the same things.
 #[derive(Clone, Debug, Default)]
-pub struct Gauge(Arc<AtomicUsize>);
+pub(crate) struct Gauge(Arc<AtomicUsize>);
 
 /// One of the things that a [`Gauge`] counts; counted until it is dropped.
 #[derive(Debug)]
-pub struct Held(Gauge);
+pub(crate) struct Held(Gauge);
 
 impl Gauge {
     /// Counts one more, unless there are `limit` already.
     #[must_use]
-    pub fn take(&self, limit: usize) -> Option<Held> {
+    pub(crate) fn take(&self, limit: usize) -> Option<Held> {
         // A counter publishes no other memory, so no order beyond its own is needed.
         let more = |open| (open < limit).then_some(open + 1);
         self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok().then(|| Held(self.clone()))
     }
 
     /// How many there are now.
-    #[must_use]
-    pub fn now(&self) -> usize {
+    #[cfg(test)]
+    pub(crate) fn now(&self) -> usize {
         self.0.load(Ordering::Relaxed)
     }
 }
@@ -47,7 +47,7 @@ impl Drop for Held {
 
 /// How many things each address has open now. A copy counts the same things.
 #[derive(Clone, Debug)]
-pub struct Tally(Arc<Table>);
+pub(crate) struct Tally(Arc<Table>);
 
 #[derive(Debug)]
 struct Table {
@@ -59,7 +59,7 @@ struct Table {
 
 /// One of the things that a [`Tally`] counts for an address; counted until it is dropped.
 #[derive(Debug)]
-pub struct AddressHeld {
+pub(crate) struct AddressHeld {
     tally: Tally,
     address: AddressKey,
 }
@@ -74,7 +74,7 @@ impl Default for Tally {
 impl Tally {
     /// Counts one more for this address, unless it has `limit` already.
     #[must_use]
-    pub fn take(&self, address: AddressKey, limit: usize) -> Option<AddressHeld> {
+    pub(crate) fn take(&self, address: AddressKey, limit: usize) -> Option<AddressHeld> {
         if limit == 0 {
             return None;
         }
@@ -89,13 +89,13 @@ impl Tally {
     }
 
     /// Addresses that have something open now.
-    #[must_use]
-    pub fn addresses(&self) -> usize {
+    #[cfg(test)]
+    pub(crate) fn addresses(&self) -> usize {
         self.0.shards.iter().map(|shard| shard.lock().len()).sum()
     }
 
     /// Gives back the room that a past crowd has left; entries themselves vanish when their count gets to 0.
-    pub fn sweep(&self) {
+    pub(crate) fn sweep(&self) {
         for shard in &self.0.shards {
             let mut shard = shard.lock();
             // Twice what is there, so that a crowd that comes and goes does not make the table grow each time.

@@ -7,7 +7,7 @@ use crate::config::GatewayLimits;
 
 /// Counts connections from accept to upgrade, by the peer's own address: nothing they say is known yet.
 #[derive(Clone, Debug)]
-pub struct Door {
+pub(crate) struct Door {
     limit: usize,
     limit_per_address: usize,
     pending: Gauge,
@@ -17,14 +17,14 @@ pub struct Door {
 /// The right of one connection to be there before it is upgraded. To be dropped at the upgrade, or with the connection.
 #[derive(Debug)]
 #[must_use = "what is counted is given back when this is dropped"]
-pub struct DoorPermit {
+pub(crate) struct DoorPermit {
     _pending: Held,
     _address: Option<AddressHeld>,
 }
 
 /// Why a connection is closed before a byte of it is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DoorFull {
+pub(crate) enum DoorFull {
     /// Too many stand there from this address.
     Address,
     /// Too many stand there in all.
@@ -34,7 +34,7 @@ pub enum DoorFull {
 impl DoorFull {
     /// The name under which it is counted; stable.
     #[must_use]
-    pub fn label(self) -> &'static str {
+    pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Address => "door_address",
             Self::Gateway => "door_full",
@@ -45,7 +45,7 @@ impl DoorFull {
 impl Door {
     /// The door with these limits; who already stands at the previous one is counted at this one too.
     #[must_use]
-    pub fn new(limits: &GatewayLimits, previous: Option<&Self>) -> Self {
+    pub(crate) fn new(limits: &GatewayLimits, previous: Option<&Self>) -> Self {
         Self {
             limit: limits.pending,
             limit_per_address: limits.pending_per_address,
@@ -58,7 +58,7 @@ impl Door {
     ///
     /// # Errors
     /// Which cap is reached; nothing stays taken.
-    pub fn enter(&self, peer: IpAddr, trusted: bool) -> Result<DoorPermit, DoorFull> {
+    pub(crate) fn enter(&self, peer: IpAddr, trusted: bool) -> Result<DoorPermit, DoorFull> {
         let taken = (!trusted).then(|| self.addresses.take(peer.into(), self.limit_per_address));
         let address = taken.map(|held| held.ok_or(DoorFull::Address)).transpose()?;
         let pending = self.pending.take(self.limit).ok_or(DoorFull::Gateway)?;
@@ -66,13 +66,13 @@ impl Door {
     }
 
     /// Connections that stand here now.
-    #[must_use]
-    pub fn pending(&self) -> usize {
+    #[cfg(test)]
+    pub(crate) fn pending(&self) -> usize {
         self.pending.now()
     }
 
     /// Gives back the room that a past crowd has left. To be called now and then.
-    pub fn sweep(&self) {
+    pub(crate) fn sweep(&self) {
         self.addresses.sweep();
     }
 }

@@ -1,14 +1,14 @@
 //! May this request in? One decision for each request, in a fixed order, and the refusals it can end in.
 
-pub mod address;
-pub mod caps;
-pub mod count;
-pub mod door;
-pub mod origin;
-pub mod proxy_header;
-pub mod rate;
-pub mod refusal;
-pub mod suspect;
+pub(crate) mod address;
+pub(crate) mod caps;
+pub(crate) mod count;
+pub(crate) mod door;
+pub(crate) mod origin;
+pub(crate) mod proxy_header;
+pub(crate) mod rate;
+pub(crate) mod refusal;
+pub(crate) mod suspect;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ use crate::wire::offer::{Malformed, Offer};
 
 /// A request, as far as the decision looks at it.
 #[derive(Clone, Copy, Debug)]
-pub struct Arrival<'a> {
+pub(crate) struct Arrival<'a> {
     /// Its method.
     pub method: &'a Method,
     /// Its HTTP version.
@@ -49,7 +49,7 @@ pub struct Arrival<'a> {
 
 /// What becomes of a request.
 #[derive(Debug)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// It may become a WebSocket.
     Upgrade(Admission),
     /// It gets a plain answer: the hub's page, or the way elsewhere.
@@ -60,7 +60,7 @@ pub enum Outcome {
 
 /// A WebSocket that may be opened.
 #[derive(Debug)]
-pub struct Admission {
+pub(crate) struct Admission {
     /// The route's index in [`Config::routes`].
     pub route: usize,
     /// The path below the route, without its first slash.
@@ -75,7 +75,7 @@ pub struct Admission {
 
 /// A plain GET or HEAD that has an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PlainRequest {
+pub(crate) struct PlainRequest {
     /// The route's index in [`Config::routes`].
     pub route: usize,
     /// The path below the route, without its first slash.
@@ -84,7 +84,7 @@ pub struct PlainRequest {
 
 /// The decision, with all it needs to know: the rules of one configuration, and counters that outlive it.
 #[derive(Debug)]
-pub struct Gate {
+pub(crate) struct Gate {
     router: Router<usize>,
     routes: Vec<Route>,
     trusted: Vec<IpNet>,
@@ -97,7 +97,7 @@ impl Gate {
     /// The gate of this configuration. Whoever came in through `previous` is counted here too, so that a reload
     /// forgets nobody; a route goes on counting when its host and path are the same.
     #[must_use]
-    pub fn new(config: &Config, previous: Option<&Self>) -> Self {
+    pub(crate) fn new(config: &Config, previous: Option<&Self>) -> Self {
         let mut router = Router::new();
         for (index, route) in config.routes.iter().enumerate() {
             router.add(route.host.as_deref(), &route.path, index);
@@ -116,19 +116,19 @@ impl Gate {
     ///
     /// # Errors
     /// Which cap is reached: the connection is to be closed.
-    pub fn enter(&self, peer: IpAddr) -> Result<DoorPermit, DoorFull> {
+    pub(crate) fn enter(&self, peer: IpAddr) -> Result<DoorPermit, DoorFull> {
         self.door.enter(peer, is_trusted(peer, &self.trusted))
     }
 
     /// Whether PROXY and forwarding headers of this peer are believed.
     #[must_use]
-    pub fn trusts(&self, peer: IpAddr) -> bool {
+    pub(crate) fn trusts(&self, peer: IpAddr) -> bool {
         is_trusted(peer, &self.trusted)
     }
 
     /// Decides about one request; `draining` refuses what would open a WebSocket.
     #[must_use]
-    pub fn decide(&self, arrival: &Arrival<'_>, draining: bool) -> Outcome {
+    pub(crate) fn decide(&self, arrival: &Arrival<'_>, draining: bool) -> Outcome {
         self.judge(arrival, draining).unwrap_or_else(Outcome::Refuse)
     }
 
@@ -169,25 +169,25 @@ impl Gate {
     /// Notes an upgrade request, whatever became of it; returns a warning for the log when all clients seem to come
     /// through a proxy that is not trusted. Once, and not again after a reload.
     #[must_use]
-    pub fn suspicion(&self, arrival: &Arrival<'_>) -> Option<String> {
+    pub(crate) fn suspicion(&self, arrival: &Arrival<'_>) -> Option<String> {
         let trusted = self.trusts(arrival.peer);
         self.suspect.lock().note(arrival.peer, arrival.headers, trusted)
     }
 
     /// The counters of open WebSockets.
-    #[must_use]
-    pub fn caps(&self) -> &Caps {
+    #[cfg(test)]
+    pub(crate) fn caps(&self) -> &Caps {
         &self.caps
     }
 
     /// The counter of connections before their upgrade.
-    #[must_use]
-    pub fn door(&self) -> &Door {
+    #[cfg(test)]
+    pub(crate) fn door(&self) -> &Door {
         &self.door
     }
 
     /// Gives back the memory of addresses that are gone. To be called now and then, such as once a minute.
-    pub fn sweep(&self) {
+    pub(crate) fn sweep(&self) {
         self.caps.sweep();
         self.door.sweep();
     }

@@ -8,7 +8,7 @@ use crate::wire::origin::Origin;
 
 /// Why an origin was refused; each is answered with 403 (RFC 6455 §4.2.2 item 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OriginRefused {
+pub(crate) enum OriginRefused {
     /// More than one `Origin` header (RFC 6454 §7.3: a user agent sends at most one).
     Twice,
     /// No `Origin`, where the route requires one.
@@ -24,7 +24,7 @@ pub enum OriginRefused {
 impl OriginRefused {
     /// What was wrong, in one plain line without its line end.
     #[must_use]
-    pub fn line(self) -> &'static str {
+    pub(crate) fn line(self) -> &'static str {
         match self {
             Self::Twice => "the request has more than one Origin",
             Self::Absent => "a request without Origin is not allowed here",
@@ -36,7 +36,7 @@ impl OriginRefused {
 
     /// The name under which it is counted; stable.
     #[must_use]
-    pub fn label(self) -> &'static str {
+    pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Twice => "origin_twice",
             Self::Absent => "origin_absent",
@@ -49,7 +49,7 @@ impl OriginRefused {
 
 /// How the browser reached us, as far as we can know; it decides what "the request's own host" is as an origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Own<'a> {
+pub(crate) struct Own<'a> {
     /// The Host header's value, or the authority of an absolute-form target (RFC 9112 §3.2.2).
     pub host: &'a str,
     /// Whether this listener speaks TLS.
@@ -77,7 +77,12 @@ impl Own<'_> {
 ///
 /// # Errors
 /// Why the request must not come in.
-pub fn check(origins: &Origins, require_origin: bool, own: Own<'_>, headers: &HeaderMap) -> Result<(), OriginRefused> {
+pub(crate) fn check(
+    origins: &Origins,
+    require_origin: bool,
+    own: Own<'_>,
+    headers: &HeaderMap,
+) -> Result<(), OriginRefused> {
     let mut lines = headers.get_all(ORIGIN).into_iter();
     let Some(line) = lines.next() else {
         return if require_origin { Err(OriginRefused::Absent) } else { Ok(()) };

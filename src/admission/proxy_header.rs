@@ -7,17 +7,17 @@ use std::net::{IpAddr, SocketAddr};
 use ppp::{v1, v2};
 
 /// §2.1: the longest text header, its line end included.
-pub const V1_LIMIT: usize = 107;
+pub(crate) const V1_LIMIT: usize = 107;
 
 /// The longest binary header taken here: 16 bytes of head, 216 for the largest family, and 304 for extensions.
-pub const V2_LIMIT: usize = V2_HEAD + 520;
+pub(crate) const V2_LIMIT: usize = V2_HEAD + 520;
 
 /// §2.2: signature, version and command, family, length.
 const V2_HEAD: usize = 16;
 
 /// What stands at the start of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found {
+pub(crate) enum Found {
     /// No header, and no more bytes can make it one.
     Absent,
     /// It may become a header: more bytes, please. Never more than [`V2_LIMIT`] in all.
@@ -37,7 +37,7 @@ pub enum Found {
 /// Looks for a header at the start of `buf`. Only to be asked for peers that are trusted (§2: "the receiver MUST NOT
 /// try to guess whether the protocol header is present").
 #[must_use]
-pub fn parse(buf: &[u8]) -> Found {
+pub(crate) fn parse(buf: &[u8]) -> Found {
     if starts_alike(buf, v2::PROTOCOL_PREFIX) {
         if buf.len() < V2_HEAD { Found::Partial } else { parse_binary(buf) }
     } else if starts_alike(buf, b"PROXY ") {

@@ -11,7 +11,7 @@ use crate::config::Rate;
 
 /// Token buckets of one rate, one for each address. A copy shares them.
 #[derive(Clone, Debug)]
-pub struct Buckets {
+pub(crate) struct Buckets {
     rate: Rate,
     limiter: Arc<DefaultKeyedRateLimiter<AddressKey>>,
 }
@@ -19,14 +19,14 @@ pub struct Buckets {
 impl Buckets {
     /// Full buckets of this rate; none for a rate too high to be measured (more than one in a nanosecond).
     #[must_use]
-    pub fn new(rate: Rate) -> Option<Self> {
+    pub(crate) fn new(rate: Rate) -> Option<Self> {
         let quota = Quota::with_period(rate.per / rate.count.get())?.allow_burst(rate.count);
         Some(Self { rate, limiter: Arc::new(DefaultKeyedRateLimiter::keyed(quota)) })
     }
 
     /// These buckets if their rate is still the wanted one, new ones otherwise; for a reload.
     #[must_use]
-    pub fn carry(previous: Option<&Self>, wanted: Option<Rate>) -> Option<Self> {
+    pub(crate) fn carry(previous: Option<&Self>, wanted: Option<Rate>) -> Option<Self> {
         let wanted = wanted?;
         previous.filter(|buckets| buckets.rate == wanted).cloned().or_else(|| Self::new(wanted))
     }
@@ -35,7 +35,7 @@ impl Buckets {
     ///
     /// # Errors
     /// The whole seconds after which there will be one again, at least 1 (RFC 9110 §10.2.3).
-    pub fn take(&self, address: AddressKey) -> Result<(), NonZeroU64> {
+    pub(crate) fn take(&self, address: AddressKey) -> Result<(), NonZeroU64> {
         self.limiter.check_key(&address).map_err(|until| {
             let wait = until.wait_time_from(self.limiter.clock().now());
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
@@ -44,13 +44,13 @@ impl Buckets {
     }
 
     /// Addresses with a bucket that is not known to be full.
-    #[must_use]
-    pub fn addresses(&self) -> usize {
+    #[cfg(test)]
+    pub(crate) fn addresses(&self) -> usize {
         self.limiter.len()
     }
 
     /// Forgets the buckets that are full again, and gives their memory back.
-    pub fn sweep(&self) {
+    pub(crate) fn sweep(&self) {
         self.limiter.retain_recent();
         self.limiter.shrink_to_fit();
     }

@@ -17,7 +17,7 @@ const RETRY_FULL: u64 = 5;
 
 /// Why a request did not become a WebSocket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub(crate) enum Refusal {
     /// The request head is over its size (RFC 6585 §5).
     HeadTooLarge,
     /// The request head did not come in time (RFC 9110 §15.5.9).
@@ -56,7 +56,7 @@ pub enum Refusal {
 impl Refusal {
     /// The status it is answered with.
     #[must_use]
-    pub fn status(self) -> StatusCode {
+    pub(crate) fn status(self) -> StatusCode {
         match self {
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::HeadTooSlow => StatusCode::REQUEST_TIMEOUT,
@@ -73,7 +73,7 @@ impl Refusal {
 
     /// The headers that belong to the status; those of the body are the caller's.
     #[must_use]
-    pub fn headers(self) -> Vec<(HeaderName, HeaderValue)> {
+    pub(crate) fn headers(self) -> Vec<(HeaderName, HeaderValue)> {
         let retry = |seconds: u64| vec![(RETRY_AFTER, HeaderValue::from(seconds))];
         match self {
             // RFC 9112 §9.3: nobody knows where the next request would begin.
@@ -92,7 +92,7 @@ impl Refusal {
 
     /// What was wrong, in one plain line with its line end. Nothing of it comes from the client.
     #[must_use]
-    pub fn line(self) -> String {
+    pub(crate) fn line(self) -> String {
         let text = match self {
             Self::HeadTooLarge => "the request head is too large",
             Self::HeadTooSlow => "the request head took too long",
@@ -115,7 +115,7 @@ impl Refusal {
 
     /// The name under which it is counted; stable, and no two are the same.
     #[must_use]
-    pub fn label(self) -> &'static str {
+    pub(crate) fn label(self) -> &'static str {
         match self {
             Self::HeadTooLarge => "head_too_large",
             Self::HeadTooSlow => "head_too_slow",
@@ -132,24 +132,6 @@ impl Refusal {
             Self::BackendRefused => "backend_refused",
             Self::BackendNonsense => "backend_nonsense",
             Self::BackendTimeout => "backend_timeout",
-        }
-    }
-
-    /// The close code for a route that accepts and then closes, since browsers hide a status from their pages
-    /// (RFC 6455 §7.4.1). None where there must be no 101: to a request that cannot be one, and to a foreign page.
-    #[must_use]
-    pub fn close_code(self) -> Option<u16> {
-        match self {
-            Self::HeadTooLarge
-            | Self::HeadTooSlow
-            | Self::Head(_)
-            | Self::NoRoute
-            | Self::Malformed(_)
-            | Self::Origin(_) => None,
-            Self::AddressRate { .. } | Self::AddressCap => Some(1008),
-            Self::GatewayFull | Self::RouteFull | Self::NoBackend => Some(1013),
-            Self::Draining => Some(1012),
-            Self::BackendRefused | Self::BackendNonsense | Self::BackendTimeout => Some(1011),
         }
     }
 }

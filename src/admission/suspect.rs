@@ -19,7 +19,7 @@ const FORWARDING: [&str; 4] = ["x-forwarded-for", "forwarded", "via", "x-real-ip
 
 /// The upgrade requests of the last while, by peer; of constant size.
 #[derive(Debug, Default)]
-pub struct Suspect {
+pub(crate) struct Suspect {
     warned: bool,
     seen: u32,
     peers: Vec<(IpAddr, u32)>,
@@ -30,7 +30,7 @@ impl Suspect {
     ///
     /// It is due when more than 80 % of at least 20 requests came from one peer that is not trusted and sent a
     /// forwarding header with them.
-    pub fn note(&mut self, peer: IpAddr, headers: &HeaderMap, trusted: bool) -> Option<String> {
+    pub(crate) fn note(&mut self, peer: IpAddr, headers: &HeaderMap, trusted: bool) -> Option<String> {
         if self.warned {
             return None;
         }

@@ -15,7 +15,7 @@ pub struct Change {
 
 /// Every difference between two configurations, in the order of the file; empty when they are the same.
 #[must_use]
-pub fn difference(old: &Config, new: &Config) -> Vec<Change> {
+pub(crate) fn difference(old: &Config, new: &Config) -> Vec<Change> {
     // Named one by one, so that a new key does not compile until it has its place below.
     let Config {
         listen,

@@ -4,13 +4,12 @@ mod address;
 mod difference;
 mod error;
 mod file;
-mod limits;
 mod quantity;
 
-pub use difference::{Change, difference};
+pub use difference::Change;
+pub(crate) use difference::difference;
 pub use error::{Problem, Problems};
 pub use file::{BUILT_IN, Overrides};
-pub use limits::{AddressLimits, GatewayLimits, Rate, SessionLimits};
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -19,6 +18,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+pub(crate) use crate::limits::{AddressLimits, GatewayLimits, Rate, SessionLimits};
 use crate::wire::origin::OriginRule;
 
 /// A whole configuration, as checked and complete as it can be without opening certificates or sockets.

@@ -65,10 +65,18 @@ pub(super) async fn answer(asker: &Asker, request: Request<Incoming>) -> Answer 
     };
     let mut answer = answer.unwrap_or_else(|refusal| refuse(asker, refusal));
     // Whatever follows a refused upgrade could be frames, and whatever follows a body nobody read could be anything.
-    if answer.status() != StatusCode::SWITCHING_PROTOCOLS && (is_upgrade || has_body(&head.headers)) {
-        answer.headers_mut().append(header::CONNECTION, HeaderValue::from_static("close"));
+    let last = is_upgrade || has_body(&head.headers) || draining;
+    if answer.status() != StatusCode::SWITCHING_PROTOCOLS && last {
+        close_after(&mut answer);
     }
     answer
+}
+
+/// RFC 9110 §7.8: an answer with an Upgrade has to name it in Connection, whatever else stands there.
+fn close_after(answer: &mut Answer) {
+    let upgrade = answer.headers().contains_key(header::UPGRADE);
+    let options = HeaderValue::from_static(if upgrade { "close, Upgrade" } else { "close" });
+    answer.headers_mut().insert(header::CONNECTION, options);
 }
 
 fn note_host(asker: &Asker, headers: &HeaderMap) {
@@ -224,13 +232,10 @@ fn switch(accept: &str, protocol: Option<&str>) -> Answer {
     let headers = answer.headers_mut();
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-    for (name, value) in
-        [(header::SEC_WEBSOCKET_ACCEPT, Some(accept)), (header::SEC_WEBSOCKET_PROTOCOL, protocol)]
-    {
+    for (name, value) in [(header::SEC_WEBSOCKET_ACCEPT, Some(accept)), (header::SEC_WEBSOCKET_PROTOCOL, protocol)] {
         if let Some(value) = value.and_then(|value| HeaderValue::from_str(value).ok()) {
             headers.insert(name, value);
         }
     }
     answer
 }
-

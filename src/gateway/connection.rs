@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::io;
 use std::net::IpAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -168,7 +168,7 @@ async fn speak_http(local: &Local, asker: &Rc<Asker>, socket: Socket, deadline: 
     let config = &asker.snapshot.config;
     let limit = config.limits.request_head;
     let times = (deadline, config.handshake_timeout);
-    let front = Front::new(socket, Rc::clone(&asker.record), limit, times);
+    let front = Front::new(socket, Rc::clone(&asker.record), limit, times, &local.shared.life);
     let service = service_fn(|request| {
         let asker = Rc::clone(asker);
         Box::pin(async move { Ok::<_, std::convert::Infallible>(answer::answer(&asker, request).await) })
@@ -179,20 +179,8 @@ async fn speak_http(local: &Local, asker: &Rc<Asker>, socket: Socket, deadline: 
         .max_buf_size(limit.max(8192) + 8192)
         .timer(TokioTimer::new())
         .serve_connection(TokioIo::new(front), service);
-    {
-        let mut draining = pin!(local.shared.life.reached(Phase::Draining));
-        let mut told = false;
-        let done = std::future::poll_fn(|cx| {
-            if !told && draining.as_mut().poll(cx).is_ready() {
-                told = true;
-                Pin::new(&mut conn).graceful_shutdown();
-            }
-            conn.poll_without_shutdown(cx)
-        })
-        .await;
-        if done.is_err() {
-            return None;
-        }
+    if std::future::poll_fn(|cx| conn.poll_without_shutdown(cx)).await.is_err() {
+        return None;
     }
     let parts = conn.into_parts();
     let mut socket = parts.io.into_inner().into_socket(parts.read_buf);

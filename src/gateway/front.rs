@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::admission::refusal::Refusal;
+use crate::lifecycle::{Life, Phase};
 use crate::socket::Socket;
 use crate::telemetry::record::Record;
 use crate::wire::request_head::{self, Sniff};
@@ -34,6 +35,9 @@ pub(super) struct Front {
     limit: usize,
     timeout: Duration,
     deadline: Pin<Box<Sleep>>,
+    life: Life,
+    /// Only polled before the drain has begun.
+    draining: Pin<Box<dyn Future<Output = ()>>>,
 }
 
 enum Stage {
@@ -50,16 +54,22 @@ enum Stage {
 }
 
 impl Front {
-    /// `deadline` is the first head's; each later one has `timeout` from the end of the one before.
+    /// `deadline` is the first head's; each later one has `timeout` from the end of the one before. Once `life` drains,
+    /// no head is awaited any more; one that has begun may still come, and gets its answer.
     pub(super) fn new(
         socket: Socket,
         record: Rc<RefCell<Record>>,
         limit: usize,
         (deadline, timeout): (Instant, Duration),
+        life: &Life,
     ) -> Self {
         let deadline = Box::pin(sleep_until(deadline));
         let (stage, held) = (Stage::Head, Vec::new());
-        Self { socket, record, stage, held, searched: 0, limit, timeout, deadline }
+        let draining = Box::pin({
+            let life = life.clone();
+            async move { life.reached(Phase::Draining).await }
+        });
+        Self { socket, record, stage, held, searched: 0, limit, timeout, deadline, life: life.clone(), draining }
     }
 
     /// The socket, with everything that was read ahead back in it; `parsed` is what the parser had beyond the request.
@@ -91,10 +101,17 @@ impl Front {
                 }
                 return Poll::Ready(Ok(self.refuse(Refusal::HeadTooSlow)));
             }
-            if !ready!(self.poll_more(cx))? {
-                return Poll::Ready(Ok(false));
+            match self.poll_more(cx)? {
+                Poll::Ready(true) => {}
+                Poll::Ready(false) => return Poll::Ready(Ok(false)),
+                Poll::Pending if self.held.is_empty() && self.is_draining(cx) => return Poll::Ready(Ok(false)),
+                Poll::Pending => return Poll::Pending,
             }
         }
+    }
+
+    fn is_draining(&mut self, cx: &mut Context<'_>) -> bool {
+        self.life.phase() >= Phase::Draining || self.draining.as_mut().poll(cx).is_ready()
     }
 
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {

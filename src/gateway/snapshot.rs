@@ -86,11 +86,7 @@ fn build_tls(config: &Config, before: Option<&Snapshot>) -> Result<BuiltTls, Pro
     Ok((Some(Arc::new(acceptor)), warnings))
 }
 
-fn build_pools(
-    config: &Config,
-    before: Option<&Snapshot>,
-    problems: &mut Vec<Problem>,
-) -> BTreeMap<String, Arc<Pool>> {
+fn build_pools(config: &Config, before: Option<&Snapshot>, problems: &mut Vec<Problem>) -> BTreeMap<String, Arc<Pool>> {
     let mut pools = BTreeMap::new();
     for (name, wishes) in &config.pools {
         match trust(name, wishes) {

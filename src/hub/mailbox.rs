@@ -27,7 +27,7 @@ pub(super) struct Letter {
 
 /// One worker's mailbox.
 #[derive(Debug, Default)]
-pub struct Mailbox {
+pub(crate) struct Mailbox {
     inside: Mutex<Inside>,
     arrived: Notify,
 }
@@ -95,8 +95,7 @@ mod tests {
 
     #[test]
     fn a_full_mailbox_makes_senders_wait_and_wakes_them() {
-        let wishes =
-            config::Hub { history: 0, history_size: 0, page: false, to_sender: true, escape: true, rooms: 1 };
+        let wishes = config::Hub { history: 0, history_size: 0, page: false, to_sender: true, escape: true, rooms: 1 };
         let room = Arc::new(Room::new(&wishes, 1));
         let mailbox = Mailbox::default();
         let mut cx = Context::from_waker(Waker::noop());

@@ -2,14 +2,14 @@
 
 mod event;
 mod mailbox;
-pub mod page;
+pub(crate) mod page;
 mod room;
 mod seat;
 mod shard;
 
-pub use mailbox::Mailbox;
-pub use seat::Seat;
-pub use shard::Shard;
+pub(crate) use mailbox::Mailbox;
+pub(crate) use seat::Seat;
+pub(crate) use shard::Shard;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,13 +22,13 @@ use self::room::Room;
 use crate::config;
 
 /// Bytes of a room's name at most: the path below the hub's.
-pub const NAME_MAX: usize = 128;
+pub(crate) const NAME_MAX: usize = 128;
 /// An empty room is remembered, with its history, for so long.
 const REMEMBERED: Duration = Duration::from_secs(600);
 
 /// One hub: the rooms below one route, shared by all workers.
 #[derive(Debug)]
-pub struct Hub {
+pub(crate) struct Hub {
     wishes: config::Hub,
     rooms: Mutex<HashMap<String, Arc<Room>>>,
     mailboxes: Arc<[Arc<Mailbox>]>,
@@ -37,7 +37,7 @@ pub struct Hub {
 
 /// Why somebody cannot enter a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refused {
+pub(crate) enum Refused {
     /// The room's name is too long.
     Name,
     /// There are as many rooms as there may be, and none is empty.
@@ -47,13 +47,13 @@ pub enum Refused {
 impl Hub {
     /// A hub without rooms; `mailboxes` are those of the workers, in their order.
     #[must_use]
-    pub fn new(wishes: &config::Hub, mailboxes: Arc<[Arc<Mailbox>]>) -> Self {
+    pub(crate) fn new(wishes: &config::Hub, mailboxes: Arc<[Arc<Mailbox>]>) -> Self {
         Self { wishes: wishes.clone(), rooms: Mutex::default(), mailboxes, users: AtomicU64::new(0) }
     }
 
     /// What the owner wished.
     #[must_use]
-    pub const fn wishes(&self) -> &config::Hub {
+    pub(crate) const fn wishes(&self) -> &config::Hub {
         &self.wishes
     }
 
@@ -61,7 +61,7 @@ impl Hub {
     ///
     /// # Errors
     /// A name too long, or too many rooms.
-    pub fn enter(self: &Arc<Self>, name: &str) -> Result<Seat, Refused> {
+    pub(crate) fn enter(self: &Arc<Self>, name: &str) -> Result<Seat, Refused> {
         if name.len() > NAME_MAX {
             return Err(Refused::Name);
         }
@@ -83,16 +83,16 @@ impl Hub {
     }
 
     /// Rooms at the moment.
-    #[must_use]
-    pub fn rooms(&self) -> usize {
+    #[cfg(test)]
+    pub(crate) fn rooms(&self) -> usize {
         self.rooms.lock().len()
     }
 
     /// Forgets rooms that have been empty for long.
-    pub fn sweep(&self, now: Instant) {
-        self.rooms.lock().retain(|_, room| {
-            room.empty_since().is_none_or(|since| now.saturating_duration_since(since) < REMEMBERED)
-        });
+    pub(crate) fn sweep(&self, now: Instant) {
+        self.rooms
+            .lock()
+            .retain(|_, room| room.empty_since().is_none_or(|since| now.saturating_duration_since(since) < REMEMBERED));
     }
 
     fn next_user(&self) -> u64 {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 /// One file of the page.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Asset {
+pub(crate) struct Asset {
     /// Its media type.
     pub content_type: &'static str,
     /// Its bytes.
@@ -12,7 +12,7 @@ pub struct Asset {
 }
 
 /// No markup or script but our own, no frame around it, no form that leads elsewhere.
-pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+pub(crate) const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
      connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// What stands in the page for the hub's own path.
@@ -20,7 +20,7 @@ const HUB: &str = "data-hub=\"/chat\"";
 
 /// The file that a query asks for: none for the page itself, `asset=NAME` for its parts. `hub` is the hub's own path.
 #[must_use]
-pub fn asset(hub: &str, query: Option<&str>) -> Option<Asset> {
+pub(crate) fn asset(hub: &str, query: Option<&str>) -> Option<Asset> {
     let name = query.and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("asset=")));
     let (content_type, body) = match name {
         None => ("text/html; charset=utf-8", Cow::Owned(page(hub))),

@@ -19,7 +19,7 @@ use crate::wire::frame::Opcode;
 
 /// A seat in a room, free again when it is dropped.
 #[derive(Debug)]
-pub struct Seat {
+pub(crate) struct Seat {
     hub: Arc<Hub>,
     room: Arc<Room>,
 }
@@ -32,7 +32,7 @@ impl Seat {
 
     /// Takes the seat: the member is present from now on, and has the history in its queue.
     #[must_use]
-    pub fn take(self, socket: Socket, vigil: Vigil, place: Place, shard: &Rc<Shard>) -> Sitting {
+    pub(crate) fn take(self, socket: Socket, vigil: Vigil, place: Place, shard: &Rc<Shard>) -> Sitting {
         let user = self.hub.next_user();
         // Half of the queue for the history: a newcomer is not too slow before it has begun to read.
         let budget = vigil.limits().send_queue / 2;
@@ -52,7 +52,7 @@ impl Seat {
 }
 
 /// A member on its seat: history, then messages both ways until the WebSocket ends.
-pub struct Sitting {
+pub(crate) struct Sitting {
     member: Rc<Member>,
     /// Left before the seat is: fields are dropped in their order.
     _membership: Membership,

@@ -18,7 +18,7 @@ const STRIDE: usize = 128;
 
 /// One worker's members.
 #[derive(Debug)]
-pub struct Shard {
+pub(crate) struct Shard {
     worker: usize,
     mailbox: Arc<Mailbox>,
     /// By the room's address, which is its own as long as a member holds it.
@@ -52,7 +52,7 @@ pub(super) struct Membership {
 impl Shard {
     /// A worker's shard; `worker` is its place among the mailboxes.
     #[must_use]
-    pub fn new(worker: usize, mailbox: Arc<Mailbox>) -> Self {
+    pub(crate) fn new(worker: usize, mailbox: Arc<Mailbox>) -> Self {
         Self { worker, mailbox, rooms: RefCell::default() }
     }
 
@@ -66,7 +66,7 @@ impl Shard {
     }
 
     /// Hands out what arrives, for as long as the worker lives.
-    pub async fn run(self: Rc<Self>) {
+    pub(crate) async fn run(self: Rc<Self>) {
         loop {
             let letter = self.mailbox.next().await;
             self.deliver(&letter).await;

@@ -4,7 +4,6 @@ mod balance;
 
 use std::fmt;
 use std::io;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -20,7 +19,7 @@ use crate::wire::offer::accept_for;
 
 /// Backends that stand in for one another.
 #[derive(Debug)]
-pub struct Pool {
+pub(crate) struct Pool {
     name: String,
     members: Vec<Arc<Member>>,
     ranking: Ranking,
@@ -36,12 +35,12 @@ struct Member {
 
 /// One of a backend's connections; counted until it is dropped.
 #[derive(Debug)]
-pub struct Lease(Arc<Member>);
+pub(crate) struct Lease(Arc<Member>);
 
 impl Lease {
     /// The backend, as the configuration names it.
     #[must_use]
-    pub fn backend(&self) -> &str {
+    pub(crate) fn backend(&self) -> &str {
         &self.0.backend.url
     }
 }
@@ -53,7 +52,7 @@ impl Drop for Lease {
 }
 
 /// An open tunnel's far end.
-pub struct Dialled {
+pub(crate) struct Dialled {
     /// The connection; frames that came behind the 101 are in it.
     pub socket: Socket,
     /// The place at the backend.
@@ -64,7 +63,7 @@ pub struct Dialled {
 
 /// Why no backend could be had.
 #[derive(Debug)]
-pub enum DialError {
+pub(crate) enum DialError {
     /// Every backend has as many connections as it may.
     Full,
     /// No backend could be connected to; with the last one's error.
@@ -99,7 +98,7 @@ impl std::error::Error for DialError {}
 
 /// What is asked of a backend on behalf of a client.
 #[derive(Clone, Copy, Debug)]
-pub struct Wish<'a> {
+pub(crate) struct Wish<'a> {
     /// Path and query.
     pub target: &'a str,
     /// The client's headers.
@@ -115,7 +114,7 @@ pub struct Wish<'a> {
 impl Pool {
     /// A pool in which nothing is open. Members of `before` that are wanted again keep their counts.
     #[must_use]
-    pub fn new(name: &str, wishes: &config::Pool, trust: Trust, before: Option<&Self>) -> Self {
+    pub(crate) fn new(name: &str, wishes: &config::Pool, trust: Trust, before: Option<&Self>) -> Self {
         let known = |backend: &config::Backend| before?.members.iter().find(|member| member.backend == *backend);
         let members = wishes.backends.iter().map(|backend| match known(backend) {
             Some(member) => Arc::clone(member),
@@ -132,7 +131,7 @@ impl Pool {
 
     /// Its name in the configuration.
     #[must_use]
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
@@ -141,7 +140,7 @@ impl Pool {
     ///
     /// # Errors
     /// See [`DialError`].
-    pub async fn dial(&self, wish: &Wish<'_>) -> Result<Dialled, DialError> {
+    pub(crate) async fn dial(&self, wish: &Wish<'_>) -> Result<Dialled, DialError> {
         let mut last = DialError::Full;
         for at in self.ranking.order(&self.open()) {
             let Some(lease) = self.lease(at, wish.cap) else { continue };
@@ -163,7 +162,8 @@ impl Pool {
     fn lease(&self, at: usize, cap: usize) -> Option<Lease> {
         let member = &self.members[at];
         let cap = self.wishes.connections_per_backend.unwrap_or(cap);
-        let taken = member.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| (open < cap).then(|| open + 1));
+        let taken =
+            member.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| (open < cap).then(|| open + 1));
         taken.ok().map(|_| Lease(Arc::clone(member)))
     }
 
@@ -192,7 +192,4 @@ impl Pool {
 }
 
 /// How long a backend has for its own goodbye after ours.
-pub const LEAVE: Duration = Duration::from_secs(2);
-
-/// The peer's address of a client that has none, as one on a unix socket.
-pub const NOWHERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+pub(crate) const LEAVE: Duration = Duration::from_secs(2);

@@ -20,7 +20,7 @@ const LAST_WORDS: std::time::Duration = std::time::Duration::from_millis(400);
 const ANSWERS: usize = 4096;
 
 /// A relayed WebSocket. One task polls it.
-pub struct Leg {
+pub(crate) struct Leg {
     client: Socket,
     backend: Socket,
     tunnel: Tunnel,
@@ -59,7 +59,13 @@ impl Leg {
     /// A tunnel between a client whose 101 is sent and a backend that has answered with one. `seed` is a random number
     /// for the masks of the gateway's own frames.
     #[must_use]
-    pub fn new(client: Socket, (backend, lease): (Socket, Lease), (vigil, place): (Vigil, Place), edge: bool, seed: u32) -> Self {
+    pub(crate) fn new(
+        client: Socket,
+        (backend, lease): (Socket, Lease),
+        (vigil, place): (Vigil, Place),
+        edge: bool,
+        seed: u32,
+    ) -> Self {
         let limits = vigil.limits();
         let policy = Policy { message_size: limits.message_size as u64, utf8: limits.utf8, edge };
         Self {
@@ -104,13 +110,13 @@ impl Leg {
 
     /// The backend's name.
     #[must_use]
-    pub fn backend(&self) -> &str {
+    pub(crate) fn backend(&self) -> &str {
         self.lease.backend()
     }
 
     /// What the backend did wrong, if it did.
     #[must_use]
-    pub fn offence(&self) -> Option<&Offence> {
+    pub(crate) fn offence(&self) -> Option<&Offence> {
         self.tunnel.offence()
     }
 
@@ -217,7 +223,10 @@ impl Leg {
     }
 
     fn tell(&mut self, cx: &mut Context<'_>, event: impl FnOnce(&mut Tunnel, &mut Wires<'_, '_>)) {
-        event(&mut self.tunnel, &mut Wires { client: &mut self.client, backend: &mut self.backend, cx, rate: &self.rate });
+        event(
+            &mut self.tunnel,
+            &mut Wires { client: &mut self.client, backend: &mut self.backend, cx, rate: &self.rate },
+        );
     }
 
     /// Both ends get what is still queued, an orderly end of the stream, and time to say their own.

@@ -6,14 +6,14 @@ use crate::wire::close::Ending;
 use crate::wire::tunnel::Traffic;
 
 /// An open WebSocket that runs to its end. A plain value: its task holds it and nothing else.
-pub trait Conversation {
+pub(crate) trait Conversation {
     /// Does what can be done now; `Ready` exactly once.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended>;
 }
 
 /// What is left of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ended {
+pub(crate) struct Ended {
     /// How it ended.
     pub ending: Ending,
     /// What came from the client.

@@ -17,7 +17,7 @@ use crate::wire::message::Assembler;
 use crate::wire::tunnel::Traffic;
 
 /// Who gets a client's messages.
-pub trait Listener {
+pub(crate) trait Listener {
     /// A whole message: text (checked, unless the limits say otherwise) or binary. Frames appended to `reply` go back
     /// to the client.
     ///
@@ -30,7 +30,7 @@ pub trait Listener {
 }
 
 /// The server's end of one client's WebSocket. One task polls it; others may queue frames with [`Endpoint::deliver`].
-pub struct Endpoint {
+pub(crate) struct Endpoint {
     socket: Socket,
     talk: Talk,
     vigil: Vigil,
@@ -58,7 +58,7 @@ struct Talk {
 impl Endpoint {
     /// A WebSocket that has just been upgraded.
     #[must_use]
-    pub fn new(socket: Socket, vigil: Vigil) -> Self {
+    pub(crate) fn new(socket: Socket, vigil: Vigil) -> Self {
         let limits = vigil.limits();
         let rules = Rules { from: Role::Client, message_size: limits.message_size as u64, utf8: limits.utf8 };
         let talk = Talk {
@@ -80,7 +80,7 @@ impl Endpoint {
 
     /// Queues a data frame that many share. `false` when the client already holds more than its send queue: it is then
     /// told to go with 1013, and what was not begun is dropped.
-    pub fn deliver(&mut self, cx: &mut Context<'_>, frame: &Bytes) -> bool {
+    pub(crate) fn deliver(&mut self, cx: &mut Context<'_>, frame: &Bytes) -> bool {
         if self.talk.sent_close {
             return true;
         }
@@ -103,13 +103,13 @@ impl Endpoint {
 
     /// Whether something waits that only the endpoint's own task can send.
     #[must_use]
-    pub fn has_backlog(&self) -> bool {
+    pub(crate) fn has_backlog(&self) -> bool {
         self.socket.queued() > 0
     }
 
     /// Looks for orders, reads, answers and flushes; `Ready` once the WebSocket has ended, with both ends of the socket
     /// done or given up. `place` learns whom to wake, and when.
-    pub fn poll(&mut self, cx: &mut Context<'_>, place: &Place, listener: &mut dyn Listener) -> Poll<Ended> {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, place: &Place, listener: &mut dyn Listener) -> Poll<Ended> {
         if let Some(order) = place.take_order() {
             self.order(cx, order);
         }

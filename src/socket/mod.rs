@@ -2,14 +2,14 @@
 //! way out.
 
 mod buffer;
-pub mod conversation;
-pub mod endpoint;
-pub mod rate;
+pub(crate) mod conversation;
+pub(crate) mod endpoint;
+pub(crate) mod rate;
 mod secure;
 mod transport;
-pub mod vigil;
+pub(crate) mod vigil;
 
-pub use transport::Transport;
+pub(crate) use transport::Transport;
 
 use std::collections::VecDeque;
 use std::io;
@@ -96,11 +96,7 @@ impl Socket {
     ///
     /// # Errors
     /// Those of the transport and of TLS.
-    pub fn poll_pieces(
-        &mut self,
-        cx: &mut Context<'_>,
-        take: &mut dyn FnMut(&[u8]) -> bool,
-    ) -> Poll<io::Result<bool>> {
+    pub fn poll_pieces(&mut self, cx: &mut Context<'_>, take: &mut dyn FnMut(&[u8]) -> bool) -> Poll<io::Result<bool>> {
         if !self.early.is_empty() {
             take(&std::mem::take(&mut self.early));
             return Poll::Ready(Ok(true));

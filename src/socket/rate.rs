@@ -6,22 +6,22 @@ use governor::clock::DefaultClock;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 
-use crate::config::Rate;
+use crate::limits::Rate;
 
 /// A client's bucket of messages.
 #[derive(Debug)]
-pub struct MessageRate(Option<Box<RateLimiter<NotKeyed, InMemoryState, DefaultClock>>>);
+pub(crate) struct MessageRate(Option<Box<RateLimiter<NotKeyed, InMemoryState, DefaultClock>>>);
 
 impl MessageRate {
     /// A full bucket, or none.
     #[must_use]
-    pub fn new(rate: Option<Rate>) -> Self {
+    pub(crate) fn new(rate: Option<Rate>) -> Self {
         Self(rate.map(|rate| Box::new(RateLimiter::direct(quota(rate)))))
     }
 
     /// Takes one message out of it; `false` when it is empty.
     #[must_use]
-    pub fn admit(&self) -> bool {
+    pub(crate) fn admit(&self) -> bool {
         self.0.as_ref().is_none_or(|bucket| bucket.check().is_ok())
     }
 }
@@ -29,10 +29,7 @@ impl MessageRate {
 /// `count` in `per`, with a burst of `count`.
 fn quota(rate: Rate) -> Quota {
     let period = rate.per.checked_div(rate.count.get()).filter(|period| !period.is_zero());
-    period
-        .and_then(Quota::with_period)
-        .unwrap_or_else(|| Quota::per_second(NonZeroU32::MAX))
-        .allow_burst(rate.count)
+    period.and_then(Quota::with_period).unwrap_or_else(|| Quota::per_second(NonZeroU32::MAX)).allow_burst(rate.count)
 }
 
 #[cfg(test)]

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::SessionLimits;
+use crate::limits::SessionLimits;
 
 /// Milliseconds since the worker started, as its sweep counts them.
-pub type Millis = u64;
+pub(crate) type Millis = u64;
 
 /// What time has brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Due {
+pub(crate) enum Due {
     /// Nothing yet.
     Nothing,
     /// A ping to the client.
@@ -27,7 +27,7 @@ pub enum Due {
 
 /// The times of one session.
 #[derive(Debug)]
-pub struct Vigil {
+pub(crate) struct Vigil {
     limits: Arc<SessionLimits>,
     started: Millis,
     /// The last sign of life of the client: bytes from it, or bytes that it took.
@@ -43,40 +43,40 @@ pub struct Vigil {
 impl Vigil {
     /// A session that begins now.
     #[must_use]
-    pub const fn new(limits: Arc<SessionLimits>, now: Millis) -> Self {
+    pub(crate) const fn new(limits: Arc<SessionLimits>, now: Millis) -> Self {
         Self { limits, started: now, heard: now, active: now, pinged: now, asked: None, deadline: None }
     }
 
     /// The limits it keeps watch over.
     #[must_use]
-    pub fn limits(&self) -> &SessionLimits {
+    pub(crate) fn limits(&self) -> &SessionLimits {
         &self.limits
     }
 
     /// The client gave a sign of life.
-    pub const fn heard(&mut self, now: Millis) {
+    pub(crate) const fn heard(&mut self, now: Millis) {
         self.heard = now;
         self.asked = None;
     }
 
     /// A data frame passed.
-    pub const fn active(&mut self, now: Millis) {
+    pub(crate) const fn active(&mut self, now: Millis) {
         self.active = now;
     }
 
     /// The session is ending: from now on only this deadline counts. An earlier call's deadline is moved.
-    pub fn end_within(&mut self, now: Millis, wait: Duration) {
+    pub(crate) fn end_within(&mut self, now: Millis, wait: Duration) {
         self.deadline = Some(now + millis(wait));
     }
 
     /// Whether the end's deadline runs.
     #[must_use]
-    pub const fn is_ending(&self) -> bool {
+    pub(crate) const fn is_ending(&self) -> bool {
         self.deadline.is_some()
     }
 
     /// What is due; a ping that is due counts as sent.
-    pub fn look(&mut self, now: Millis) -> Due {
+    pub(crate) fn look(&mut self, now: Millis) -> Due {
         if let Some(deadline) = self.deadline {
             return if now >= deadline { Due::Deadline } else { Due::Nothing };
         }
@@ -100,7 +100,7 @@ impl Vigil {
 
     /// When to look again at the latest.
     #[must_use]
-    pub fn next(&self) -> Millis {
+    pub(crate) fn next(&self) -> Millis {
         if let Some(deadline) = self.deadline {
             return deadline;
         }

@@ -8,11 +8,11 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
 /// Labels of one counter. Their values come from fixed sets and the configuration, never from a client.
-pub type Labels = Vec<(&'static str, String)>;
+pub(crate) type Labels = Vec<(&'static str, String)>;
 
 /// All that is counted.
 #[derive(Debug)]
-pub struct Metrics {
+pub(crate) struct Metrics {
     registry: Registry,
     /// TCP connections accepted.
     pub accepted: Counter,
@@ -42,7 +42,7 @@ pub struct Metrics {
 
 /// A route, as its path (and host) stand in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Route {
+pub(crate) struct Route {
     /// Host and path.
     pub route: String,
 }
@@ -89,7 +89,7 @@ impl Metrics {
 
     /// The text exposition (OpenMetrics 1.0).
     #[must_use]
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let mut text = String::new();
         // Writing into a String cannot fail.
         let _ = encode(&mut text, &self.registry);
@@ -99,7 +99,7 @@ impl Metrics {
 
 /// One label.
 #[must_use]
-pub fn label(name: &'static str, value: impl Into<String>) -> Labels {
+pub(crate) fn label(name: &'static str, value: impl Into<String>) -> Labels {
     vec![(name, value.into())]
 }
 

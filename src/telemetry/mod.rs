@@ -1,5 +1,5 @@
 //! What happened: counters, one record for each connection, and the roster of the living.
 
-pub mod metrics;
-pub mod record;
-pub mod roster;
+pub(crate) mod metrics;
+pub(crate) mod record;
+pub(crate) mod roster;

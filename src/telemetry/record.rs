@@ -10,7 +10,7 @@ use super::metrics::{Metrics, Route, label};
 
 /// What is known of one connection; filled in as it goes, logged when dropped (target `wsgate::connection`).
 #[derive(Debug)]
-pub struct Record {
+pub(crate) struct Record {
     metrics: Arc<Metrics>,
     since: Instant,
     /// The client's address: the peer's until a trusted proxy has said better.
@@ -41,7 +41,7 @@ struct Session {
 
 /// How a session ended, in plain words and numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct End {
+pub(crate) struct End {
     /// `client`, `backend` or `gateway`.
     pub by: &'static str,
     /// The close code.
@@ -57,7 +57,7 @@ pub struct End {
 impl Record {
     /// A connection that was just accepted.
     #[must_use]
-    pub fn open(metrics: &Arc<Metrics>, address: Option<IpAddr>) -> Self {
+    pub(crate) fn open(metrics: &Arc<Metrics>, address: Option<IpAddr>) -> Self {
         metrics.pending.inc();
         Self {
             metrics: Arc::clone(metrics),
@@ -75,25 +75,25 @@ impl Record {
 
     /// The counters that this record adds to.
     #[must_use]
-    pub fn metrics(&self) -> &Arc<Metrics> {
+    pub(crate) fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
     }
 
     /// A request was refused: counted by `label`, and shown with the line it was answered.
-    pub fn refuse(&mut self, status: u16, reason: &str, line: impl Into<Cow<'static, str>>) {
+    pub(crate) fn refuse(&mut self, status: u16, reason: &str, line: impl Into<Cow<'static, str>>) {
         self.status = status;
         self.refused = Some(line.into());
         self.metrics.refused.get_or_create(&label("reason", reason)).inc();
     }
 
     /// A plain request was answered.
-    pub fn answer(&mut self, status: u16) {
+    pub(crate) fn answer(&mut self, status: u16) {
         self.status = status;
         self.metrics.answered.get_or_create(&label("status", status.to_string())).inc();
     }
 
     /// It has become a WebSocket on this route; `backend` is empty where there is none.
-    pub fn upgraded(&mut self, route: &str, backend: &str) {
+    pub(crate) fn upgraded(&mut self, route: &str, backend: &str) {
         self.settle();
         self.status = 101;
         self.refused = None;
@@ -106,7 +106,7 @@ impl Record {
     }
 
     /// The WebSocket has ended.
-    pub fn ended(&mut self, end: End) {
+    pub(crate) fn ended(&mut self, end: End) {
         if let Some(session) = &mut self.session {
             (session.frames, session.bytes) = (end.frames, end.bytes);
             session.end = Some(end);

@@ -9,7 +9,7 @@ use slab::Slab;
 
 /// What a session is told from outside: to close with this code and reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Order {
+pub(crate) struct Order {
     /// The close code.
     pub code: u16,
     /// The reason, at most 123 bytes.
@@ -18,7 +18,7 @@ pub struct Order {
 
 /// All sessions of a worker. One sweep over it stands for a timer in each session.
 #[derive(Debug, Default)]
-pub struct Roster {
+pub(crate) struct Roster {
     entries: RefCell<Slab<Rc<Entry>>>,
     now: Cell<u64>,
     /// An order for all, which also meets those who come later.
@@ -34,7 +34,7 @@ struct Entry {
 
 /// A session's place in the roster, left when it is dropped.
 #[derive(Debug)]
-pub struct Place {
+pub(crate) struct Place {
     roster: Rc<Roster>,
     entry: Rc<Entry>,
     key: usize,
@@ -43,33 +43,27 @@ pub struct Place {
 impl Roster {
     /// A new session's place.
     #[must_use]
-    pub fn enter(self: &Rc<Self>) -> Place {
+    pub(crate) fn enter(self: &Rc<Self>) -> Place {
         let entry = Rc::new(Entry::default());
         *entry.order.borrow_mut() = self.standing.borrow().clone();
         let key = self.entries.borrow_mut().insert(Rc::clone(&entry));
         Place { roster: Rc::clone(self), entry, key }
     }
 
-    /// Sessions that live.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.entries.borrow().len()
-    }
-
     /// Whether no session lives.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
         self.entries.borrow().is_empty()
     }
 
     /// Milliseconds since the worker started, as of the last sweep.
     #[must_use]
-    pub fn now(&self) -> u64 {
+    pub(crate) fn now(&self) -> u64 {
         self.now.get()
     }
 
     /// Time has passed: wakes the sessions that are due.
-    pub fn sweep(&self, now: u64) {
+    pub(crate) fn sweep(&self, now: u64) {
         self.now.set(now);
         for (_, entry) in self.entries.borrow().iter() {
             if now >= entry.look_at.get() {
@@ -79,7 +73,7 @@ impl Roster {
     }
 
     /// Gives the order to all who live and all who will come.
-    pub fn order_all(&self, order: &Order) {
+    pub(crate) fn order_all(&self, order: &Order) {
         *self.standing.borrow_mut() = Some(order.clone());
         for (_, entry) in self.entries.borrow().iter() {
             *entry.order.borrow_mut() = Some(order.clone());
@@ -99,18 +93,18 @@ impl Entry {
 impl Place {
     /// Milliseconds since the worker started.
     #[must_use]
-    pub fn now(&self) -> u64 {
+    pub(crate) fn now(&self) -> u64 {
         self.roster.now()
     }
 
     /// The order that was given since the last look.
     #[must_use]
-    pub fn take_order(&self) -> Option<Order> {
+    pub(crate) fn take_order(&self) -> Option<Order> {
         self.entry.order.borrow_mut().take()
     }
 
     /// The session goes to sleep: whom to wake, and when at the latest.
-    pub fn settle(&self, cx: &Context<'_>, look_at: u64) {
+    pub(crate) fn settle(&self, cx: &Context<'_>, look_at: u64) {
         self.entry.look_at.set(look_at);
         let mut waker = self.entry.waker.borrow_mut();
         if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
@@ -119,7 +113,7 @@ impl Place {
     }
 
     /// Wakes the session, as one that has something to do for another does.
-    pub fn wake(&self) {
+    pub(crate) fn wake(&self) {
         self.entry.wake();
     }
 }

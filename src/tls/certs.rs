@@ -78,7 +78,7 @@ pub(super) fn load(files: &CertificateFiles, key: &str, now: i64, findings: &mut
 ///
 /// # Errors
 /// Every reason why the file cannot be used.
-pub fn read_roots(path: &Path) -> Result<Vec<CertificateDer<'static>>, Problems> {
+pub(crate) fn read_roots(path: &Path) -> Result<Vec<CertificateDer<'static>>, Problems> {
     let mut findings = Findings::default();
     let place = Place { path, key: "ca" };
     let roots = pem::read(place, &mut findings).and_then(|objects| certificates(&objects, place, &mut findings));

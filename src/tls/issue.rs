@@ -114,7 +114,7 @@ impl From<rcgen::Error> for IssueError {
 ///
 /// # Errors
 /// A name that no certificate can carry, or no random numbers.
-pub fn self_signed(
+pub(crate) fn self_signed(
     names: &[String],
     now: SystemTime,
 ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), IssueError> {

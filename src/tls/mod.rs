@@ -10,9 +10,10 @@ mod pem;
 mod sni;
 mod trust;
 
-pub use certs::read_roots;
+pub(crate) use certs::read_roots;
 pub use folder::{Made, make_certificate};
-pub use issue::{IssueError, self_signed};
+pub use issue::IssueError;
+pub(crate) use issue::self_signed;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -33,7 +34,7 @@ use sni::{Resolver, Table};
 use crate::config::{Problem, Problems, Tls, TlsVersion};
 
 /// What a listener needs to speak TLS, and how it is exchanged while connections are made.
-pub struct Acceptor {
+pub(crate) struct Acceptor {
     config: ArcSwap<ServerConfig>,
     resolver: Arc<Resolver>,
     tickets: Arc<dyn ProducesTickets>,
@@ -42,7 +43,7 @@ pub struct Acceptor {
 
 /// A certificate that is being served.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Served {
+pub(crate) struct Served {
     /// Its file, or `self-signed`.
     pub source: String,
     /// DNS names (also `*.…`) and addresses, lower case.
@@ -64,7 +65,7 @@ impl Acceptor {
     ///
     /// # Errors
     /// Every problem of every file at once.
-    pub fn build(tls: &Tls, now: SystemTime) -> Result<(Self, Vec<Problem>), Problems> {
+    pub(crate) fn build(tls: &Tls, now: SystemTime) -> Result<(Self, Vec<Problem>), Problems> {
         let (pairs, warnings) = load(tls, now, &Pairs::default())?;
         let resolver = Arc::new(Resolver::new(Table::new(&pairs.all)));
         let tickets = Ticketer::new().map_err(unusable)?;
@@ -80,7 +81,7 @@ impl Acceptor {
     ///
     /// # Errors
     /// Every problem of every file at once.
-    pub fn swap(&self, tls: &Tls, now: SystemTime) -> Result<Vec<Problem>, Problems> {
+    pub(crate) fn swap(&self, tls: &Tls, now: SystemTime) -> Result<Vec<Problem>, Problems> {
         let mut current = self.pairs.lock();
         let (pairs, warnings) = load(tls, now, &current)?;
         let config = server_config(tls.min_version, &self.resolver, &self.tickets)?;
@@ -92,13 +93,13 @@ impl Acceptor {
 
     /// What a new connection is made with. Ask for each one: a swap may have changed it.
     #[must_use]
-    pub fn config(&self) -> Arc<ServerConfig> {
+    pub(crate) fn config(&self) -> Arc<ServerConfig> {
         self.config.load_full()
     }
 
     /// The certificates being served, the default first.
     #[must_use]
-    pub fn served(&self) -> Vec<Served> {
+    pub(crate) fn served(&self) -> Vec<Served> {
         let time = |seconds| UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
         let served = |pair: &Pair| Served {
             source: pair.source.clone(),
@@ -109,8 +110,8 @@ impl Acceptor {
     }
 
     /// Every name that a certificate is there for, each once.
-    #[must_use]
-    pub fn names(&self) -> Vec<String> {
+    #[cfg(test)]
+    pub(crate) fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
         for name in self.pairs.lock().all.iter().flat_map(|pair| &pair.names) {
             if !names.contains(name) {

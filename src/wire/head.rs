@@ -276,7 +276,9 @@ mod tests {
             format!(
                 "HTTP/1.1 101 Web Socket Protocol Handshake\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept:{ACCEPT}\r\n\r\n"
             ),
-            format!("HTTP/1.1 101 \r\nconnection: keep-alive, upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: {ACCEPT} \r\n\r\n"),
+            format!(
+                "HTTP/1.1 101 \r\nconnection: keep-alive, upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: {ACCEPT} \r\n\r\n"
+            ),
         ] {
             let bytes = [head.as_bytes(), b"\x81\x02hi"].concat();
             let got = answer(&bytes, ACCEPT, &[]);
@@ -297,10 +299,22 @@ mod tests {
             ("HTTP/1.1 503 Busy\r\n\r\n".to_owned(), Nonsense::Status(503)),
             (format!("{base}\r\n"), Nonsense::Accept),
             (format!("{base}Sec-WebSocket-Accept: wrong\r\n\r\n"), Nonsense::Accept),
-            (format!("{base}Sec-WebSocket-Accept: {ACCEPT}\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n"), Nonsense::Extension),
-            (format!("{base}Sec-WebSocket-Accept: {ACCEPT}\r\nSec-WebSocket-Protocol: soap\r\n\r\n"), Nonsense::Protocol),
-            (format!("HTTP/1.1 101 x\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {ACCEPT}\r\n\r\n"), Nonsense::Upgrade),
-            (format!("HTTP/1.1 101 x\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {ACCEPT}\r\n\r\n"), Nonsense::Connection),
+            (
+                format!("{base}Sec-WebSocket-Accept: {ACCEPT}\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n"),
+                Nonsense::Extension,
+            ),
+            (
+                format!("{base}Sec-WebSocket-Accept: {ACCEPT}\r\nSec-WebSocket-Protocol: soap\r\n\r\n"),
+                Nonsense::Protocol,
+            ),
+            (
+                format!("HTTP/1.1 101 x\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {ACCEPT}\r\n\r\n"),
+                Nonsense::Upgrade,
+            ),
+            (
+                format!("HTTP/1.1 101 x\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {ACCEPT}\r\n\r\n"),
+                Nonsense::Connection,
+            ),
         ];
         for (head, nonsense) in cases {
             assert_eq!(answer(head.as_bytes(), ACCEPT, &["chat".to_owned()]), Err(nonsense), "{head}");
@@ -311,7 +325,9 @@ mod tests {
     #[test]
     fn a_refusal_is_read_with_its_body() {
         let head = "HTTP/1.1 403 No\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\n";
-        let Ok(Some((Answer::Refused(refused), size))) = answer(head.as_bytes(), ACCEPT, &[]) else { panic!("refusal") };
+        let Ok(Some((Answer::Refused(refused), size))) = answer(head.as_bytes(), ACCEPT, &[]) else {
+            panic!("refusal")
+        };
         assert_eq!((refused.status, refused.body, size), (403, 5, head.len()));
     }
 }

@@ -3,7 +3,7 @@
 use super::close::Violation;
 use super::frame::{CONTROL_MAX, HEAD_MAX, Head, Opcode, Role};
 use super::mask::Mask;
-use super::utf8::Utf8;
+use super::utf8::{self, Utf8};
 
 /// What the law allows in one direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -308,7 +308,7 @@ fn is_text(payload: &[u8], mut mask: Mask) -> bool {
     let clear = &mut scratch[..payload.len()];
     clear.copy_from_slice(payload);
     mask.apply(clear);
-    simdutf8::basic::from_utf8(clear).is_ok()
+    utf8::is_text(clear)
 }
 
 #[cfg(test)]

@@ -145,7 +145,9 @@ mod tests {
     fn wildcard_is_whole_labels_below() {
         assert!(allows("https://*.example.com", "https://a.example.com"));
         assert!(allows("https://*.example.com", "https://a.b.example.com"));
-        for evil in ["https://example.com", "https://evilexample.com", "https://a.example.com.evil.net", "https://.example.com"] {
+        for evil in
+            ["https://example.com", "https://evilexample.com", "https://a.example.com.evil.net", "https://.example.com"]
+        {
             assert!(!allows("https://*.example.com", evil), "{evil}");
         }
         assert!(OriginRule::parse("https://*.1.2.3.4").is_none());

@@ -11,6 +11,12 @@ pub struct Utf8 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotUtf8;
 
+/// Whether a text that is whole is UTF-8.
+#[inline]
+pub(super) fn is_text(text: &[u8]) -> bool {
+    simdutf8::basic::from_utf8(text).is_ok()
+}
+
 impl Utf8 {
     /// A message of which nothing has come yet.
     #[must_use]

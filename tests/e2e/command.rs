@@ -10,7 +10,8 @@ use crate::support::peer::Peer;
 use crate::support::process::{Ended, Program, command, configure, run};
 use crate::support::trust;
 
-const OPTIONS: [&str; 8] = ["--config", "--to", "--profile", "--listen", "--cert", "--key", "--log", "--log-format"];
+const OPTIONS: [&str; 9] =
+    ["--config", "--to", "--profile", "--origin", "--listen", "--cert", "--key", "--log", "--log-format"];
 const LISTEN: [&str; 2] = ["--listen", "127.0.0.1:0"];
 const ECHO: &str = "[[route]]\npath = \"/echo\"\necho = {}\n";
 
@@ -122,6 +123,24 @@ async fn to_relays_what_has_no_route_of_its_own() {
     assert!(head.starts_with("GET /a/b?c=d HTTP/1.1\r\n"), "{head}");
     let page = get(program.connect_tls(client).await, "/chat").await;
     assert_eq!(page.status, 200);
+}
+
+#[tokio::test]
+async fn origin_lets_pages_in_to_what_to_names_and_nowhere_else() {
+    let to = Backend::bind().await.echo();
+    let program = Program::start(folder().path(), &with(&["--to", &to, "--origin", "https://example.com"])).await;
+    let client = trust::anybody(trust::ANY, |_| ());
+    for (path, origin, status) in [
+        ("/", "https://example.com", 101),
+        ("/", "https://test.example", 403),
+        ("/echo", "https://test.example", 101),
+        ("/echo", "https://example.com", 403),
+    ] {
+        let mut peer = program.connect_tls(client.clone()).await;
+        assert_eq!(peer.upgrade(path, &[&format!("Origin: {origin}")]).await.status, status, "{path} {origin}");
+    }
+    let alone = run(folder().path(), &["--origin", "*"]).await;
+    assert_eq!((alone.code, alone.err.contains("without --to")), (Some(78), true), "{}", alone.err);
 }
 
 #[tokio::test]
@@ -251,12 +270,11 @@ async fn a_certificate_that_cannot_be_used_is_78_at_check_and_at_start() {
 
 #[tokio::test]
 async fn an_address_in_use_is_1_and_named() {
-    let taken = Backend::bind().await.address.to_string();
     let held = Backend::bind().await;
-    let ended = run(folder().path(), &["--listen", &held.address.to_string()]).await;
+    let address = held.address.to_string();
+    let ended = run(folder().path(), &["--listen", &address]).await;
     assert_eq!((ended.code, ended.out.as_str()), (Some(1), ""));
-    assert!(ended.err.contains(&held.address.to_string()) && ended.err.contains("in use"), "{}", ended.err);
-    assert_ne!(taken, held.address.to_string());
+    assert!(ended.err.contains(&address) && ended.err.contains("in use"), "{}", ended.err);
 }
 
 #[tokio::test]

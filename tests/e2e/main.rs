@@ -1,13 +1,20 @@
 //! The gateway from outside, in one binary: raw bytes as the client, backends good and bad, port 0, no sleeps.
 
 #![allow(unreachable_pub)] // a binary of its own: `pub` means "for the other modules"
+#![allow(clippy::expect_used, clippy::unwrap_used)] // what does not hold here ends the test, as it should
+#![allow(clippy::disallowed_methods)] // a test's own tasks end with its runtime, nobody drains them
 
 mod support;
 
 mod command;
+mod frames;
+mod hub;
 mod keys;
 mod life;
 mod log;
+mod pool;
 mod regressions;
+mod relay;
 mod requests;
 mod scale;
+mod tls;

@@ -67,5 +67,5 @@ async fn a_refused_version_says_both_upgrade_and_close() {
     let answer = gateway.ask(&request).await;
     let connection: Vec<_> =
         answer.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("connection")).map(|(_, value)| &**value).collect();
-    assert_eq!((answer.status, connection.join(", ").to_lowercase().as_str()), (426, "upgrade, close"));
+    assert_eq!((answer.status, connection.join(", ").to_lowercase().as_str()), (426, "close, upgrade"));
 }

@@ -125,11 +125,3 @@ fn lines_are_one_plain_line_and_unique() {
     }
     assert_eq!(lines.iter().collect::<HashSet<_>>().len(), lines.len());
 }
-
-#[test]
-fn nothing_is_accepted_that_could_not_be_a_websocket_or_is_foreign() {
-    for refusal in all() {
-        let may_be_accepted = refusal.status().is_server_error() || refusal.status().as_u16() == 429;
-        assert_eq!(refusal.close_code().is_some(), may_be_accepted, "{refusal:?}");
-    }
-}

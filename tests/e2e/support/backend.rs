@@ -55,6 +55,14 @@ impl Backend {
     }
 }
 
+/// A route at `/ws` to these backends: the pool's name is the profile's, with `more` in the pool's table.
+pub fn relay(profile: &str, urls: &[&str], more: &str) -> String {
+    format!(
+        "[[route]]\npath = \"/ws\"\nproxy = {{ pool = \"{profile}\", profile = \"{profile}\" }}\n\
+         [pool.{profile}]\nbackends = {urls:?}\n{more}\n"
+    )
+}
+
 /// The 101 that answers a request's head.
 pub fn switch(head: &str, more: &[&str]) -> Vec<u8> {
     let key = head.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: ")).expect("key in canonical case");
@@ -68,8 +76,7 @@ pub fn switch(head: &str, more: &[&str]) -> Vec<u8> {
 }
 
 async fn echo(mut peer: Peer) {
-    loop {
-        let frame = peer.frame().await;
+    while let Ok(frame) = peer.try_frame().await {
         assert!(frame.masked, "the gateway is a client here");
         let first = (u8::from(frame.fin) << 7) | frame.opcode;
         match frame.opcode {

@@ -135,6 +135,11 @@ impl Peer {
         within("a frame", frames::read(&mut self.stream)).await.expect("frame")
     }
 
+    /// The next frame, or how the stream ended or failed instead.
+    pub async fn try_frame(&mut self) -> std::io::Result<Frame> {
+        within("a frame", frames::read(&mut self.stream)).await
+    }
+
     /// The next frame that is not a ping.
     pub async fn message(&mut self) -> Frame {
         loop {
