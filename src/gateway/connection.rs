@@ -119,7 +119,7 @@ async fn secure(
         }
         Socket::accept(transport, tls.config(), &first).await
     };
-    match timeout_at(deadline, accept).await.map_err(late)? {
+    match timeout_at(deadline, accept).await.map_err(late).and_then(std::convert::identity) {
         Ok((socket, facts)) => {
             record.tls = facts.version;
             Ok((socket, peer, proxied))

@@ -6,6 +6,7 @@
 
 mod support;
 
+mod admission;
 mod command;
 mod frames;
 mod hub;
