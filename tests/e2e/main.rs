@@ -7,10 +7,15 @@
 mod support;
 
 mod admission;
+mod command;
 mod frames;
 mod hub;
+mod keys;
+mod life;
+mod log;
 mod pool;
 mod regressions;
 mod relay;
 mod requests;
+mod scale;
 mod tls;
