@@ -221,7 +221,12 @@ async fn both_directions_at_once_do_not_wait_for_each_other() {
         let ((mut peer_in, mut peer_out), (mut far_in, mut far_out)) = (peer.split(), far.split());
         let (up, down) = (client(BINARY, &payload), server(BINARY, &payload));
         let (_, _, heard_up, heard_down) = within("both messages", async {
-            tokio::join!(peer_out.send(&up), far_out.send(&down), far_in.read_exact(up.len()), peer_in.read_exact(down.len()))
+            tokio::join!(
+                peer_out.send(&up),
+                far_out.send(&down),
+                far_in.read_exact(up.len()),
+                peer_in.read_exact(down.len())
+            )
         })
         .await;
         assert!(heard_up == up && heard_down == down, "{profile}");
@@ -576,7 +581,10 @@ async fn replies_to_what_came_before_a_violation_arrive_before_the_close() {
 #[tokio::test]
 async fn what_came_before_a_violation_reaches_a_legacy_backend_and_nothing_behind_it() {
     let (_gateway, mut peer, mut far) = tunnel("legacy", "").await;
-    peer.send(&[client(TEXT, b"good"), masked(TEXT, b"begun"), client(TEXT, b"bad"), client(TEXT, b"ignored")].concat()).await;
+    peer.send(
+        &[client(TEXT, b"good"), masked(TEXT, b"begun"), client(TEXT, b"bad"), client(TEXT, b"ignored")].concat(),
+    )
+    .await;
     assert_eq!(peer.frame().await.code(), 1002);
     assert_eq!(far.frame().await.text(), "good");
     far.clean_end().await;
