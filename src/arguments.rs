@@ -66,7 +66,7 @@ pub(crate) enum Command {
 
 const AFTER: &str = "\
 Signals: SIGTERM and SIGINT drain (a second one ends at once), SIGHUP reads the configuration again.
-Exit: 0 after a clean drain, 1 could not start, 2 drain cut short, 78 bad configuration.";
+Exit: 0 after a clean drain, 1 could not start, 2 drain cut short, 64 wrong usage, 78 bad configuration.";
 
 impl Arguments {
     /// What the command line says instead of the file.

@@ -16,8 +16,18 @@ use self::serve::{fail, with_causes};
 #[global_allocator]
 static HEAP: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
+/// The command line makes no sense (EX_USAGE of sysexits.h): clap's own 2 is what a drain that was cut says.
+const BAD_USAGE: u8 = 64;
+
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(told) => {
+            // Nobody is left to be told when this fails.
+            let _ = told.print();
+            return ExitCode::from(if told.use_stderr() { BAD_USAGE } else { 0 });
+        }
+    };
     let code = match &arguments.command {
         None | Some(Command::Serve) => serve::serve(&arguments),
         Some(Command::Check) => serve::check(&arguments),

@@ -4,7 +4,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use wsgate::{Config, Gateway, Handle, LogFormat, Overrides, Phase, Problem, Problems, StartError, Totals};
 
@@ -83,6 +83,11 @@ pub(crate) fn serve(arguments: &Arguments) -> u8 {
 
 async fn run(gateway: Gateway, source: &Source, format: LogFormat) -> u8 {
     gateway.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
+    // Before anybody is told that it runs: from then on a signal must not end the process by itself.
+    let signals = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
+    let [Ok(term), Ok(int), Ok(hup)] = signals else {
+        return fail("cannot listen for signals");
+    };
     let handle = gateway.handle();
     let addresses = gateway.addresses();
     let admin = gateway.admin_address();
@@ -96,17 +101,13 @@ async fn run(gateway: Gateway, source: &Source, format: LogFormat) -> u8 {
             Ok(totals) => conclude(&totals),
             Err(error) => fail(&with_causes(&error)),
         },
-        code = obey(&handle, source) => code,
+        code = obey(&handle, source, [term, int, hup]) => code,
         code = announce => code,
     }
 }
 
 /// Signals become orders, as long as the gateway runs.
-async fn obey(handle: &Handle, source: &Source) -> u8 {
-    let signals = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
-    let [Ok(mut term), Ok(mut int), Ok(mut hup)] = signals else {
-        return fail("cannot listen for signals");
-    };
+async fn obey(handle: &Handle, source: &Source, [mut term, mut int, mut hup]: [Signal; 3]) -> u8 {
     loop {
         tokio::select! {
             _ = term.recv() => handle.drain(),

@@ -35,6 +35,8 @@ pub(super) struct Front {
     limit: usize,
     timeout: Duration,
     deadline: Pin<Box<Sleep>>,
+    /// The end of the client's stream was seen.
+    ended: bool,
     life: Life,
     /// Only polled before the drain has begun.
     draining: Pin<Box<dyn Future<Output = ()>>>,
@@ -69,7 +71,8 @@ impl Front {
             let life = life.clone();
             async move { life.reached(Phase::Draining).await }
         });
-        Self { socket, record, stage, held, searched: 0, limit, timeout, deadline, life: life.clone(), draining }
+        let (life, ended) = (life.clone(), false);
+        Self { socket, record, stage, held, searched: 0, limit, timeout, deadline, ended, life, draining }
     }
 
     /// The socket, with everything that was read ahead back in it; `parsed` is what the parser had beyond the request.
@@ -80,6 +83,12 @@ impl Front {
             socket.put_back([&*parsed, &self.held].concat().into());
         }
         socket
+    }
+
+    /// Whether an answer may still be on its way to a client that was not told goodbye: not to one that never asked,
+    /// who would keep its place at the door for longer than the deadline.
+    pub(super) fn owes_goodbye(&self) -> bool {
+        self.record.borrow().requests > 0 && !matches!(self.stage, Stage::Goodbye)
     }
 
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
@@ -157,6 +166,34 @@ impl Front {
         };
     }
 
+    /// What may be handed on now; nothing at the end of the stream.
+    fn poll_pass(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        loop {
+            match self.stage {
+                Stage::Head => {
+                    if !ready!(self.poll_head(cx))? {
+                        return Poll::Ready(Ok(()));
+                    }
+                }
+                Stage::Pass { left, then_head } => {
+                    self.hand_on(left, then_head, buf);
+                    return Poll::Ready(Ok(()));
+                }
+                Stage::Through if self.held.is_empty() => return Pin::new(&mut self.socket).poll_read(cx, buf),
+                Stage::Through => {
+                    let count = self.held.len().min(buf.remaining());
+                    buf.put_slice(&self.held[..count]);
+                    self.held.drain(..count);
+                    return Poll::Ready(Ok(()));
+                }
+                Stage::Refuse { .. } | Stage::Goodbye => {
+                    ready!(self.poll_refusal(cx));
+                    return Poll::Ready(Ok(()));
+                }
+            }
+        }
+    }
+
     /// Sends the refusal; `Ready` when it is out and the client has gone, or has had its time.
     fn poll_refusal(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let Stage::Refuse { answer } = &mut self.stage {
@@ -188,30 +225,15 @@ pub(super) fn raw_answer(refusal: Refusal) -> Vec<u8> {
 impl AsyncRead for Front {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        loop {
-            match this.stage {
-                Stage::Head => {
-                    if !ready!(this.poll_head(cx))? {
-                        return Poll::Ready(Ok(()));
-                    }
-                }
-                Stage::Pass { left, then_head } => {
-                    this.hand_on(left, then_head, buf);
-                    return Poll::Ready(Ok(()));
-                }
-                Stage::Through if this.held.is_empty() => return Pin::new(&mut this.socket).poll_read(cx, buf),
-                Stage::Through => {
-                    let count = this.held.len().min(buf.remaining());
-                    buf.put_slice(&this.held[..count]);
-                    this.held.drain(..count);
-                    return Poll::Ready(Ok(()));
-                }
-                Stage::Refuse { .. } | Stage::Goodbye => {
-                    ready!(this.poll_refusal(cx));
-                    return Poll::Ready(Ok(()));
-                }
-            }
+        let before = buf.filled().len();
+        ready!(this.poll_pass(cx, buf))?;
+        // The parser takes the end of the stream for a client that is gone, even while it makes an answer: one turn
+        // later, what can be answered at once is on its way to a client that has only ended its direction.
+        if buf.filled().len() == before && !std::mem::replace(&mut this.ended, true) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
         }
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -97,7 +97,7 @@ impl Endpoint {
 
     /// Bytes that it may hold for its client at most.
     #[must_use]
-    pub fn send_queue(&self) -> usize {
+    pub(crate) fn send_queue(&self) -> usize {
         self.vigil.limits().send_queue
     }
 
@@ -243,6 +243,10 @@ impl Talk {
     }
 
     fn message(&mut self, listener: &mut dyn Listener) {
+        // RFC 6455 §5.5.1: nothing follows our Close, so there is no answer any more.
+        if self.sent_close {
+            return self.assembler.clear();
+        }
         self.heard_data = true;
         self.from_client.frames += 1;
         self.from_client.bytes += self.assembler.bytes().len() as u64;
@@ -260,6 +264,7 @@ impl Talk {
 
     fn control(&mut self, opcode: Opcode) {
         match opcode {
+            Opcode::Ping if self.sent_close => {}
             Opcode::Ping => frame::append(&mut self.replies, Opcode::Pong, self.inbound.control(), None),
             Opcode::Close => match Close::parse(self.inbound.control()) {
                 Ok(close) => self.closed(&close),

@@ -258,12 +258,18 @@ impl Secure {
         }
     }
 
-    /// After an error rustls holds the alert for it; it goes to the outbox.
+    /// After an error rustls holds the alert for it, behind whatever of the handshake it had not handed out yet: all of
+    /// it goes to the outbox.
     fn collect_alert(&mut self) {
-        if let UnbufferedStatus { state: Ok(ConnectionState::EncodeTlsData(mut data)), .. } =
-            self.tls.process_tls_records(self.inbox.filled())
-        {
-            let _ = encode(&mut self.outbox, &mut |room| data.encode(room));
+        loop {
+            let UnbufferedStatus { discard, state } = self.tls.process_tls_records(self.inbox.filled());
+            let Ok(ConnectionState::EncodeTlsData(mut data)) = state else { return };
+            let encoded = encode(&mut self.outbox, &mut |room| data.encode(room));
+            self.inbox.discard(discard);
+            // Asked once more with bytes left, rustls would look at what it has refused already.
+            if encoded.is_err() || !self.inbox.is_empty() {
+                return;
+            }
         }
     }
 

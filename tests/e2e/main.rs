@@ -6,10 +6,16 @@
 
 mod support;
 
+mod admission;
+mod command;
 mod frames;
 mod hub;
+mod keys;
+mod life;
+mod log;
 mod pool;
 mod regressions;
 mod relay;
 mod requests;
+mod scale;
 mod tls;

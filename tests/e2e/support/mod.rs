@@ -5,7 +5,9 @@
 pub mod backend;
 pub mod frames;
 pub mod peer;
+pub mod process;
 pub mod tls;
+pub mod trust;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};

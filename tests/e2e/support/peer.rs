@@ -181,6 +181,13 @@ impl Peer {
         assert!(rest.is_empty(), "bytes before the end: {:?}", String::from_utf8_lossy(&rest));
     }
 
+    /// Everything up to the end of the stream, be it a reset.
+    pub async fn rest(&mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        let _ = within("the end of the stream", self.stream.read_to_end(&mut rest)).await;
+        rest
+    }
+
     /// Waits for an orderly end of the stream, without a reset.
     pub async fn clean_end(&mut self) {
         let mut rest = Vec::new();

@@ -1,0 +1,707 @@
+//! Every setting has an effect that somebody has seen: one test for each key of `config/gateway.toml`.
+//!
+//! [`SEEN`] names them all; a key that is in no test, or whose test is gone, fails the first one below.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use wsgate::Config;
+
+use crate::support::backend::Backend;
+use crate::support::frames::{self, BINARY, CLOSE, PING, PONG, TEXT};
+use crate::support::peer::Peer;
+use crate::support::process::Program;
+use crate::support::{Running, gateway, trust, within};
+
+/// Key by key, the test that sees what it does.
+const SEEN: &[(&str, &str)] = &[
+    ("listen", "keys::listen_takes_several_and_unix"),
+    ("workers", "keys::workers_are_threads"),
+    ("trusted_proxies", "keys::trusted_proxies_name_the_client"),
+    ("handshake_timeout", "keys::handshake_timeout_ends_who_is_slow"),
+    ("drain_timeout", "life::a_client_that_ignores_its_close_is_cut_at_the_drain_timeout_and_the_exit_is_2"),
+    ("plaintext", "keys::plaintext_lets_ws_out_of_this_machine"),
+    ("tls.certificates", "keys::certificates_are_shown_by_name"),
+    ("tls.certificates.chain", "keys::certificates_are_shown_by_name"),
+    ("tls.certificates.key", "keys::certificates_are_shown_by_name"),
+    ("tls.self_signed", "keys::self_signed_has_the_names"),
+    ("tls.min_version", "keys::min_version_shuts_out_older_ones"),
+    ("admin.listen", "keys::admin_listens_apart"),
+    ("log.format", "keys::log_format_and_level"),
+    ("log.level", "keys::log_format_and_level"),
+    ("limits.connections", "keys::connections_are_counted_in_all"),
+    ("limits.pending", "keys::pending_connections_are_counted"),
+    ("limits.pending_per_address", "keys::pending_connections_are_counted"),
+    ("limits.request_head", "keys::request_head_is_bounded"),
+    ("limits.connections_per_address", "keys::connections_are_counted_by_address"),
+    ("limits.handshakes_per_address", "keys::handshakes_are_counted_by_address"),
+    ("limits.message_size", "keys::message_size_is_bounded"),
+    ("limits.messages_per_connection", "keys::messages_are_counted"),
+    ("limits.idle_timeout", "keys::idle_sessions_end"),
+    ("limits.ping_interval", "keys::pings_are_sent_and_must_be_answered"),
+    ("limits.max_lifetime", "keys::old_sessions_end"),
+    ("limits.close_timeout", "keys::a_close_is_not_waited_for_forever"),
+    ("limits.send_queue", "keys::a_slow_member_is_cut"),
+    ("limits.utf8", "keys::text_is_checked_unless_told_otherwise"),
+    ("route.path", "keys::path_and_redirect"),
+    ("route.redirect", "keys::path_and_redirect"),
+    ("route.host", "keys::host_chooses_the_route"),
+    ("route.origins", "keys::origins_are_let_in"),
+    ("route.require_origin", "keys::origin_can_be_required"),
+    ("route.limits", "keys::a_route_has_limits_of_its_own"),
+    ("route.limits.connections", "keys::a_route_has_limits_of_its_own"),
+    ("route.limits.connections_per_address", "keys::a_route_has_limits_of_its_own"),
+    ("route.limits.handshakes_per_address", "keys::a_route_has_limits_of_its_own"),
+    ("route.limits.message_size", "keys::a_route_has_limits_of_its_own"),
+    ("route.hub.history", "keys::history_is_shown_to_newcomers"),
+    ("route.hub.history_size", "keys::history_is_bounded_in_bytes"),
+    ("route.hub.page", "keys::the_page_is_shown_unless_told_otherwise"),
+    ("route.hub.to_sender", "keys::what_one_says_comes_back_unless_told_otherwise"),
+    ("route.hub.escape", "keys::markup_is_escaped_unless_told_otherwise"),
+    ("route.hub.rooms", "keys::rooms_are_counted"),
+    ("route.echo", "keys::path_and_redirect"),
+    ("route.proxy", "keys::a_route_leads_to_its_pool"),
+    ("route.proxy.pool", "keys::a_route_leads_to_its_pool"),
+    ("route.proxy.profile", "keys::profile_legacy_answers_pings_itself"),
+    ("pool.backends", "keys::a_route_leads_to_its_pool"),
+    ("pool.balance", "keys::balance_round_robin_takes_turns"),
+    ("pool.connections_per_backend", "keys::connections_of_a_backend_are_counted"),
+    ("pool.connect_timeout", "keys::a_backend_that_does_not_connect_is_504"),
+    ("pool.answer_timeout", "keys::a_backend_that_does_not_answer_is_504"),
+    ("pool.ca", "keys::a_backends_certificate_is_checked_against_its_ca"),
+];
+
+/// The modules whose tests may stand in [`SEEN`].
+const MODULES: [(&str, &str); 2] = [("keys", include_str!("keys.rs")), ("life", include_str!("life.rs"))];
+
+const ECHO: &str = "[[route]]\npath = \"/echo\"\necho = {}\n";
+const HUB: &str = "[[route]]\npath = \"/chat\"\nhub = {}\n";
+const ADMIN: &str = "[admin]\nlisten = \"127.0.0.1:0\"\n";
+
+/// The keys of the file in which all of them stand, with those that are absent by default and those in inline tables.
+fn keys_of(text: &str) -> BTreeSet<String> {
+    let mut keys = BTreeSet::new();
+    let mut section = String::new();
+    for line in text.lines() {
+        // "#" and no space is a setting that is absent by default.
+        let line = line.strip_prefix('#').unwrap_or(line);
+        if let Some(name) = line.strip_prefix('[') {
+            let name = name.trim_matches(['[', ']']);
+            section = if name.starts_with("pool.") { "pool.".to_owned() } else { format!("{name}.") };
+        } else if let Some((key, value)) = line.split_once(" = ").filter(|(key, _)| is_name(key)) {
+            keys.insert(format!("{section}{key}"));
+            let inline = value.split(['{', ',', '}']).filter_map(|part| part.trim().split_once(" = "));
+            keys.extend(inline.map(|(inner, _)| format!("{section}{key}.{inner}")));
+        }
+    }
+    keys
+}
+
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_' || byte.is_ascii_digit())
+}
+
+#[test]
+fn every_key_has_a_test_that_sees_its_effect() {
+    let file = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/config/gateway.toml")).expect("read");
+    let there = keys_of(&file);
+    let seen: BTreeSet<String> = SEEN.iter().map(|(key, _)| (*key).to_owned()).collect();
+    assert_eq!(there, seen, "left: the keys of config/gateway.toml; right: those that a test sees");
+    assert_eq!(seen.len(), SEEN.len(), "a key stands twice");
+    for (key, test) in SEEN {
+        let (module, name) = test.split_once("::").expect("module::test");
+        let (_, text) = MODULES.iter().find(|(have, _)| *have == module).expect("module");
+        assert!(text.contains(&format!("fn {name}(")), "{key}: there is no {test}");
+    }
+}
+
+fn folder() -> TempDir {
+    tempfile::tempdir().expect("folder")
+}
+
+fn limits(limits: &str, routes: &str) -> Running {
+    gateway(&format!("limits = {{ {limits} }}\n{ADMIN}{routes}"))
+}
+
+fn relay(pool: &str) -> Running {
+    gateway(&format!("{ADMIN}[[route]]\npath = \"/ws\"\nproxy = {{ pool = \"p\" }}\n[pool.p]\n{pool}\n"))
+}
+
+async fn status(gateway: &Running, path: &str, more: &[&str]) -> u16 {
+    gateway.connect().await.upgrade(path, more).await.status
+}
+
+async fn echoes(peer: &mut Peer, text: &str) {
+    peer.say(text).await;
+    assert_eq!(peer.message().await.text(), text);
+}
+
+async fn get(gateway: &Running, path: &str) -> crate::support::Answer {
+    gateway.ask(&format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")).await
+}
+
+/// The close that ends a session, which is then agreed with.
+async fn closed(peer: &mut Peer) -> (u16, String) {
+    let close = peer.message().await;
+    let told = (close.code(), close.reason());
+    peer.agree(&close).await;
+    told
+}
+
+// The gateway as a whole
+
+#[tokio::test]
+async fn listen_takes_several_and_unix() {
+    let folder = folder();
+    let socket = folder.path().join("s");
+    let listen = format!("listen = [\"127.0.0.1:0\", \"[::1]:0\", \"unix:{}\"]\n", socket.display());
+    let gateway = gateway(&format!("{listen}{ECHO}"));
+    assert_eq!(gateway.addresses.len(), 3);
+    echoes(&mut gateway.open("/echo").await, "one").await;
+    let second = gateway.addresses[1].strip_prefix("ws://").expect("address");
+    let mut peer = Peer::connect(second).await;
+    assert_eq!(peer.upgrade("/echo", &[]).await.status, 101);
+    echoes(&mut peer, "two").await;
+    let mut peer = Peer::new(tokio::net::UnixStream::connect(&socket).await.expect("connect"));
+    assert_eq!(peer.upgrade("/echo", &[]).await.status, 101);
+    echoes(&mut peer, "three").await;
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn workers_are_threads() {
+    let folder = folder();
+    let program = Program::configured(folder.path(), &format!("workers = 3\n{ECHO}")).await;
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", program.id())).expect("tasks");
+    let name = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("comm")).unwrap_or_default();
+    let names: Vec<_> = tasks.map(|task| name(task.expect("task")).trim().to_owned()).collect();
+    let mut workers: Vec<_> = names.iter().filter(|name| name.starts_with("wsgate-")).collect();
+    workers.sort();
+    assert_eq!(workers, ["wsgate-0", "wsgate-1", "wsgate-2"], "{names:?}");
+}
+
+#[tokio::test]
+async fn trusted_proxies_name_the_client() {
+    for (trusted, expected) in [("[]", 429), ("[\"loopback\"]", 101)] {
+        let top = format!("trusted_proxies = {trusted}\nlimits = {{ connections_per_address = 1 }}\n");
+        let gateway = gateway(&format!("{top}{ECHO}"));
+        let mut first = gateway.connect().await;
+        assert_eq!(first.upgrade("/echo", &["X-Forwarded-For: 192.0.2.1"]).await.status, 101);
+        assert_eq!(status(&gateway, "/echo", &["X-Forwarded-For: 192.0.2.2"]).await, expected, "{trusted}");
+        assert_eq!(status(&gateway, "/echo", &["X-Forwarded-For: 192.0.2.1"]).await, 429, "{trusted}");
+    }
+}
+
+#[tokio::test]
+async fn handshake_timeout_ends_who_is_slow() {
+    let started = Instant::now();
+    let plain = gateway(&format!("handshake_timeout = \"100ms\"\n{ECHO}"));
+    let mut silent = plain.connect().await;
+    let mut slow = plain.connect().await;
+    slow.send(b"GET /echo HTTP/1.1\r\nHost: a\r\n").await;
+    assert_eq!(slow.answer().await.status, 408);
+    silent.end().await;
+    let secure = gateway(&format!("handshake_timeout = \"100ms\"\n[tls]\nself_signed = [\"localhost\"]\n{ECHO}"));
+    let mut shaking = secure.connect().await;
+    shaking.send(&[0x16, 3, 1, 2, 0, 1]).await;
+    shaking.end().await;
+    // The default is 10 s.
+    assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn plaintext_lets_ws_out_of_this_machine() {
+    let config = format!("listen = [\"0.0.0.0:0\"]\n{ECHO}");
+    let refused = Config::parse(&config, "t", Path::new("")).expect_err("refused").to_string();
+    assert!(refused.contains("plain ws beyond this machine"), "{refused}");
+    let gateway = gateway(&format!("plaintext = true\n{config}"));
+    let port = gateway.addresses[0].rsplit(':').next().expect("port");
+    let mut peer = Peer::connect(&format!("127.0.0.1:{port}")).await;
+    assert_eq!(peer.upgrade("/echo", &[]).await.status, 101);
+    echoes(&mut peer, "out").await;
+}
+
+#[tokio::test]
+async fn certificates_are_shown_by_name() {
+    let folder = folder();
+    let made = ["a.example", "b.example"].map(|name| wsgate::make_certificate(folder.path(), &[name.to_owned()]));
+    let [a, b] = made.map(|made| made.expect("certificate"));
+    let entry = |made: &wsgate::Made| format!("{{ chain = {:?}, key = {:?} }}", made.chain, made.key);
+    let gateway = gateway(&format!("[tls]\ncertificates = [{}, {}]\n{ECHO}", entry(&a), entry(&b)));
+    let client = trust::only(&a.authority);
+    for name in ["a.example", "b.example"] {
+        assert!(Peer::connect_tls(&gateway.address(), name, client.clone()).await.is_ok(), "{name}");
+    }
+    assert!(Peer::connect_tls(&gateway.address(), "c.example", client).await.is_err());
+}
+
+#[tokio::test]
+async fn self_signed_has_the_names() {
+    let gateway = gateway(&format!("[tls]\nself_signed = [\"made.example\"]\n{ECHO}"));
+    let shown = Arc::new(Mutex::new(Vec::new()));
+    let keep = Arc::clone(&shown);
+    let client = trust::anybody(trust::ANY, move |certificate| *keep.lock().expect("shown") = certificate.to_vec());
+    assert!(Peer::connect_tls(&gateway.address(), "made.example", client).await.is_ok());
+    let shown = shown.lock().expect("shown");
+    assert!(shown.windows(12).any(|bytes| bytes == b"made.example"), "the name is in the certificate");
+}
+
+#[tokio::test]
+async fn min_version_shuts_out_older_ones() {
+    for (least, old_is_served) in [("1.2", true), ("1.3", false)] {
+        let gateway = gateway(&format!("[tls]\nself_signed = [\"localhost\"]\nmin_version = \"{least}\"\n{ECHO}"));
+        let with = async |versions| {
+            let client = trust::anybody(versions, |_| ());
+            Peer::connect_tls(&gateway.address(), "localhost", client).await.is_ok()
+        };
+        assert_eq!((with(trust::TLS12).await, with(trust::ANY).await), (old_is_served, true), "{least}");
+    }
+}
+
+#[tokio::test]
+async fn admin_listens_apart() {
+    let gateway = gateway(&format!("{ADMIN}{ECHO}"));
+    let door = gateway.admin.as_ref().expect("admin").strip_prefix("http://").expect("address").to_owned();
+    let mut peer = Peer::connect(&door).await;
+    peer.send(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!((peer.answer().await.status, get(&gateway, "/healthz").await.status), (200, 404));
+}
+
+#[tokio::test]
+async fn log_format_and_level() {
+    for (format, level, is_object, has_connection) in [
+        ("json", "info", true, true),
+        ("text", "info", false, true),
+        ("json", "warn,wsgate=info", true, true),
+        ("text", "warn", false, false),
+    ] {
+        let folder = folder();
+        let config = format!("[log]\nformat = \"{format}\"\nlevel = \"{level}\"\n{ECHO}");
+        let program = Program::configured(folder.path(), &config).await;
+        drop(program.open("/echo").await);
+        let log = program.stop().await.err;
+        assert_eq!(log.contains("websocket ended"), has_connection, "{level}: {log}");
+        assert!(log.lines().all(|line| line.starts_with('{') == is_object), "{format}: {log}");
+    }
+}
+
+// Limits
+
+#[tokio::test]
+async fn connections_are_counted_in_all() {
+    let gateway = limits("connections = 1", ECHO);
+    let first = gateway.open("/echo").await;
+    let refused = gateway.connect().await.upgrade("/echo", &[]).await;
+    assert_eq!(refused.status, 503);
+    assert!(refused.header("retry-after").is_some());
+    drop(first);
+    gateway.until_metric("wsgate_websockets_open{route=\"/echo\"}", 0.0).await;
+    gateway.open("/echo").await;
+}
+
+#[tokio::test]
+async fn pending_connections_are_counted() {
+    for (limit, reason) in [("pending = 2", "door_full"), ("pending_per_address = 2", "door_address")] {
+        let gateway = limits(limit, ECHO);
+        let mut waiting = [gateway.connect().await, gateway.connect().await];
+        gateway.until_metric("wsgate_tcp_connections_pending", 2.0).await;
+        gateway.connect().await.end().await;
+        gateway.until_metric(&format!("wsgate_door_closed_total{{reason=\"{reason}\"}}"), 1.0).await;
+        // An open WebSocket stands at the door no more.
+        for peer in &mut waiting {
+            assert_eq!(peer.upgrade("/echo", &[]).await.status, 101);
+        }
+        gateway.open("/echo").await;
+    }
+}
+
+#[tokio::test]
+async fn request_head_is_bounded() {
+    let large = format!("X-Large: {}", "x".repeat(9 * 1024));
+    for (limit, expected) in [("8KiB", 431), ("16KiB", 101)] {
+        let gateway = limits(&format!("request_head = \"{limit}\""), ECHO);
+        assert_eq!(status(&gateway, "/echo", &[&large]).await, expected, "{limit}");
+    }
+}
+
+#[tokio::test]
+async fn connections_are_counted_by_address() {
+    let gateway = limits("connections_per_address = 1", ECHO);
+    let _first = gateway.open("/echo").await;
+    let refused = gateway.connect().await.upgrade("/echo", &[]).await;
+    assert_eq!(refused.status, 429);
+    assert!(refused.header("retry-after").is_some());
+}
+
+#[tokio::test]
+async fn handshakes_are_counted_by_address() {
+    let gateway = limits("handshakes_per_address = \"2/h\"", ECHO);
+    assert_eq!(status(&gateway, "/echo", &[]).await, 101);
+    assert_eq!(status(&gateway, "/echo", &[]).await, 101);
+    assert_eq!(status(&gateway, "/echo", &[]).await, 429);
+}
+
+#[tokio::test]
+async fn message_size_is_bounded() {
+    let gateway = limits("message_size = \"1KiB\"", ECHO);
+    let mut peer = gateway.open("/echo").await;
+    echoes(&mut peer, &"x".repeat(1024)).await;
+    peer.say(&"x".repeat(1025)).await;
+    assert_eq!(peer.message().await.code(), 1009);
+}
+
+#[tokio::test]
+async fn messages_are_counted() {
+    let gateway = limits("messages_per_connection = \"2/h\"", ECHO);
+    let mut peer = gateway.open("/echo").await;
+    echoes(&mut peer, "one").await;
+    echoes(&mut peer, "two").await;
+    peer.say("three").await;
+    assert_eq!(peer.message().await.code(), 1008);
+}
+
+#[tokio::test]
+async fn idle_sessions_end() {
+    let gateway = limits("idle_timeout = \"200ms\"", ECHO);
+    let mut peer = gateway.open("/echo").await;
+    echoes(&mut peer, "x").await;
+    assert_eq!(closed(&mut peer).await, (1001, "idle for too long".to_owned()));
+}
+
+#[tokio::test]
+async fn pings_are_sent_and_must_be_answered() {
+    let gateway = limits("ping_interval = \"200ms\"", ECHO);
+    let mut peer = gateway.open("/echo").await;
+    for _ in 0..3 {
+        let ping = peer.frame().await;
+        assert_eq!(ping.opcode, PING);
+        peer.send(&frames::client(PONG, &ping.payload)).await;
+    }
+    // From now on it says nothing, and is gone after two intervals.
+    let dead = "wsgate_websockets_ended_total{by=\"gateway\",code=\"1006\"}";
+    gateway.until_metric(dead, 1.0).await;
+}
+
+#[tokio::test]
+async fn old_sessions_end() {
+    let gateway = limits("max_lifetime = \"200ms\"", ECHO);
+    let mut peer = gateway.open("/echo").await;
+    assert_eq!(closed(&mut peer).await, (1001, "open for too long".to_owned()));
+}
+
+#[tokio::test]
+async fn a_close_is_not_waited_for_forever() {
+    let gateway = limits("max_lifetime = \"50ms\", close_timeout = \"100ms\"", ECHO);
+    let mut peer = gateway.open("/echo").await;
+    assert_eq!(peer.message().await.code(), 1001);
+    let told = Instant::now();
+    peer.end().await;
+    // The default is 5 s.
+    assert!(told.elapsed() < Duration::from_secs(4), "{:?}", told.elapsed());
+}
+
+#[tokio::test]
+async fn a_slow_member_is_cut() {
+    let hub = "[[route]]\npath = \"/chat\"\nhub = { history = 0, to_sender = false }\n";
+    let gateway = limits("send_queue = \"32KiB\", close_timeout = \"100ms\"", hub);
+    let _asleep = gateway.open("/chat").await;
+    let mut awake = gateway.open("/chat").await;
+    let mut talker = gateway.open("/chat").await;
+    let text = "x".repeat(16 * 1024);
+    let cut = "wsgate_websockets_ended_total{by=\"gateway\",code=\"1013\"}";
+    // What the kernel holds comes before what the gateway may hold; who reads gets everything.
+    within("the slow member to be cut", async {
+        while gateway.metric(cut).await < 1.0 {
+            for _ in 0..16 {
+                talker.say(&text).await;
+                assert_eq!(awake.message().await.payload.len(), text.len() + "User #3: ".len());
+            }
+        }
+    })
+    .await;
+    assert!((gateway.metric("wsgate_websockets_open{route=\"/chat\"}").await - 2.0).abs() < f64::EPSILON);
+}
+
+/// A message that no member's queue could hold is its sender's fault, not that of all who would get it.
+#[tokio::test]
+async fn a_message_over_the_send_queue_ends_its_sender_alone() {
+    let hub = "[[route]]\npath = \"/chat\"\nhub = { escape = false }\n";
+    let gateway = limits("send_queue = \"32KiB\", message_size = \"1MiB\"", hub);
+    let mut other = gateway.open("/chat").await;
+    let mut talker = gateway.open("/chat").await;
+    talker.say(&"x".repeat(64 * 1024)).await;
+    assert_eq!(talker.message().await.code(), 1009);
+    other.say("still here").await;
+    assert_eq!(other.message().await.text(), "User #1: still here");
+}
+
+#[tokio::test]
+async fn text_is_checked_unless_told_otherwise() {
+    let bad = frames::client(TEXT, b"\xff");
+    let gateway = limits("utf8 = true", ECHO);
+    let mut checked = gateway.open("/echo").await;
+    checked.send(&bad).await;
+    assert_eq!(checked.message().await.code(), 1007);
+    let gateway = limits("utf8 = false", ECHO);
+    let mut passed = gateway.open("/echo").await;
+    passed.send(&bad).await;
+    assert_eq!(passed.message().await.payload, b"\xff");
+}
+
+// Routes
+
+#[tokio::test]
+async fn path_and_redirect() {
+    let gateway = gateway(&format!("{ECHO}[[route]]\npath = \"/\"\nredirect = \"/echo\"\n"));
+    echoes(&mut gateway.open("/echo").await, "x").await;
+    echoes(&mut gateway.open("/echo/below").await, "x").await;
+    assert_eq!(status(&gateway, "/echoes", &[]).await, 404);
+    let redirect = get(&gateway, "/").await;
+    assert_eq!((redirect.status, redirect.header("location")), (302, Some("/echo")));
+}
+
+#[tokio::test]
+async fn host_chooses_the_route() {
+    let host = "[[route]]\nhost = \"Here.example\"\npath = \"/\"\nredirect = \"/for-here\"\n";
+    let any = "[[route]]\npath = \"/\"\nredirect = \"/for-all\"\n";
+    let gateway = gateway(&format!("{any}{host}"));
+    for (host, to) in
+        [("here.example", "/for-here"), ("HERE.example:8443", "/for-here"), ("x.here.example", "/for-all")]
+    {
+        let answer = gateway.ask(&format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n")).await;
+        assert_eq!(answer.header("location"), Some(to), "{host}");
+    }
+}
+
+#[tokio::test]
+async fn origins_are_let_in() {
+    let route = |origins: &str| format!("[[route]]\npath = \"/echo\"\necho = {{}}\n{origins}");
+    let cases = [
+        ("", [("http://test.example", 101), ("https://a.example", 403), ("null", 403)]),
+        (
+            "origins = [\"https://a.example\", \"https://*.b.example\"]\n",
+            [("https://a.example", 101), ("https://x.b.example", 101), ("http://test.example", 403)],
+        ),
+        ("origins = [\"null\"]\n", [("null", 101), ("https://a.example", 403), ("https://a.example.null", 403)]),
+        (
+            "origins = \"*\"\n",
+            [("https://a.example", 101), ("http://test.example", 101), ("https://b.example:444", 101)],
+        ),
+    ];
+    for (origins, requests) in cases {
+        let gateway = gateway(&route(origins));
+        for (origin, expected) in requests {
+            assert_eq!(
+                status(&gateway, "/echo", &[&format!("Origin: {origin}")]).await,
+                expected,
+                "{origins} {origin}"
+            );
+        }
+        assert_eq!(status(&gateway, "/echo", &[]).await, 101, "no browser");
+    }
+}
+
+#[tokio::test]
+async fn origin_can_be_required() {
+    let gateway = gateway("[[route]]\npath = \"/echo\"\necho = {}\nrequire_origin = true\n");
+    assert_eq!(status(&gateway, "/echo", &[]).await, 403);
+    assert_eq!(status(&gateway, "/echo", &["Origin: http://test.example"]).await, 101);
+}
+
+#[tokio::test]
+async fn a_route_has_limits_of_its_own() {
+    let with = |own: &str| gateway(&format!("{ECHO}limits = {{ {own} }}\n[[route]]\npath = \"/other\"\necho = {{}}\n"));
+    for (own, expected) in
+        [("connections = 1", 503), ("connections_per_address = 1", 429), ("handshakes_per_address = \"1/h\"", 429)]
+    {
+        let gateway = with(own);
+        let _first = gateway.open("/echo").await;
+        assert_eq!(status(&gateway, "/echo", &[]).await, expected, "{own}");
+        assert_eq!(status(&gateway, "/other", &[]).await, 101, "{own}");
+    }
+    let gateway = with("message_size = \"1KiB\"");
+    let large = "x".repeat(1025);
+    echoes(&mut gateway.open("/other").await, &large).await;
+    let mut peer = gateway.open("/echo").await;
+    peer.say(&large).await;
+    assert_eq!(peer.message().await.code(), 1009);
+}
+
+// The hub
+
+fn hub(settings: &str) -> Running {
+    gateway(&format!("{ADMIN}[[route]]\npath = \"/chat\"\nhub = {{ {settings} }}\n"))
+}
+
+#[tokio::test]
+async fn history_is_shown_to_newcomers() {
+    for (settings, shown) in [("history = 2", ["two", "three"].as_slice()), ("history = 0", &[])] {
+        let gateway = hub(settings);
+        let mut anna = gateway.open("/chat").await;
+        for text in ["one", "two", "three"] {
+            anna.say(text).await;
+            anna.message().await;
+        }
+        let mut bert = gateway.open("/chat").await;
+        bert.say("here").await;
+        for text in shown {
+            assert_eq!(bert.message().await.text(), format!("User #1: {text}"));
+        }
+        assert_eq!(bert.message().await.text(), "User #2: here");
+    }
+}
+
+#[tokio::test]
+async fn history_is_bounded_in_bytes() {
+    let gateway = hub("history = 10, history_size = \"1KiB\"");
+    let mut anna = gateway.open("/chat").await;
+    for fill in ["a", "b", "c"] {
+        anna.say(&fill.repeat(450)).await;
+        anna.message().await;
+    }
+    let mut bert = gateway.open("/chat").await;
+    for fill in ["b", "c"] {
+        assert_eq!(bert.message().await.text(), format!("User #1: {}", fill.repeat(450)));
+    }
+}
+
+#[tokio::test]
+async fn the_page_is_shown_unless_told_otherwise() {
+    let shown = get(&hub("page = true"), "/chat").await;
+    assert_eq!((shown.status, shown.header("content-type")), (200, Some("text/html; charset=utf-8")));
+    let hidden = get(&hub("page = false"), "/chat").await;
+    assert_eq!((hidden.status, hidden.header("upgrade")), (426, Some("websocket")));
+}
+
+#[tokio::test]
+async fn what_one_says_comes_back_unless_told_otherwise() {
+    for (settings, first) in [("to_sender = true", "User #1: mine"), ("to_sender = false", "User #2: yours")] {
+        let gateway = hub(settings);
+        let (mut anna, mut bert) = (gateway.open("/chat").await, gateway.open("/chat").await);
+        anna.say("mine").await;
+        assert_eq!(bert.message().await.text(), "User #1: mine");
+        bert.say("yours").await;
+        assert_eq!(anna.message().await.text(), first);
+    }
+}
+
+#[tokio::test]
+async fn markup_is_escaped_unless_told_otherwise() {
+    for (settings, shown) in [("escape = true", "User #1: &lt;b&gt;"), ("escape = false", "User #1: <b>")] {
+        let gateway = hub(settings);
+        let mut peer = gateway.open("/chat").await;
+        peer.say("<b>").await;
+        assert_eq!(peer.message().await.text(), shown);
+    }
+}
+
+#[tokio::test]
+async fn rooms_are_counted() {
+    let gateway = hub("rooms = 1");
+    let _first = gateway.open("/chat/a").await;
+    assert_eq!(status(&gateway, "/chat/b", &[]).await, 503);
+    assert_eq!(status(&gateway, "/chat/a", &[]).await, 101);
+}
+
+// Backends
+
+#[tokio::test]
+async fn a_route_leads_to_its_pool() {
+    let (one, two) = (Backend::bind().await, Backend::bind().await);
+    let route = |path: &str, pool: &str| format!("[[route]]\npath = \"{path}\"\nproxy = {{ pool = \"{pool}\" }}\n");
+    let pool = |name: &str, url: String| format!("[pool.{name}]\nbackends = [\"{url}\"]\n");
+    let routes = format!("{}{}", route("/one", "one"), route("/two", "two"));
+    let gateway = gateway(&format!("{routes}{}{}", pool("one", one.url()), pool("two", two.url())));
+    for (path, backend) in [("/two/x", &two), ("/one", &one)] {
+        let (_peer, (_behind, head)) = tokio::join!(gateway.open(path), backend.upgrade(&[]));
+        assert!(head.starts_with(&format!("GET {path} ")), "{head}");
+    }
+}
+
+#[tokio::test]
+async fn profile_legacy_answers_pings_itself() {
+    for (profile, is_relayed) in [("transparent", true), ("legacy", false)] {
+        let backend = Backend::bind().await;
+        let proxy = format!("proxy = {{ pool = \"p\", profile = \"{profile}\" }}\n");
+        let pool = format!("[pool.p]\nbackends = [\"{}\"]\n", backend.url());
+        let gateway = gateway(&format!("[[route]]\npath = \"/ws\"\n{proxy}{pool}"));
+        let (mut peer, (mut behind, _)) = tokio::join!(gateway.open("/ws"), backend.upgrade(&[]));
+        peer.send(&[frames::client(PING, b"?"), frames::client(BINARY, b"!")].concat()).await;
+        if is_relayed {
+            assert_eq!(behind.frame().await.opcode, PING);
+        } else {
+            assert_eq!(peer.frame().await.opcode, PONG);
+        }
+        assert_eq!(behind.frame().await.payload, b"!");
+    }
+}
+
+#[tokio::test]
+async fn balance_round_robin_takes_turns() {
+    for (balance, third) in [("round_robin", "busy"), ("least_connections", "free")] {
+        let backends = [Backend::bind().await, Backend::bind().await];
+        let urls = backends.each_ref().map(Backend::url);
+        let gateway = relay(&format!("backends = {urls:?}\nbalance = \"{balance}\""));
+        let open = async || {
+            let accept = async {
+                tokio::select! {
+                    (peer, _) = backends[0].upgrade(&[]) => (peer, 0),
+                    (peer, _) = backends[1].upgrade(&[]) => (peer, 1),
+                }
+            };
+            tokio::join!(gateway.open("/ws"), accept)
+        };
+        let (_peer, (_behind, busy)) = open().await;
+        let (peer, (behind, free)) = open().await;
+        assert_ne!(busy, free);
+        drop((peer, behind));
+        gateway.until_metric("wsgate_websockets_open{route=\"/ws\"}", 1.0).await;
+        let (_, (_, chosen)) = open().await;
+        assert_eq!(if chosen == busy { "busy" } else { "free" }, third, "{balance}");
+    }
+}
+
+#[tokio::test]
+async fn connections_of_a_backend_are_counted() {
+    let backend = Backend::bind().await;
+    let gateway = relay(&format!("backends = [\"{}\"]\nconnections_per_backend = 1", backend.url()));
+    let (_peer, _behind) = tokio::join!(gateway.open("/ws"), backend.upgrade(&[]));
+    assert_eq!(status(&gateway, "/ws", &[]).await, 503);
+}
+
+#[tokio::test]
+async fn a_backend_that_does_not_connect_is_504() {
+    // It takes the TCP connection, but never shakes hands in TLS, which is part of connecting.
+    let backend = Backend::bind().await;
+    let started = Instant::now();
+    let gateway = relay(&format!("backends = [\"wss://{}\"]\nconnect_timeout = \"100ms\"", backend.address));
+    assert_eq!(status(&gateway, "/ws", &[]).await, 504);
+    assert!(started.elapsed() < Duration::from_millis(2500), "the default is 3 s: {:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn a_backend_that_does_not_answer_is_504() {
+    let backend = Backend::bind().await;
+    let started = Instant::now();
+    let gateway = relay(&format!("backends = [\"{}\"]\nanswer_timeout = \"100ms\"", backend.url()));
+    let (status, mut behind) = tokio::join!(status(&gateway, "/ws", &[]), backend.accept());
+    assert_eq!(status, 504);
+    behind.head().await;
+    behind.end().await;
+    assert!(started.elapsed() < Duration::from_secs(8), "the default is 10 s: {:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn a_backends_certificate_is_checked_against_its_ca() {
+    let folder = folder();
+    let made = wsgate::make_certificate(folder.path(), &["127.0.0.1".to_owned()]).expect("certificate");
+    let certificates = format!("certificates = [{{ chain = {:?}, key = {:?} }}]", made.chain, made.key);
+    let behind = gateway(&format!("[tls]\n{certificates}\n[[route]]\npath = \"/ws\"\necho = {{}}\n"));
+    let backends = format!("backends = [\"{}\"]\n", behind.addresses[0]);
+    assert_eq!(status(&relay(&backends), "/ws", &[]).await, 502);
+    let gateway = relay(&format!("{backends}ca = {:?}", made.authority));
+    echoes(&mut gateway.open("/ws").await, "trusted").await;
+}

@@ -1,0 +1,240 @@
+//! The log: one line for each connection with all that is known of it, no secrets, and nothing that a client could
+//! make into a line of its own.
+
+use serde_json::{Map, Value};
+use tempfile::TempDir;
+
+use crate::support::backend::Backend;
+use crate::support::frames::{self, CLOSE, TEXT};
+use crate::support::peer::Peer;
+use crate::support::process::{Program, configure};
+use crate::support::trust;
+
+const ROUTES: &str = "[tls]\nself_signed = [\"localhost\"]\n[[route]]\npath = \"/echo\"\necho = {}\n\
+    [[route]]\npath = \"/chat\"\nhub = {}\n";
+
+/// A line of a log in JSON.
+pub fn object(line: &str) -> Map<String, Value> {
+    match serde_json::from_str(line) {
+        Ok(Value::Object(object)) => object,
+        other => panic!("{line:?}: {other:?}"),
+    }
+}
+
+fn folder() -> TempDir {
+    tempfile::tempdir().expect("folder")
+}
+
+async fn start(folder: &TempDir, config: &str, format: &str, level: &str) -> Program {
+    configure(folder.path(), config);
+    Program::start(folder.path(), &["--log-format", format, "--log", level]).await
+}
+
+/// A session with one message each way over TLS, closed by the client with this code and reason.
+async fn session(program: &Program, path: &str, code: u16, reason: &str) {
+    let client = trust::anybody(trust::ANY, |_| ());
+    let mut peer = program.open_tls(path, client).await;
+    peer.say("hello").await;
+    peer.message().await;
+    peer.send(&frames::client(CLOSE, &frames::close(code, reason))).await;
+    assert_eq!(peer.message().await.code(), code);
+    peer.end().await;
+}
+
+#[tokio::test]
+async fn a_session_leaves_one_line_of_text_with_everything() {
+    let folder = folder();
+    let mut program = start(&folder, ROUTES, "text", "info").await;
+    session(&program, "/echo", 4711, "enough of it").await;
+    let line = program.said(&["websocket ended"]).await;
+    for piece in [
+        "INFO wsgate::connection: ",
+        " address=127.0.0.1 ",
+        " host=\"test.example\" ",
+        " route=\"/echo\" ",
+        " backend=\"\" ",
+        " tls=\"TLSv1.3\" ",
+        " seconds=",
+        " frames_in=1 ",
+        " frames_out=1 ",
+        " bytes_in=5 ",
+        " bytes_out=5 ",
+        " ended_by=\"client\" ",
+        " code=4711 ",
+        " reason=\"enough of it\"",
+    ] {
+        assert!(line.contains(piece), "{piece:?}: {line}");
+    }
+    let ended = program.stop().await;
+    assert_eq!(ended.err.matches("wsgate::connection").count(), 1, "{}", ended.err);
+}
+
+#[tokio::test]
+async fn a_session_leaves_one_object_of_json_with_everything() {
+    let backend = Backend::bind().await.echo();
+    let folder = folder();
+    let proxy =
+        format!("[[route]]\npath = \"/ws\"\nproxy = {{ pool = \"p\" }}\n[pool.p]\nbackends = [\"{backend}\"]\n");
+    let mut program = start(&folder, &format!("{ROUTES}{proxy}"), "json", "info").await;
+    session(&program, "/ws", 1000, "bye").await;
+    let line = object(&program.said(&["websocket ended"]).await);
+    for (key, value) in [
+        ("level", Value::from("INFO")),
+        ("target", Value::from("wsgate::connection")),
+        ("message", Value::from("websocket ended")),
+        ("address", Value::from("127.0.0.1")),
+        ("host", Value::from("test.example")),
+        ("route", Value::from("/ws")),
+        ("backend", Value::from(backend)),
+        ("tls", Value::from("TLSv1.3")),
+        ("frames_in", Value::from(1)),
+        ("frames_out", Value::from(1)),
+        ("bytes_in", Value::from(5)),
+        ("bytes_out", Value::from(5)),
+        ("ended_by", Value::from("client")),
+        ("code", Value::from(1000)),
+        ("reason", Value::from("bye")),
+    ] {
+        assert_eq!(line.get(key), Some(&value), "{key}: {line:?}");
+    }
+    assert!(line["seconds"].as_f64().is_some_and(|seconds| (0.0..20.0).contains(&seconds)), "{line:?}");
+    assert!(line["timestamp"].is_string());
+}
+
+/// What a member of a room gets is payload, as it is everywhere else.
+#[tokio::test]
+async fn bytes_are_payload_in_the_hub_too() {
+    let folder = folder();
+    let mut program = start(&folder, ROUTES, "json", "info").await;
+    session(&program, "/chat", 1000, "").await;
+    let line = object(&program.said(&["websocket ended"]).await);
+    let counted = ["frames_in", "bytes_in", "frames_out", "bytes_out"].map(|key| line[key].as_u64());
+    assert_eq!(counted, [1, 5, 1, "User #1: hello".len() as u64].map(Some), "{line:?}");
+}
+
+#[tokio::test]
+async fn tls_versions_and_plain_are_told_apart() {
+    let folder = folder();
+    let mut program = start(&folder, ROUTES, "json", "info").await;
+    let old = trust::anybody(trust::TLS12, |_| ());
+    drop(program.open_tls("/echo", old).await);
+    program.said(&["websocket ended", "TLSv1.2"]).await;
+    let plain = self::folder();
+    let mut program = start(&plain, "[[route]]\npath = \"/echo\"\necho = {}\n", "json", "info").await;
+    drop(program.open("/echo").await);
+    let line = object(&program.said(&["websocket ended"]).await);
+    assert_eq!((&line["tls"], &line["ended_by"], &line["code"]), (&"-".into(), &"client".into(), &1006.into()));
+}
+
+#[tokio::test]
+async fn a_refusal_leaves_one_line_with_its_reason() {
+    let folder = folder();
+    let mut program = start(&folder, ROUTES, "json", "info").await;
+    let client = trust::anybody(trust::ANY, |_| ());
+    let mut peer = program.connect_tls(client).await;
+    assert_eq!(peer.upgrade("/echo", &["Origin: https://evil.example"]).await.status, 403);
+    drop(peer);
+    let line = object(&program.said(&["connection ended"]).await);
+    assert_eq!((&line["status"], &line["requests"], &line["address"]), (&403.into(), &1.into(), &"127.0.0.1".into()));
+    assert!(line["reason"].as_str().is_some_and(|reason| reason.contains("Origin")), "{line:?}");
+    assert_eq!(line["host"], "test.example");
+}
+
+#[tokio::test]
+async fn no_secret_is_logged_at_any_level() {
+    let (refusing, serving) = (Backend::bind().await, Backend::bind().await);
+    let folder = folder();
+    let route = |path: &str, pool: &str| format!("[[route]]\npath = \"{path}\"\nproxy = {{ pool = \"{pool}\" }}\n");
+    let pools = format!(
+        "[pool.a]\nbackends = [\"{}\"]\n[pool.b]\nbackends = [\"{}\"]\n[pool.down]\nbackends = [\"ws://127.0.0.1:1\"]\n",
+        refusing.url(),
+        serving.url()
+    );
+    let config = format!("{ROUTES}{}{}{}{pools}", route("/a", "a"), route("/b", "b"), route("/down", "down"));
+    let mut program = start(&folder, &config, "text", "trace").await;
+    let client = trust::anybody(trust::ANY, |_| ());
+    let secrets = [
+        "Cookie: session=s3cret-cookie",
+        "Authorization: Bearer s3cret-token",
+        "Sec-WebSocket-Protocol: s3cret-protocol",
+        "X-Api-Key: s3cret-key",
+    ];
+    for (path, status) in [("/echo", 101), ("/down", 502), ("/nowhere", 404)] {
+        let mut peer = program.connect_tls(client.clone()).await;
+        let answer = peer.upgrade(&format!("{path}?token=s3cret-query"), &secrets).await;
+        assert_eq!(answer.status, status, "{path}");
+        if status == 101 {
+            peer.say("s3cret-message").await;
+            assert_eq!(peer.message().await.text(), "s3cret-message");
+        }
+    }
+    let mut peer = program.connect_tls(client.clone()).await;
+    let refuse = async {
+        let mut behind = refusing.accept().await;
+        assert!(behind.head().await.contains("s3cret-cookie"), "the backend gets it");
+        behind
+            .send(b"HTTP/1.1 403 Forbidden\r\nSet-Cookie: x=s3cret-set\r\nContent-Length: 12\r\n\r\ns3cret-body\n")
+            .await;
+    };
+    let (answer, ()) = tokio::join!(peer.upgrade("/a?token=s3cret-query", &secrets), refuse);
+    assert_eq!(answer.status, 403);
+    let mut peer = program.connect_tls(client).await;
+    let (answer, (mut behind, _)) =
+        tokio::join!(peer.upgrade("/b?token=s3cret-query", &secrets), serving.upgrade(&["Set-Cookie: x=s3cret-set"]));
+    assert_eq!(answer.status, 101);
+    behind.send(&frames::server(TEXT, b"s3cret-answer")).await;
+    assert_eq!(peer.message().await.text(), "s3cret-answer");
+    // A frame that breaks the law is shown by its head alone.
+    behind.send(&frames::plain(0xb3, b"s3cret-offence")).await;
+    program.said(&["a backend broke the protocol"]).await;
+    drop(peer);
+    program.said(&["websocket ended", "/b"]).await;
+    let ended = program.stop().await;
+    let told = ended.err.lines().find(|line| line.contains("s3cret"));
+    assert_eq!(told, None);
+}
+
+#[tokio::test]
+async fn a_reason_cannot_forge_a_line() {
+    let reason = "bye\n2030-01-01T00:00:00Z  INFO wsgate::connection: forged\r\x1b[2J\u{9b}\u{2028}\0";
+    for format in ["text", "json"] {
+        let folder = folder();
+        let mut program = start(&folder, ROUTES, format, "info").await;
+        session(&program, "/echo", 1000, reason).await;
+        let line = program.said(&["websocket ended"]).await;
+        assert!(line.contains("forged"), "on the one line: {line}");
+        let ended = program.stop().await;
+        // JSON need not escape more than the lower control characters (RFC 8259 §7); text is for terminals.
+        let is_stray = |char: char| match format {
+            "json" => char.is_ascii_control(),
+            _ => char.is_control() || char == '\u{2028}',
+        };
+        let stray = ended.err.chars().find(|char| is_stray(*char) && *char != '\n');
+        assert_eq!(stray, None, "{}", ended.err);
+        assert!(!ended.err.lines().any(|line| line.starts_with("2030")), "{}", ended.err);
+        if format == "json" {
+            assert!(object(&line)["reason"].as_str().is_some_and(|reason| reason.contains("forged")));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_backends_reason_and_a_host_cannot_forge_a_line_either() {
+    let backend = Backend::bind().await;
+    let folder = folder();
+    let proxy =
+        format!("[[route]]\npath = \"/\"\nproxy = {{ pool = \"p\" }}\n[pool.p]\nbackends = [\"{}\"]\n", backend.url());
+    let mut program = start(&folder, &proxy, "text", "trace").await;
+    let (_peer, (mut behind, _)) = tokio::join!(program.open("/"), backend.upgrade(&[]));
+    behind.send(&frames::server(CLOSE, &frames::close(1000, "a\nforged\x1b[0m"))).await;
+    let mut peer = Peer::connect(program.address()).await;
+    peer.send("GET / HTTP/1.1\r\nHost: a\u{9b}\u{85}\" forged=\"1\r\n\r\n".as_bytes()).await;
+    assert!(peer.answer().await.status >= 400);
+    drop((peer, _peer, behind));
+    program.said(&["websocket ended"]).await;
+    program.said(&["connection ended"]).await;
+    let ended = program.stop().await;
+    let stray = ended.err.chars().find(|char| char.is_control() && *char != '\n');
+    assert_eq!(stray, None, "{}", ended.err);
+    assert!(!ended.err.lines().any(|line| line.starts_with("forged")), "{}", ended.err);
+}

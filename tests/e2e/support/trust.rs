@@ -1,0 +1,87 @@
+//! What a TLS client of a test trusts, and which versions it speaks.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use tokio_rustls::rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use tokio_rustls::rustls::{
+    ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme, SupportedProtocolVersion, version,
+};
+
+/// TLS 1.2 and no newer.
+pub const TLS12: &[&SupportedProtocolVersion] = &[&version::TLS12];
+/// All that there is.
+pub const ANY: &[&SupportedProtocolVersion] = &[&version::TLS13, &version::TLS12];
+
+/// A client that trusts the authorities of a PEM file and nobody else.
+pub fn only(authorities: &Path) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    for root in CertificateDer::pem_file_iter(authorities).expect("PEM") {
+        roots.add(root.expect("certificate")).expect("authority");
+    }
+    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
+    let builder = builder.with_protocol_versions(ANY).expect("versions");
+    Arc::new(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// A client that looks at nothing, as for certificates made at start; every certificate is given to `seen`.
+pub fn anybody(
+    versions: &[&'static SupportedProtocolVersion],
+    seen: impl Fn(&CertificateDer<'_>) + Send + Sync + 'static,
+) -> Arc<ClientConfig> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider));
+    let builder = builder.with_protocol_versions(versions).expect("versions").dangerous();
+    let verifier = Arc::new(Anybody { provider, seen: Box::new(seen) });
+    Arc::new(builder.with_custom_certificate_verifier(verifier).with_no_client_auth())
+}
+
+struct Anybody {
+    provider: Arc<CryptoProvider>,
+    seen: Box<dyn Fn(&CertificateDer<'_>) + Send + Sync>,
+}
+
+impl std::fmt::Debug for Anybody {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Anybody")
+    }
+}
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        (self.seen)(end_entity);
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
