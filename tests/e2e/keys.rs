@@ -381,7 +381,7 @@ async fn pings_are_sent_and_must_be_answered() {
         peer.send(&frames::client(PONG, &ping.payload)).await;
     }
     // From now on it says nothing, and is gone after two intervals.
-    let dead = "wsgate_websockets_ended_total{by=\"gateway\",code=\"1006\"}";
+    let dead = "wsgate_websockets_ended_total{by=\"client\",code=\"1006\"}";
     gateway.until_metric(dead, 1.0).await;
 }
 

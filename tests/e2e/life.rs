@@ -214,7 +214,6 @@ async fn connections_that_are_no_websocket_yet_do_not_hold_the_drain() {
     let client = trust::anybody(trust::ANY, |_| ());
     let tls = async || Peer::connect_tls(&gateway.address(), "localhost", client.clone()).await.expect("TLS");
     let mut asking = tls().await;
-    asking.send(b"GET /echo HTTP/1.1\r\nHost: a\r\n").await;
     let mut kept = tls().await;
     kept.send(b"GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n").await;
     assert_eq!(kept.answer().await.status, 404);
@@ -223,6 +222,25 @@ async fn connections_that_are_no_websocket_yet_do_not_hold_the_drain() {
     for peer in [&mut silent, &mut shaking, &mut asking, &mut kept] {
         peer.end().await;
     }
+}
+
+#[tokio::test]
+async fn a_request_head_that_has_begun_still_gets_its_answer() {
+    let gateway = gateway(&format!("{PATIENT}{ECHO}"));
+    let mut peer = gateway.connect().await;
+    let upgrade = upgrade_request("/echo", &[]);
+    let (begin, rest) = upgrade.split_at(40);
+    // In one segment with a request whose answer shows that it was read.
+    peer.send(format!("GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n{begin}").as_bytes()).await;
+    assert_eq!(peer.answer().await.status, 404);
+    let handle = gateway.handle.clone();
+    let stopping = stopping(gateway);
+    handle.reached(Phase::Draining).await;
+    peer.send(rest.as_bytes()).await;
+    let answer = peer.answer().await;
+    assert_eq!((answer.status, answer.header("retry-after").is_some()), (503, true), "{answer:?}");
+    drop(peer);
+    assert_eq!(within("the drain", stopping).await.expect("drain").cut, 0);
 }
 
 #[tokio::test]
