@@ -97,7 +97,7 @@ impl Endpoint {
 
     /// Bytes that it may hold for its client at most.
     #[must_use]
-    pub fn send_queue(&self) -> usize {
+    pub(crate) fn send_queue(&self) -> usize {
         self.vigil.limits().send_queue
     }
 
