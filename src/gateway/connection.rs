@@ -183,12 +183,16 @@ async fn speak_http(local: &Local, asker: &Rc<Asker>, socket: Socket, deadline: 
         return None;
     }
     let parts = conn.into_parts();
-    let mut socket = parts.io.into_inner().into_socket(parts.read_buf);
+    let front = parts.io.into_inner();
+    let owes_goodbye = front.owes_goodbye();
+    let mut socket = front.into_socket(parts.read_buf);
     if asker.session.borrow().is_some() {
         return Some(socket);
     }
-    // The last answer is still to be read by the client: goodbye before the socket is dropped.
-    let linger = std::future::poll_fn(|cx| socket.poll_linger(cx));
-    let _ = tokio::time::timeout(Duration::from_secs(2), linger).await;
+    if owes_goodbye {
+        // The last answer is still to be read by the client: goodbye before the socket is dropped.
+        let linger = std::future::poll_fn(|cx| socket.poll_linger(cx));
+        let _ = tokio::time::timeout(Duration::from_secs(2), linger).await;
+    }
     None
 }

@@ -85,6 +85,12 @@ impl Front {
         socket
     }
 
+    /// Whether an answer may still be on its way to a client that was not told goodbye: not to one that never asked,
+    /// who would keep its place at the door for longer than the deadline.
+    pub(super) fn owes_goodbye(&self) -> bool {
+        self.record.borrow().requests > 0 && !matches!(self.stage, Stage::Goodbye)
+    }
+
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         loop {
             if let Some(end) = request_head::find_end(&self.held, self.searched) {

@@ -72,8 +72,9 @@ fn run(conversation: impl Conversation + Unpin + 'static, record: Record, permit
 /// All that the task of an open WebSocket holds.
 struct Task<C> {
     conversation: C,
-    record: Record,
+    /// Given back before the record is closed, so that whoever sees the counters finds the place free.
     _permit: Permit,
+    record: Record,
 }
 
 impl<C: Conversation + Unpin> Future for Task<C> {

@@ -158,6 +158,10 @@ impl Leg {
     /// Client to backend; whether anything happened.
     fn pump_up(&mut self, cx: &mut Context<'_>, now: Millis) -> bool {
         let is_clear = self.backend.queued() == 0 || self.backend_ended;
+        if !is_clear {
+            // A client that is not listened to is not dead: its pongs wait behind what the backend does not take.
+            self.vigil.heard(now);
+        }
         if self.client_failed || !is_clear || self.client.queued() > ANSWERS {
             return false;
         }

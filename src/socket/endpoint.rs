@@ -158,6 +158,8 @@ impl Endpoint {
     fn look(&mut self, cx: &mut Context<'_>, now: Millis) {
         match self.vigil.look(now) {
             Due::Nothing => {}
+            // RFC 6455 §5.5.1: nothing follows a Close.
+            Due::Ping if self.talk.sent_close => {}
             Due::Ping => self.socket.send(cx, &frame::whole(Opcode::Ping, b"wsgate:", None)),
             Due::Dead => self.talk.lost("no answer to pings"),
             Due::Idle => self.close(cx, Close::new(Code::GOING_AWAY, "idle for too long"), Party::Gateway),

@@ -70,11 +70,13 @@ async fn the_sixth_socket_of_an_address_is_429_until_one_of_the_five_has_ended()
     }
     let mut elsewhere = connect_from(&gateway, [127, 0, 0, 2]).await;
     assert_eq!(elsewhere.upgrade("/echo", &[]).await.status, 101, "another address has its own five");
+    gateway.until_metric(OPEN, 6.0).await;
     close(open.remove(0)).await;
     gateway.until_metric(OPEN, 5.0).await;
     open.push(gateway.open("/echo").await);
     assert_eq!(status(&gateway, &[]).await.1, 429);
     // One that vanishes without a word makes room as well.
+    gateway.until_metric(OPEN, 6.0).await;
     drop(open.remove(0));
     gateway.until_metric(OPEN, 5.0).await;
     open.push(gateway.open("/echo").await);
@@ -116,6 +118,7 @@ async fn a_routes_own_caps_are_counted_apart() {
     assert_eq!((full.status, full.body.as_str()), (503, "there is no room for more connections here\n"));
     let _third = gateway.open("/echo").await;
     assert_eq!(status(&gateway, &[]).await.1, 429);
+    gateway.until_metric("wsgate_websockets_open{route=\"/tight\"}", 1.0).await;
     drop((tight, slow, small));
     gateway.until_metric("wsgate_websockets_open{route=\"/tight\"}", 0.0).await;
     gateway.open("/tight").await;
@@ -129,7 +132,9 @@ async fn the_rate_of_upgrades_is_by_address() {
     }
     let mut elsewhere = connect_from(&gateway, [127, 0, 0, 2]).await;
     assert_eq!(elsewhere.upgrade("/echo", &[]).await.status, 101);
-    assert!((gateway.metric("wsgate_requests_refused_total{reason=\"address_rate\"}").await - 2.0).abs() < f64::EPSILON);
+    assert!(
+        (gateway.metric("wsgate_requests_refused_total{reason=\"address_rate\"}").await - 2.0).abs() < f64::EPSILON
+    );
 }
 
 // Proxies that are believed, and others.
@@ -262,7 +267,10 @@ async fn a_proxy_header_in_front_of_tls_names_the_client() {
 #[tokio::test]
 async fn a_backend_is_told_of_the_client_that_the_proxy_named() {
     let backend = Backend::bind().await;
-    let pool = format!("[[route]]\npath = \"/ws\"\nproxy = {{ pool = \"back\" }}\n[pool.back]\nbackends = [\"{}\"]\n", backend.url());
+    let pool = format!(
+        "[[route]]\npath = \"/ws\"\nproxy = {{ pool = \"back\" }}\n[pool.back]\nbackends = [\"{}\"]\n",
+        backend.url()
+    );
     let gateway = gateway(&format!("{TRUST}\n{ECHO}{pool}"));
     for (header, lines, address) in [
         (&b"PROXY TCP4 203.0.113.1 127.0.0.1 4660 443\r\n"[..], &[][..], "203.0.113.1"),

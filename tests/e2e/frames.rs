@@ -1,7 +1,9 @@
 //! What a frame gets: one test for each row of the contract's table, at the echo, in the hub and through both relays.
 
 use crate::support::backend::{Backend, relay};
-use crate::support::frames::{self, BINARY, CLOSE, CONTINUATION, Frame, PING, PONG, TEXT, client, close, masked, server};
+use crate::support::frames::{
+    self, BINARY, CLOSE, CONTINUATION, Frame, PING, PONG, TEXT, client, close, masked, server,
+};
 use crate::support::{Peer, Running, gateway, log, logged, within};
 use wsgate::Phase;
 
@@ -360,7 +362,8 @@ async fn a_close_of_the_backend_reaches_the_client_as_it_is() {
 #[tokio::test]
 async fn a_backend_that_does_not_answer_a_close_holds_nobody_up() {
     let backend = Backend::bind().await;
-    let gateway = gateway(&format!("limits = {{ close_timeout = \"50ms\" }}\n{}", relay("transparent", &[&backend.url()], "")));
+    let gateway =
+        gateway(&format!("limits = {{ close_timeout = \"50ms\" }}\n{}", relay("transparent", &[&backend.url()], "")));
     let (mut peer, (mut far, _)) = tokio::join!(gateway.open("/ws"), backend.upgrade(&[]));
     peer.send(&client(CLOSE, &close(1000, "bye"))).await;
     assert_eq!(far.frame().await.reason(), "bye");
@@ -390,7 +393,8 @@ async fn offended(row: &str, offences: &[Offence]) {
     for profile in ["transparent", "legacy"] {
         let backend = Backend::bind().await;
         let pool = format!("{row}_{profile}");
-        let config = relay(profile, &[&backend.url()], "").replace(&format!("pool = \"{profile}\""), &format!("pool = \"{pool}\""));
+        let config = relay(profile, &[&backend.url()], "")
+            .replace(&format!("pool = \"{profile}\""), &format!("pool = \"{pool}\""));
         let config = config.replace(&format!("[pool.{profile}]"), &format!("[pool.{pool}]"));
         let gateway = gateway(&format!("admin = {{ listen = \"127.0.0.1:0\" }}\n{config}"));
         for offence in offences {

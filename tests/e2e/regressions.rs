@@ -65,7 +65,11 @@ async fn a_refused_version_says_both_upgrade_and_close() {
     let gateway = gateway("[[route]]\npath = \"/echo\"\necho = {}\n");
     let request = upgrade_request("/echo", &[]).replace("Version: 13", "Version: 8");
     let answer = gateway.ask(&request).await;
-    let connection: Vec<_> =
-        answer.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("connection")).map(|(_, value)| &**value).collect();
+    let connection: Vec<_> = answer
+        .headers
+        .iter()
+        .filter(|(name, _)| name.eq_ignore_ascii_case("connection"))
+        .map(|(_, value)| &**value)
+        .collect();
     assert_eq!((answer.status, connection.join(", ").to_lowercase().as_str()), (426, "close, upgrade"));
 }

@@ -131,11 +131,18 @@ async fn a_connection_that_says_nothing_is_closed_without_an_answer() {
 #[tokio::test]
 async fn what_is_not_http_is_400_and_closed() {
     let gateway = gateway(SITE);
-    for request in [&b"hello\r\n\r\n"[..], b"SSH-2.0-OpenSSH_9.9\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"\0\0\0\0"] {
+    for request in [
+        &b"hello\r\n\r\n"[..],
+        b"SSH-2.0-OpenSSH_9.9\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"\0\0\0\0",
+    ] {
         refused_for_good(&gateway, request, 400, "head_not_http").await;
     }
     refused_for_good(&gateway, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400, "head_http2").await;
-    for request in ["GET /echo\r\n\r\n", "GET  /echo HTTP/1.1\r\nHost: a\r\n\r\n", "GET /echo HTTP/3.0\r\nHost: a\r\n\r\n"] {
+    for request in
+        ["GET /echo\r\n\r\n", "GET  /echo HTTP/1.1\r\nHost: a\r\n\r\n", "GET /echo HTTP/3.0\r\nHost: a\r\n\r\n"]
+    {
         let mut peer = gateway.connect().await;
         peer.send(request.as_bytes()).await;
         assert_eq!(peer.answer().await.status, 400, "{request}");
@@ -146,7 +153,11 @@ async fn what_is_not_http_is_400_and_closed() {
 #[tokio::test]
 async fn two_lengths_are_400_and_closed() {
     let gateway = gateway(SITE);
-    for lines in ["Content-Length: 5\r\nContent-Length: 6\r\n", "Content-Length: 0\r\ncontent-length: 0\r\n", "Content-Length: 5, 5\r\n"] {
+    for lines in [
+        "Content-Length: 5\r\nContent-Length: 6\r\n",
+        "Content-Length: 0\r\ncontent-length: 0\r\n",
+        "Content-Length: 5, 5\r\n",
+    ] {
         refused_for_good(&gateway, plain(lines), 400, "head_two_lengths").await;
     }
     for value in ["+5", "-1", "0x5", "five", "99999999999999999999"] {
@@ -160,7 +171,8 @@ async fn a_length_with_a_transfer_coding_is_400_and_closed() {
     let both = plain("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n");
     refused_for_good(&gateway, both, 400, "head_length_and_coding").await;
     for coding in ["gzip, chunked", "chunked, chunked", "xchunked", "identity"] {
-        refused_for_good(&gateway, plain(&format!("Transfer-Encoding: {coding}\r\n")), 400, "head_unknown_coding").await;
+        refused_for_good(&gateway, plain(&format!("Transfer-Encoding: {coding}\r\n")), 400, "head_unknown_coding")
+            .await;
     }
 }
 
@@ -257,9 +269,12 @@ async fn the_bare_address_leads_to_the_page() {
 async fn the_admin_door_tells_of_health_readiness_and_metrics() {
     let gateway = gateway(SITE);
     let mut open = gateway.open("/echo").await;
+    gateway.until_metric("wsgate_websockets_open{route=\"/echo\"}", 1.0).await;
     let admin = gateway.admin.clone().expect("admin");
     let mut door = Peer::connect(admin.rsplit("//").next().expect("address")).await;
-    for (target, status, body) in [("/healthz", 200, "ok\n"), ("/readyz", 200, "running\n"), ("/chat", 404, "there are")] {
+    for (target, status, body) in
+        [("/healthz", 200, "ok\n"), ("/readyz", 200, "running\n"), ("/chat", 404, "there are")]
+    {
         door.send(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).await;
         let answer = door.answer().await;
         assert!(answer.status == status && answer.body.starts_with(body), "{target}: {answer:?}");
@@ -332,7 +347,8 @@ async fn an_upgrade_in_http_1_0_is_400() {
 async fn an_upgrade_without_the_token_websocket_is_400() {
     let gateway = gateway(SITE);
     for value in ["h2c", "", "websockets", "web socket", "\"websocket\"", "websocket/13"] {
-        refused_for_good(&gateway, changed("Upgrade: websocket", &format!("Upgrade: {value}")), 400, "upgrade_token").await;
+        refused_for_good(&gateway, changed("Upgrade: websocket", &format!("Upgrade: {value}")), 400, "upgrade_token")
+            .await;
     }
     for line in ["Upgrade: WebSocket", "upgrade: h2c, websocket", "Upgrade: h2c\r\nUpgrade: websocket"] {
         assert_eq!(gateway.ask(&changed("Upgrade: websocket", line)).await.status, 101, "{line}");
@@ -357,7 +373,14 @@ async fn a_key_that_is_absent_twice_or_short_is_400() {
     let line = format!("Sec-WebSocket-Key: {KEY}\r\n");
     refused_for_good(&gateway, changed(&line, ""), 400, "key_absent").await;
     refused_for_good(&gateway, changed(&line, &line.repeat(2)), 400, "key_twice").await;
-    for key in ["", "c2hvcnQ=", "dGhlIHNhbXBsZSBub25jZQ", "dGhlIHNhbXBsZSBub25jZR==", "dGhlIHNhbXBsZSBub25jZSE=", "!!!!!!!!!!!!!!!!!!!!!!=="] {
+    for key in [
+        "",
+        "c2hvcnQ=",
+        "dGhlIHNhbXBsZSBub25jZQ",
+        "dGhlIHNhbXBsZSBub25jZR==",
+        "dGhlIHNhbXBsZSBub25jZSE=",
+        "!!!!!!!!!!!!!!!!!!!!!!==",
+    ] {
         let request = changed(&line, &format!("Sec-WebSocket-Key: {key}\r\n"));
         refused_for_good(&gateway, request, 400, "key_invalid").await;
     }
@@ -367,10 +390,19 @@ async fn a_key_that_is_absent_twice_or_short_is_400() {
 async fn a_version_other_than_13_is_426_and_told_which() {
     let gateway = gateway(SITE);
     let line = "Sec-WebSocket-Version: 13\r\n";
-    for instead in ["", "Sec-WebSocket-Version: 8\r\n", "Sec-WebSocket-Version: 13, 8\r\n", &line.repeat(2), "Sec-WebSocket-Version: 013\r\n"] {
+    for instead in [
+        "",
+        "Sec-WebSocket-Version: 8\r\n",
+        "Sec-WebSocket-Version: 13, 8\r\n",
+        &line.repeat(2),
+        "Sec-WebSocket-Version: 013\r\n",
+    ] {
         let answer = refused_for_good(&gateway, changed(line, instead), 426, "version_not_13").await;
         assert_eq!(answer.header("sec-websocket-version"), Some("13"), "{instead}");
-        assert_eq!((answer.header("upgrade"), answer.header("connection")), (Some("websocket"), Some("close, Upgrade")));
+        assert_eq!(
+            (answer.header("upgrade"), answer.header("connection")),
+            (Some("websocket"), Some("close, Upgrade"))
+        );
     }
 }
 
@@ -429,7 +461,9 @@ async fn an_origin_that_is_not_listed_is_403() {
         let reason = if evil.contains('#') { "origin_unreadable" } else { "origin_not_allowed" };
         origin(&gateway, "/list", &[&format!("Origin: {evil}")], Some(reason)).await;
     }
-    for unreadable in ["https://example.com/", "https://example.com@evil.net", "example.com", "https://example.com, https://evil.net"] {
+    for unreadable in
+        ["https://example.com/", "https://example.com@evil.net", "example.com", "https://example.com, https://evil.net"]
+    {
         origin(&gateway, "/list", &[&format!("Origin: {unreadable}")], Some("origin_unreadable")).await;
     }
 }
@@ -442,7 +476,8 @@ async fn without_a_list_only_the_own_origin_comes_in() {
     for other in ["http://test.example:8080", "https://test.example", "http://test.example.evil.net", "null"] {
         origin(&gateway, "/own", &[&format!("Origin: {other}")], Some("origin_not_allowed")).await;
     }
-    let ported = upgrade_request("/own", &["Origin: http://test.example:8080"]).replace("Host: test.example", "Host: test.example:8080");
+    let ported = upgrade_request("/own", &["Origin: http://test.example:8080"])
+        .replace("Host: test.example", "Host: test.example:8080");
     assert_eq!(gateway.ask(&ported).await.status, 101);
 }
 
@@ -478,7 +513,9 @@ async fn over_tls_the_own_origin_is_https() {
     let tls = localhost();
     let gateway = gateway(&format!("{ORIGINS}{}", tls.config));
     let client = std::sync::Arc::new(tls.client());
-    for (origin, status) in [("https://test.example", 101), ("http://test.example", 403), ("https://test.example:8443", 403)] {
+    for (origin, status) in
+        [("https://test.example", 101), ("http://test.example", 403), ("https://test.example:8443", 403)]
+    {
         let mut peer = Peer::connect_tls(&gateway.address(), "localhost", client.clone()).await.expect("TLS");
         assert_eq!(peer.upgrade("/own", &[&format!("Origin: {origin}")]).await.status, status, "{origin}");
     }
@@ -542,6 +579,7 @@ async fn while_draining_a_request_that_has_begun_is_503_with_retry_after() {
     assert_eq!(close.code(), 1001);
     // Whoever asks for nothing is not waited for; whoever has begun is answered.
     idle.clean_end().await;
+    drop(idle);
     for mut peer in [begun, fresh] {
         peer.send(second.as_bytes()).await;
         let answer = peer.answer().await;
@@ -552,6 +590,7 @@ async fn while_draining_a_request_that_has_begun_is_503_with_retry_after() {
     assert!((count(&gateway, "draining").await - 2.0).abs() < f64::EPSILON);
     assert!(TcpStream::connect(gateway.address()).await.is_err(), "nobody new comes in");
     open.agree(&close).await;
+    drop(open);
     gateway.handle.reached(Phase::Stopped).await;
     assert_eq!(gateway.stop().cut, 0);
 }
@@ -560,7 +599,9 @@ async fn while_draining_a_request_that_has_begun_is_503_with_retry_after() {
 
 fn proxied(url: &str, more: &str) -> Running {
     let pool = format!("[pool.back]\nbackends = [{url:?}]\n{more}\n");
-    gateway(&format!("[admin]\nlisten = \"127.0.0.1:0\"\n[[route]]\npath = \"/ws\"\nproxy = {{ pool = \"back\" }}\n{pool}"))
+    gateway(&format!(
+        "[admin]\nlisten = \"127.0.0.1:0\"\n[[route]]\npath = \"/ws\"\nproxy = {{ pool = \"back\" }}\n{pool}"
+    ))
 }
 
 #[tokio::test]
@@ -635,7 +676,8 @@ async fn a_backend_that_does_not_answer_in_time_is_504() {
             peer
         };
         let request = upgrade_request("/ws", &[]);
-        let ((_, answer), mut peer) = tokio::join!(refused(&gateway, request.as_bytes(), 504, "backend_timeout"), serve);
+        let ((_, answer), mut peer) =
+            tokio::join!(refused(&gateway, request.as_bytes(), 504, "backend_timeout"), serve);
         assert_eq!(answer.body, "the backend did not answer in time\n");
         peer.end().await;
     }
@@ -662,7 +704,11 @@ async fn a_backends_own_4xx_is_passed_on_with_its_body() {
     let backend = Backend::bind().await;
     let gateway = proxied(&backend.url(), "");
     for (head, body, expected) in [
-        ("401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"a\"\r\nContent-Type: text/html\r\nContent-Length: 4\r\nSet-Cookie: a=b", "sign", 401),
+        (
+            "401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"a\"\r\nContent-Type: text/html\r\nContent-Length: 4\r\nSet-Cookie: a=b",
+            "sign",
+            401,
+        ),
         ("403 Forbidden\r\nContent-Length: 7\r\nContent-Type: application/json", "{\"a\":1}", 403),
         ("404 Not Found\r\nContent-Length: 0", "", 404),
     ] {
@@ -693,6 +739,7 @@ async fn a_pool_without_room_is_503_with_retry_after() {
     open.send(&frames::client(frames::CLOSE, &frames::close(1000, ""))).await;
     let close = far.message().await;
     far.send(&frames::server(frames::CLOSE, &close.payload)).await;
+    drop(far);
     assert_eq!(open.message().await.code(), 1000);
     open.end().await;
     gateway.until_metric("wsgate_websockets_open{route=\"/ws\"}", 0.0).await;
@@ -724,7 +771,8 @@ async fn the_subprotocol_is_the_one_that_the_backend_chose() {
         let lines: Vec<&str> = line.as_deref().into_iter().collect();
         let ask = async {
             let mut peer = gateway.connect().await;
-            let answer = peer.upgrade("/ws", &["Sec-WebSocket-Protocol: one, two", "Sec-WebSocket-Protocol: three"]).await;
+            let answer =
+                peer.upgrade("/ws", &["Sec-WebSocket-Protocol: one, two", "Sec-WebSocket-Protocol: three"]).await;
             (peer, answer)
         };
         let ((_peer, answer), (_far, head)) = tokio::join!(ask, backend.upgrade(&lines));
@@ -790,7 +838,15 @@ async fn cut_everywhere(gateway: &Running, connect: impl AsyncFn() -> Peer) {
         peers.push((cut, peer));
     }
     // The one worker serves in the order in which bytes came: when this is answered, all first pieces have been read.
-    echoes(&mut { let mut peer = connect().await; assert_eq!(peer.upgrade("/echo", &[]).await.status, 101); peer }, "barrier").await;
+    echoes(
+        &mut {
+            let mut peer = connect().await;
+            assert_eq!(peer.upgrade("/echo", &[]).await.status, 101);
+            peer
+        },
+        "barrier",
+    )
+    .await;
     for (cut, peer) in &mut peers {
         peer.send(&whole[*cut..]).await;
     }
@@ -814,7 +870,8 @@ async fn a_request_cut_at_any_byte_over_tls_loses_nothing() {
     let tls = localhost();
     let gateway = gateway(&format!("{SITE}{}", tls.config));
     let client = std::sync::Arc::new(tls.client());
-    cut_everywhere(&gateway, async || Peer::new(shake(&gateway.address(), "localhost", &client).await.expect("TLS"))).await;
+    cut_everywhere(&gateway, async || Peer::new(shake(&gateway.address(), "localhost", &client).await.expect("TLS")))
+        .await;
 }
 
 #[tokio::test]
@@ -835,7 +892,8 @@ async fn pages_and_an_upgrade_and_a_frame_in_one_piece() {
     let gateway = gateway(SITE);
     let mut peer = gateway.connect().await;
     let pages = PAGE.repeat(2) + "GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n";
-    let bytes = [pages.into_bytes(), upgrade_request("/echo", &[]).into_bytes(), frames::client(TEXT, b"hello")].concat();
+    let bytes =
+        [pages.into_bytes(), upgrade_request("/echo", &[]).into_bytes(), frames::client(TEXT, b"hello")].concat();
     peer.send(&bytes).await;
     for status in [200, 200, 404, 101] {
         assert_eq!(peer.answer().await.status, status);

@@ -8,8 +8,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::client::Resumption;
 use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use tokio_rustls::rustls::crypto::aws_lc_rs::{default_provider, kx_group};
 use tokio_rustls::rustls::crypto::CryptoProvider;
+use tokio_rustls::rustls::crypto::aws_lc_rs::{default_provider, kx_group};
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{
@@ -89,7 +89,8 @@ async fn an_older_version_than_the_owner_wants_is_refused() {
 #[tokio::test]
 async fn the_key_exchange_is_post_quantum_where_the_client_can() {
     let (gateway, config) = secured("", "");
-    let group = |stream: &TlsStream<TcpStream>| stream.get_ref().1.negotiated_key_exchange_group().expect("group").name();
+    let group =
+        |stream: &TlsStream<TcpStream>| stream.get_ref().1.negotiated_key_exchange_group().expect("group").name();
     assert_eq!(group(&connect(&gateway, config).await), NamedGroup::X25519MLKEM768);
     let tls = localhost();
     let gateway = self::gateway(&format!("{ECHO}{}", tls.config));
@@ -287,7 +288,10 @@ fn bad_certificates_are_explained_all_at_once() {
     for (file, pieces) in [
         ("stranger.key: ", &["tls.certificates[0].key", "the key is not that of the leaf certificate"][..]),
         ("old.pem:1: ", &["tls.certificates[1].chain", "expired on "]),
-        ("backwards.pem:", &["tls.certificates[2].chain", "private key is that of certificate 2", "must therefore come first"]),
+        (
+            "backwards.pem:",
+            &["tls.certificates[2].chain", "private key is that of certificate 2", "must therefore come first"],
+        ),
         ("shuffled.pem:", &["tls.certificates[3].chain", "must come after certificate 3"]),
         ("nothing.pem: ", &["tls.certificates[4].chain", "there is no such file"]),
         ("nothing.key: ", &["tls.certificates[4].key", "there is no such file"]),
@@ -427,7 +431,10 @@ async fn a_long_message_in_many_small_records() {
 #[tokio::test]
 async fn long_messages_in_many_small_records_pass_a_backend_both_ways() {
     let backend = Backend::bind().await;
-    let pool = format!("[[route]]\npath = \"/ws\"\nproxy = {{ pool = \"back\" }}\n[pool.back]\nbackends = [\"{}\"]\n", backend.url());
+    let pool = format!(
+        "[[route]]\npath = \"/ws\"\nproxy = {{ pool = \"back\" }}\n[pool.back]\nbackends = [\"{}\"]\n",
+        backend.url()
+    );
     let (gateway, config) = secured("", &pool);
     let mut peer = Peer::new(connect(&gateway, in_records_of(100, &config)).await);
     let (answer, (mut far, head)) = tokio::join!(peer.upgrade("/ws", &[]), backend.upgrade(&[]));

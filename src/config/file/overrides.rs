@@ -11,8 +11,8 @@ use super::route::{Draft as RouteDraft, LATER_PROFILES, PROFILES, route_of};
 use super::setting::quoted_words;
 use crate::config::address::{read_backend, read_listen};
 use crate::config::error::Wrong;
-use crate::wire::origin::OriginRule;
 use crate::config::{CertificateFiles, Origins, Problem, Profile, Proxy, Target, Tls, TlsVersion};
+use crate::wire::origin::OriginRule;
 
 const COMMAND_LINE: &str = "command line";
 

@@ -77,6 +77,18 @@ impl Peer {
         .await
     }
 
+    /// Sends some of these bytes, as many as are taken at once; waits as long as none is. Cancel safe.
+    pub async fn send_some(&mut self, bytes: &[u8]) -> usize {
+        self.stream.write(bytes).await.expect("send")
+    }
+
+    /// The two directions, each of them a peer of its own.
+    pub fn split(self) -> (Self, Self) {
+        assert!(self.stream.buffer().is_empty(), "bytes read too far");
+        let (from, to) = tokio::io::split(self.stream.into_inner());
+        (Self::new(tokio::io::join(from, tokio::io::sink())), Self::new(tokio::io::join(tokio::io::empty(), to)))
+    }
+
     /// Ends this direction.
     pub async fn finish(&mut self) {
         within("the end of a stream", self.stream.shutdown()).await.expect("shutdown");
