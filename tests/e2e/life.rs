@@ -348,9 +348,10 @@ async fn sighup_reads_a_renewed_certificate_of_the_same_name() {
 async fn a_bad_reload_changes_nothing_and_is_told() {
     let folder = folder();
     let good = format!("{}{ECHO}", certificate(folder.path(), "a"));
-    let client = trust::only(&folder.path().join("a").join("wsgate-ca.pem"));
+    // A new client each time: one that resumes a session does not look at the certificate again.
+    let client = || trust::only(&folder.path().join("a").join("wsgate-ca.pem"));
     let mut program = Program::configured(folder.path(), &good).await;
-    let mut peer = program.open_tls("/echo", client.clone()).await;
+    let mut peer = program.open_tls("/echo", client()).await;
     let bad_limit = format!("{good}[limits]\nmessage_size = \"lots\"\n");
     let no_file = good.replace("localhost.pem", "nowhere.pem").replace("/echo", "/other");
     // The new certificate is good, and must not be shown: something else is not.
@@ -365,8 +366,8 @@ async fn a_bad_reload_changes_nothing_and_is_told() {
         program.said(&["ERROR", "not reloaded, nothing has changed"]).await;
         program.said(&["ERROR", told]).await;
         echoes(&mut peer, "still here").await;
-        echoes(&mut program.open_tls("/echo", client.clone()).await, "as before").await;
-        let mut other = program.connect_tls(client.clone()).await;
+        echoes(&mut program.open_tls("/echo", client()).await, "as before").await;
+        let mut other = program.connect_tls(client()).await;
         assert_eq!(other.upgrade("/other", &[]).await.status, 404);
     }
     std::fs::remove_file(folder.path().join("wsgate.toml")).expect("remove");
