@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use wsgate::Config;
 
 use crate::support::backend::Backend;
-use crate::support::frames::{self, BINARY, CLOSE, PING, PONG, TEXT};
+use crate::support::frames::{self, BINARY, PING, PONG, TEXT};
 use crate::support::peer::Peer;
 use crate::support::process::Program;
 use crate::support::{Running, gateway, trust, within};
@@ -78,7 +78,6 @@ const SEEN: &[(&str, &str)] = &[
 const MODULES: [(&str, &str); 2] = [("keys", include_str!("keys.rs")), ("life", include_str!("life.rs"))];
 
 const ECHO: &str = "[[route]]\npath = \"/echo\"\necho = {}\n";
-const HUB: &str = "[[route]]\npath = \"/chat\"\nhub = {}\n";
 const ADMIN: &str = "[admin]\nlisten = \"127.0.0.1:0\"\n";
 
 /// The keys of the file in which all of them stand, with those that are absent by default and those in inline tables.

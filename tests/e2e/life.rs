@@ -255,7 +255,7 @@ async fn the_admin_door_tells_of_the_drain() {
         (answer.status, answer.body)
     };
     assert_eq!(ask("/readyz").await, (200, "running\n".to_owned()));
-    let mut peer = gateway.open("/echo").await;
+    let peer = gateway.open("/echo").await;
     let handle = gateway.handle.clone();
     let stopping = stopping(gateway);
     handle.reached(Phase::Draining).await;
