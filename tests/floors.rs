@@ -66,6 +66,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("x509-parser", &["tls/"]),
     // For tests alone, in whatever room.
     ("proptest", &["tests"]),
+    ("serde_json", &["tests"]),
     ("tempfile", &["tests"]),
 ];
 
