@@ -227,6 +227,7 @@ impl Talk {
                                 self.assembler.open(head.opcode, None);
                             }
                         }
+                        Turn::Payload { .. } if self.sent_close => {} // RFC 6455 §5.5.1: nothing follows our Close
                         Turn::Payload { bytes, mask, message_ends, .. } => {
                             self.assembler.push(bytes, mask);
                             if message_ends {
@@ -243,10 +244,6 @@ impl Talk {
     }
 
     fn message(&mut self, listener: &mut dyn Listener) {
-        // RFC 6455 §5.5.1: nothing follows our Close, so there is no answer any more.
-        if self.sent_close {
-            return self.assembler.clear();
-        }
         self.heard_data = true;
         self.from_client.frames += 1;
         self.from_client.bytes += self.assembler.bytes().len() as u64;
