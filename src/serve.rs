@@ -110,13 +110,19 @@ async fn run(gateway: Gateway, source: &Source, format: LogFormat) -> u8 {
 async fn obey(handle: &Handle, source: &Source, [mut term, mut int, mut hup]: [Signal; 3]) -> u8 {
     loop {
         tokio::select! {
-            _ = term.recv() => handle.drain(),
-            _ = int.recv() => handle.drain(),
-            _ = hup.recv() => reload(handle, source),
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+            _ = hup.recv() => {
+                reload(handle, source);
+                continue;
+            }
         }
-        if handle.phase() == Phase::Draining {
+        if handle.phase() < Phase::Draining {
             tracing::info!("draining: no new connections, the open ones are sent home; a second signal ends at once");
+        } else {
+            tracing::info!("a second signal: ending at once");
         }
+        handle.drain();
     }
 }
 

@@ -50,7 +50,8 @@ impl Snapshot {
     ) -> Result<(Self, Vec<Problem>), Problems> {
         let mut problems = Vec::new();
         let pools = build_pools(&config, before, &mut problems);
-        let tls = build_tls(&config, before);
+        // With problems so far nothing is swapped: the certificates are read only to tell what is wrong with them too.
+        let tls = build_tls(&config, before.filter(|_| problems.is_empty()));
         let (tls, warnings) = match tls {
             Ok(made) if problems.is_empty() => made,
             Ok(_) => return Err(Problems::new(problems)),

@@ -48,6 +48,17 @@ impl Conversation for Leg {
     }
 }
 
+/// What came of one attempt to move bytes in one direction.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// Bytes moved, or the source ended.
+    Moved,
+    /// The source has nothing; its socket wakes the task.
+    Waits,
+    /// The sink has to take what it was given before.
+    Blocked,
+}
+
 /// The end of a leg: both sockets are left in peace.
 #[derive(Default)]
 struct Over {
@@ -85,6 +96,7 @@ impl Leg {
 
     fn poll_at(&mut self, cx: &mut Context<'_>, now: Millis) -> Poll<Ending> {
         self.look(cx, now);
+        let (mut up, mut down) = (Step::Moved, Step::Moved);
         loop {
             self.flush(cx, now);
             if self.tunnel.is_over() {
@@ -94,9 +106,14 @@ impl Leg {
                 let wait = if self.tunnel.is_failing() { LAST_WORDS } else { self.vigil.limits().close_timeout };
                 self.vigil.end_within(now, wait.min(self.vigil.limits().close_timeout));
             }
-            let up = self.pump_up(cx, now);
-            let down = self.pump_down(cx, now);
-            if !up && !down && !self.tunnel.is_over() {
+            // A direction that waits for its socket has left word there: it is not asked again before the task wakes.
+            if up != Step::Waits {
+                up = self.pump_up(cx, now);
+            }
+            if down != Step::Waits {
+                down = self.pump_down(cx, now);
+            }
+            if up != Step::Moved && down != Step::Moved && !self.tunnel.is_over() {
                 self.tunnel.rest();
                 return Poll::Pending;
             }
@@ -155,56 +172,56 @@ impl Leg {
         self.backlog = queued;
     }
 
-    /// Client to backend; whether anything happened.
-    fn pump_up(&mut self, cx: &mut Context<'_>, now: Millis) -> bool {
+    /// Client to backend.
+    fn pump_up(&mut self, cx: &mut Context<'_>, now: Millis) -> Step {
         let is_clear = self.backend.queued() == 0 || self.backend_ended;
         if !is_clear {
             // A client that is not listened to is not dead: its pongs wait behind what the backend does not take.
             self.vigil.heard(now);
         }
         if self.client_failed || !is_clear || self.client.queued() > ANSWERS {
-            return false;
+            return Step::Blocked;
         }
         let before = self.tunnel.traffic(Side::Client);
         let Self { client, backend, tunnel, rate, .. } = self;
         match pump(cx, Side::Client, (client, backend), tunnel, rate) {
-            Poll::Pending => false,
+            Poll::Pending => Step::Waits,
             Poll::Ready(Ok(true)) => {
                 self.vigil.heard(now);
                 self.note_data(Side::Client, before, now);
-                true
+                Step::Moved
             }
             Poll::Ready(Ok(false)) => {
                 self.client_ended(cx, "the client ended without a close".to_owned());
-                true
+                Step::Moved
             }
             Poll::Ready(Err(error)) => {
                 self.client_ended(cx, format!("the client's connection failed: {error}"));
-                true
+                Step::Moved
             }
         }
     }
 
-    /// Backend to client; whether anything happened.
-    fn pump_down(&mut self, cx: &mut Context<'_>, now: Millis) -> bool {
+    /// Backend to client.
+    fn pump_down(&mut self, cx: &mut Context<'_>, now: Millis) -> Step {
         if self.backend_ended || self.client.queued() > 0 {
-            return false;
+            return Step::Blocked;
         }
         let before = self.tunnel.traffic(Side::Backend);
         let Self { client, backend, tunnel, rate, .. } = self;
         match pump(cx, Side::Backend, (backend, client), tunnel, rate) {
-            Poll::Pending => false,
+            Poll::Pending => Step::Waits,
             Poll::Ready(Ok(true)) => {
                 self.note_data(Side::Backend, before, now);
-                true
+                Step::Moved
             }
             Poll::Ready(Ok(false)) => {
                 self.backend_ended(cx, "the backend ended without a close".to_owned());
-                true
+                Step::Moved
             }
             Poll::Ready(Err(error)) => {
                 self.backend_ended(cx, format!("the backend's connection failed: {error}"));
-                true
+                Step::Moved
             }
         }
     }

@@ -127,7 +127,7 @@ async fn a_second_signal_ends_at_once_and_the_exit_is_2() {
         deaf.end().await;
         let ended = program.ended().await;
         assert_eq!(ended.code, Some(2), "{}", ended.err);
-        assert!(ended.err.contains("cut=1"), "{}", ended.err);
+        assert!(ended.err.contains("cut=1") && ended.err.contains("ending at once"), "{}", ended.err);
     }
 }
 
@@ -214,7 +214,6 @@ async fn connections_that_are_no_websocket_yet_do_not_hold_the_drain() {
     let client = trust::anybody(trust::ANY, |_| ());
     let tls = async || Peer::connect_tls(&gateway.address(), "localhost", client.clone()).await.expect("TLS");
     let mut asking = tls().await;
-    asking.send(b"GET /echo HTTP/1.1\r\nHost: a\r\n").await;
     let mut kept = tls().await;
     kept.send(b"GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n").await;
     assert_eq!(kept.answer().await.status, 404);
@@ -224,6 +223,25 @@ async fn connections_that_are_no_websocket_yet_do_not_hold_the_drain() {
     for peer in [&mut silent, &mut shaking, &mut asking, &mut kept] {
         peer.end().await;
     }
+}
+
+#[tokio::test]
+async fn a_request_head_that_has_begun_still_gets_its_answer() {
+    let gateway = gateway(&format!("{PATIENT}{ECHO}"));
+    let mut peer = gateway.connect().await;
+    let upgrade = upgrade_request("/echo", &[]);
+    let (begin, rest) = upgrade.split_at(40);
+    // In one segment with a request whose answer shows that it was read.
+    peer.send(format!("GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n{begin}").as_bytes()).await;
+    assert_eq!(peer.answer().await.status, 404);
+    let handle = gateway.handle.clone();
+    let stopping = stopping(gateway);
+    handle.reached(Phase::Draining).await;
+    peer.send(rest.as_bytes()).await;
+    let answer = peer.answer().await;
+    assert_eq!((answer.status, answer.header("retry-after").is_some()), (503, true), "{answer:?}");
+    drop(peer);
+    assert_eq!(within("the drain", stopping).await.expect("drain").cut, 0);
 }
 
 #[tokio::test]
@@ -256,7 +274,7 @@ async fn the_admin_door_tells_of_the_drain() {
         (answer.status, answer.body)
     };
     assert_eq!(ask("/readyz").await, (200, "running\n".to_owned()));
-    let mut peer = gateway.open("/echo").await;
+    let peer = gateway.open("/echo").await;
     let handle = gateway.handle.clone();
     let stopping = stopping(gateway);
     handle.reached(Phase::Draining).await;
@@ -331,19 +349,26 @@ async fn sighup_reads_a_renewed_certificate_of_the_same_name() {
 async fn a_bad_reload_changes_nothing_and_is_told() {
     let folder = folder();
     let good = format!("{}{ECHO}", certificate(folder.path(), "a"));
-    let client = trust::only(&folder.path().join("a").join("wsgate-ca.pem"));
+    // A new client each time: one that resumes a session does not look at the certificate again.
+    let client = || trust::only(&folder.path().join("a").join("wsgate-ca.pem"));
     let mut program = Program::configured(folder.path(), &good).await;
-    let mut peer = program.open_tls("/echo", client.clone()).await;
+    let mut peer = program.open_tls("/echo", client()).await;
     let bad_limit = format!("{good}[limits]\nmessage_size = \"lots\"\n");
     let no_file = good.replace("localhost.pem", "nowhere.pem").replace("/echo", "/other");
-    for (config, told) in [(bad_limit, "limits.message_size = \"lots\""), (no_file, "nowhere.pem")] {
+    // The new certificate is good, and must not be shown: something else is not.
+    let renewed = good.replace("/a/", "/b/");
+    certificate(folder.path(), "b");
+    let no_authority = format!("{renewed}[pool.p]\nbackends = [\"wss://localhost\"]\nca = \"nobody.pem\"\n");
+    let cases =
+        [(bad_limit, "limits.message_size = \"lots\""), (no_file, "nowhere.pem"), (no_authority, "nobody.pem")];
+    for (config, told) in cases {
         configure(folder.path(), &config);
         program.signal("HUP").await;
         program.said(&["ERROR", "not reloaded, nothing has changed"]).await;
         program.said(&["ERROR", told]).await;
         echoes(&mut peer, "still here").await;
-        echoes(&mut program.open_tls("/echo", client.clone()).await, "as before").await;
-        let mut other = program.connect_tls(client.clone()).await;
+        echoes(&mut program.open_tls("/echo", client()).await, "as before").await;
+        let mut other = program.connect_tls(client()).await;
         assert_eq!(other.upgrade("/other", &[]).await.status, 404);
     }
     std::fs::remove_file(folder.path().join("wsgate.toml")).expect("remove");
@@ -389,7 +414,7 @@ async fn a_reload_in_a_drain_does_not_undo_it() {
     program.signal("TERM").await;
     let close = peer.message().await;
     program.signal("HUP").await;
-    program.said(&["nothing has changed"]).await;
+    program.said(&["reloaded, nothing has changed"]).await;
     until_closed(program.address()).await;
     peer.agree(&close).await;
     drop(peer);

@@ -13,7 +13,8 @@ async fn a_message_over_the_send_queue_closes_its_sender_alone() {
     loud.send(&frames::client(TEXT, "\"".repeat(10_000).as_bytes())).await;
     assert_eq!(loud.message().await.code(), 1009);
     quiet.say("still here").await;
-    assert_eq!(quiet.message().await.text(), "User #2: still here");
+    // Which of the two came to the room first is up to the workers.
+    assert!(quiet.message().await.text().ends_with(": still here"));
 }
 
 /// Pongs used to count as data, so that a relayed session whose client answered pings was never idle.
