@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
@@ -193,6 +194,8 @@ async fn speak_http(local: &Local, asker: &Rc<Asker>, socket: Socket, deadline: 
         // The last answer is still to be read by the client: goodbye before the socket is dropped.
         let linger = std::future::poll_fn(|cx| socket.poll_linger(cx));
         let _ = tokio::time::timeout(Duration::from_secs(2), linger).await;
+    } else {
+        std::future::poll_fn(|cx| Poll::Ready(drop(socket.poll_close(cx)))).await;
     }
     None
 }

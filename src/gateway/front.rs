@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::CONNECTION;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -57,7 +58,7 @@ enum Stage {
 
 impl Front {
     /// `deadline` is the first head's; each later one has `timeout` from the end of the one before. Once `life` drains,
-    /// no head is awaited any more; one that has begun may still come, and gets its answer.
+    /// no head is awaited any more; one that has begun is refused at once.
     pub(super) fn new(
         socket: Socket,
         record: Rc<RefCell<Record>>,
@@ -113,8 +114,9 @@ impl Front {
             match self.poll_more(cx)? {
                 Poll::Ready(true) => {}
                 Poll::Ready(false) => return Poll::Ready(Ok(false)),
-                Poll::Pending if self.held.is_empty() && self.is_draining(cx) => return Poll::Ready(Ok(false)),
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending if !self.is_draining(cx) => return Poll::Pending,
+                Poll::Pending if self.held.is_empty() => return Poll::Ready(Ok(false)),
+                Poll::Pending => return Poll::Ready(Ok(self.refuse(Refusal::Draining))),
             }
         }
     }
@@ -213,13 +215,18 @@ impl Front {
 pub(super) fn raw_answer(refusal: Refusal) -> Vec<u8> {
     let status = refusal.status();
     let line = refusal.line();
-    format!(
-        "HTTP/1.1 {} {}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{line}",
+    let mut answer = format!(
+        "HTTP/1.1 {} {}\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {}\r\nconnection: close\r\n",
         status.as_u16(),
         status.canonical_reason().unwrap_or(""),
         line.len(),
     )
-    .into_bytes()
+    .into_bytes();
+    for (name, value) in refusal.headers().iter().filter(|(name, _)| *name != CONNECTION) {
+        answer.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+    }
+    answer.extend([b"\r\n", line.as_bytes()].concat());
+    answer
 }
 
 impl AsyncRead for Front {

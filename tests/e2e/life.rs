@@ -219,6 +219,9 @@ async fn connections_that_are_no_websocket_yet_do_not_hold_the_drain() {
     assert_eq!(kept.answer().await.status, 404);
     gateway.until_metric("wsgate_tcp_connections_pending", 4.0).await;
     assert_eq!(within("the drain", stopping(gateway)).await.expect("drain").cut, 0);
+    // What had been read of its head is refused; where that was nothing yet, it is just closed.
+    let told = String::from_utf8(asking.rest().await).expect("text");
+    assert!(told.is_empty() || told.starts_with("HTTP/1.1 503 "), "{told}");
     for peer in [&mut silent, &mut shaking, &mut asking, &mut kept] {
         peer.end().await;
     }
