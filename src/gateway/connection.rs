@@ -195,7 +195,8 @@ async fn speak_http(local: &Local, asker: &Rc<Asker>, socket: Socket, deadline: 
         let linger = std::future::poll_fn(|cx| socket.poll_linger(cx));
         let _ = tokio::time::timeout(Duration::from_secs(2), linger).await;
     } else {
-        std::future::poll_fn(|cx| Poll::Ready(drop(socket.poll_close(cx)))).await;
+        let farewell = std::future::poll_fn(|cx| Poll::Ready(socket.poll_close(cx)));
+        let _ = farewell.await;
     }
     None
 }
