@@ -197,6 +197,7 @@ impl Secure {
     }
 
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        ready!(self.transport.poll_readable(cx))?;
         let room = self.inbox.room();
         if room.is_empty() {
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "TLS message over the buffer's size")));

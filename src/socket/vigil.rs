@@ -38,13 +38,18 @@ pub(crate) struct Vigil {
     pinged: Millis,
     asked: Option<Millis>,
     deadline: Option<Millis>,
+    /// Nothing can be due before; signs of life move the true time back, never forward, so it may lie too early.
+    look_at: Millis,
 }
 
 impl Vigil {
     /// A session that begins now.
     #[must_use]
-    pub(crate) const fn new(limits: Arc<SessionLimits>, now: Millis) -> Self {
-        Self { limits, started: now, heard: now, active: now, pinged: now, asked: None, deadline: None }
+    pub fn new(limits: Arc<SessionLimits>, now: Millis) -> Self {
+        let (asked, deadline) = (None, None);
+        let mut vigil = Self { limits, started: now, heard: now, active: now, pinged: now, asked, deadline, look_at: 0 };
+        vigil.look_at = vigil.earliest();
+        vigil
     }
 
     /// The limits it keeps watch over.
@@ -66,7 +71,9 @@ impl Vigil {
 
     /// The session is ending: from now on only this deadline counts. An earlier call's deadline is moved.
     pub(crate) fn end_within(&mut self, now: Millis, wait: Duration) {
-        self.deadline = Some(now + millis(wait));
+        let deadline = now + millis(wait);
+        self.deadline = Some(deadline);
+        self.look_at = deadline;
     }
 
     /// Whether the end's deadline runs.
@@ -77,6 +84,15 @@ impl Vigil {
 
     /// What is due; a ping that is due counts as sent.
     pub(crate) fn look(&mut self, now: Millis) -> Due {
+        if now < self.look_at {
+            return Due::Nothing;
+        }
+        let due = self.judge(now);
+        self.look_at = self.earliest();
+        due
+    }
+
+    fn judge(&mut self, now: Millis) -> Due {
         if let Some(deadline) = self.deadline {
             return if now >= deadline { Due::Deadline } else { Due::Nothing };
         }
@@ -100,7 +116,11 @@ impl Vigil {
 
     /// When to look again at the latest.
     #[must_use]
-    pub(crate) fn next(&self) -> Millis {
+    pub(crate) const fn next(&self) -> Millis {
+        self.look_at
+    }
+
+    fn earliest(&self) -> Millis {
         if let Some(deadline) = self.deadline {
             return deadline;
         }
