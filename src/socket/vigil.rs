@@ -45,9 +45,10 @@ pub(crate) struct Vigil {
 impl Vigil {
     /// A session that begins now.
     #[must_use]
-    pub fn new(limits: Arc<SessionLimits>, now: Millis) -> Self {
+    pub(crate) fn new(limits: Arc<SessionLimits>, now: Millis) -> Self {
         let (asked, deadline) = (None, None);
-        let mut vigil = Self { limits, started: now, heard: now, active: now, pinged: now, asked, deadline, look_at: 0 };
+        let mut vigil =
+            Self { limits, started: now, heard: now, active: now, pinged: now, asked, deadline, look_at: 0 };
         vigil.look_at = vigil.earliest();
         vigil
     }
