@@ -1,9 +1,12 @@
 //! The law of a sequence of frames: one direction of a WebSocket, in bytes cut anywhere (RFC 6455 §5).
 
+mod text;
+
+use self::text::is_text;
 use super::close::Violation;
 use super::frame::{CONTROL_MAX, HEAD_MAX, Head, Opcode, Role};
 use super::mask::Mask;
-use super::utf8::{self, Utf8};
+use super::utf8::Utf8;
 
 /// What the law allows in one direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,9 +85,6 @@ pub enum Turn<'a> {
     /// A whole control frame; its payload, unmasked, is [`Inbound::control`].
     Control(Opcode),
 }
-
-/// Bytes that are unmasked on the stack at a time to be checked: enough for vector instructions to pay.
-const SCRATCH: usize = 2048;
 
 /// The first byte of a text or binary message in one frame.
 const WHOLE_TEXT: u8 = 0x80 | Opcode::Text as u8;
@@ -257,24 +257,6 @@ impl Inbound {
         Ok((count, Turn::Payload { bytes, mask, frame_ends, message_ends }))
     }
 
-    fn check_text(&mut self, bytes: &[u8]) -> Result<(), Violation> {
-        let Some(mut mask) = self.mask else {
-            return self.utf8.push(bytes).map_err(|_| Violation::NotUtf8);
-        };
-        let mut scratch = [0; SCRATCH];
-        for piece in bytes.chunks(SCRATCH) {
-            if self.utf8.is_between_characters() && mask.is_ascii_under(piece) {
-                mask = mask.advanced(piece.len());
-                continue;
-            }
-            let clear = &mut scratch[..piece.len()];
-            clear.copy_from_slice(piece);
-            mask.apply(clear);
-            self.utf8.push(clear).map_err(|_| Violation::NotUtf8)?;
-        }
-        Ok(())
-    }
-
     fn control_payload<'a>(&mut self, bytes: &'a [u8], opcode: Opcode) -> Result<(usize, Turn<'a>), Violation> {
         let count = (self.left as usize).min(CONTROL_MAX).min(bytes.len());
         let start = self.control.len();
@@ -297,18 +279,6 @@ impl Inbound {
             self.control = Vec::new();
         }
     }
-}
-
-/// Whether the payload of a short frame is text.
-fn is_text(payload: &[u8], mut mask: Mask) -> bool {
-    if mask.is_ascii_under(payload) {
-        return true;
-    }
-    let mut scratch = [0; CONTROL_MAX];
-    let clear = &mut scratch[..payload.len()];
-    clear.copy_from_slice(payload);
-    mask.apply(clear);
-    utf8::is_text(clear)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The law of a sequence, tried with bytes cut in every way.
 
 use super::super::close::Close;
+use super::text::SCRATCH;
 use super::*;
 
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
