@@ -48,7 +48,9 @@ impl Tunnel {
 
     pub(super) fn pong_client(&mut self, payload: Vec<u8>, out: &mut impl Out) {
         if self.sent[Side::Client as usize] {
-        } else if self.down_open {
+            return;
+        }
+        if self.down_open {
             self.wait().pong = Some(payload);
         } else {
             out.send(Side::Client, &frame::whole(Opcode::Pong, &payload, None));
@@ -58,7 +60,9 @@ impl Tunnel {
     /// The first Close that is meant for the client is the one that it gets.
     pub(super) fn close_client(&mut self, close: Close, out: &mut impl Out) {
         if self.sent[Side::Client as usize] {
-        } else if !self.down_open {
+            return;
+        }
+        if !self.down_open {
             self.sent[Side::Client as usize] = true;
             out.send(Side::Client, &frame::close(&close, None));
         } else if self.gone[Side::Backend as usize] {
