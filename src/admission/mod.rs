@@ -162,7 +162,8 @@ impl Gate {
 
     /// What the route's own origin is made of.
     fn own<'a>(&self, arrival: &'a Arrival<'_>) -> Own<'a> {
-        let behind_proxy = arrival.proxied || self.trusts(arrival.peer);
+        // Behind a PROXY header that came in front of our own TLS, TLS ends here all the same.
+        let behind_proxy = (arrival.proxied && !arrival.secure) || self.trusts(arrival.peer);
         Own { host: arrival.host(), secure: arrival.secure, behind_proxy }
     }
 

@@ -108,6 +108,10 @@ impl Door {
     }
 
     fn take(&self, stream: Stream, peer: IpAddr) {
+        if self.shared.life.phase() != Phase::Running {
+            // Accepted in the moment of the drain: there is no worker to serve it any more.
+            return;
+        }
         self.shared.metrics.accepted.inc();
         let snapshot = self.shared.snapshot.load();
         match snapshot.gate.enter(peer) {

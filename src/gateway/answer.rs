@@ -21,6 +21,7 @@ use crate::lifecycle::Phase;
 use crate::pool::{DialError, Pool, Wish};
 use crate::telemetry::record::Record;
 use crate::wire::head::Forwarded;
+use crate::wire::request_head::HeadError;
 
 /// Who asks: one connection before its upgrade.
 pub(super) struct Asker {
@@ -50,6 +51,9 @@ pub(super) async fn answer(asker: &Asker, request: Request<Incoming>) -> Answer 
         proxied: asker.proxied,
         secure: asker.secure,
     };
+    if has_two_minds(&head) {
+        return refuse(asker, Refusal::Head(HeadError::BadHost));
+    }
     let gate = &asker.snapshot.gate;
     if let Some(warning) = is_upgrade.then(|| gate.suspicion(&arrival)).flatten() {
         tracing::warn!("{warning}");
@@ -77,6 +81,13 @@ fn close_after(answer: &mut Answer) {
     let upgrade = answer.headers().contains_key(header::UPGRADE);
     let options = HeaderValue::from_static(if upgrade { "close, Upgrade" } else { "close" });
     answer.headers_mut().insert(header::CONNECTION, options);
+}
+
+/// RFC 9112 §3.2.2: a target in absolute-form comes with the same Host; another one could be routed as one host and
+/// served as the other.
+fn has_two_minds(head: &request::Parts) -> bool {
+    let host = head.headers.get(header::HOST).map(HeaderValue::as_bytes).unwrap_or_default();
+    head.uri.authority().is_some_and(|target| !host.eq_ignore_ascii_case(target.as_str().as_bytes()))
 }
 
 fn note_host(asker: &Asker, headers: &HeaderMap) {
@@ -190,9 +201,13 @@ async fn dial(
     // A PROXY header tells who the client is, and nothing of what the client's own headers are worth.
     let trusted = asker.snapshot.gate.trusts(asker.peer);
     let said = |name: &str| trusted.then(|| head.headers.get(name)?.to_str().ok()).flatten();
+    // Proxies may add a line of their own. A chain that did not lead to the client (see `client_address`) is no chain.
+    let lines = head.headers.get_all("x-forwarded-for").iter().filter_map(|line| line.to_str().ok());
+    let chain = lines.collect::<Vec<_>>().join(", ");
+    let has_chain = trusted && !chain.is_empty() && admission.client != asker.peer;
     let forwarded = Forwarded {
         client: admission.client,
-        chain: said("x-forwarded-for"),
+        chain: has_chain.then_some(&*chain),
         peer: asker.peer,
         secure: said("x-forwarded-proto").map_or(asker.secure, |scheme| scheme.eq_ignore_ascii_case("https")),
         host: head.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or(""),

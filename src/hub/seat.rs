@@ -63,7 +63,7 @@ pub(crate) struct Sitting {
 
 impl Conversation for Sitting {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
-        let mut speaker = Speaker { seat: &self.seat, user: self.member.user, limit: self.limit };
+        let mut speaker = Speaker { seat: &self.seat, user: self.member.user, limit: self.limit, has_said: false };
         self.member.endpoint.borrow_mut().poll(cx, &self.member.place, &mut speaker)
     }
 }
@@ -78,6 +78,8 @@ struct Speaker<'a> {
     seat: &'a Seat,
     user: u64,
     limit: usize,
+    /// In this turn of the member's task.
+    has_said: bool,
 }
 
 impl Listener for Speaker<'_> {
@@ -90,6 +92,7 @@ impl Listener for Speaker<'_> {
                 if frame.len() > self.limit {
                     return Err(Close::new(Code::TOO_BIG, "message over what members may have queued"));
                 }
+                self.has_said = true;
                 self.seat.room.say(self.user, &frame, &hub.mailboxes);
                 return Ok(());
             }
@@ -101,6 +104,11 @@ impl Listener for Speaker<'_> {
     }
 
     fn is_ready(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.has_said {
+            // What one read has brought is one turn: now the others, and whoever hands it out.
+            cx.waker().wake_by_ref();
+            return false;
+        }
         self.seat.hub.mailboxes.iter().all(|mailbox| mailbox.has_room(cx))
     }
 }

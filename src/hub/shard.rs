@@ -14,7 +14,9 @@ use crate::socket::endpoint::Endpoint;
 use crate::telemetry::roster::Place;
 
 /// Members that are served before others on this worker get their turn.
-const STRIDE: usize = 128;
+///
+/// Below the budget of 128 operations that tokio gives a task for one turn: beyond it every write would have to wait.
+const STRIDE: usize = 96;
 
 /// One worker's members.
 #[derive(Debug)]
@@ -70,6 +72,8 @@ impl Shard {
         loop {
             let letter = self.mailbox.next().await;
             self.deliver(&letter).await;
+            // Members flush and answer between two letters, however many wait.
+            tokio::task::yield_now().await;
         }
     }
 
@@ -116,6 +120,9 @@ impl Drop for Membership {
             members.remove(self.key);
             if members.is_empty() {
                 rooms.remove(&key);
+            } else if members.capacity() > 4 * members.len().max(STRIDE) {
+                // The walk goes over all slots: those of a crowd that has left are given back.
+                members.shrink_to_fit();
             }
         }
         drop(rooms);

@@ -18,6 +18,8 @@ use crate::wire::tunnel::{Offence, Policy, Side, Traffic, Tunnel};
 const LAST_WORDS: std::time::Duration = std::time::Duration::from_millis(400);
 /// Answers to a client's control frames that may wait for it before no more is read from it, in bytes.
 const ANSWERS: usize = 4096;
+/// The same for a backend, beyond one whole message of the client's.
+const PILED: usize = 64 * 1024;
 
 /// A relayed WebSocket. One task polls it.
 pub(crate) struct Leg {
@@ -143,7 +145,13 @@ impl Leg {
         }
         match self.vigil.look(now) {
             Due::Nothing => {}
-            Due::Ping => self.tell(cx, |tunnel, wires| tunnel.ping(wires)),
+            Due::Ping => {
+                if self.tunnel.is_mid_frame(Side::Backend) && self.client.queued() == 0 {
+                    // The ping has to wait for the frame's end, and the client takes all that there is of it.
+                    self.vigil.heard(now);
+                }
+                self.tell(cx, |tunnel, wires| tunnel.ping(wires));
+            }
             Due::Dead => self.client_ended(cx, "no answer to pings".into()),
             Due::Idle => self.order(cx, Order { code: 1001, reason: "idle for too long".into() }),
             Due::Old => self.order(cx, Order { code: 1001, reason: "open for too long".into() }),
@@ -204,7 +212,9 @@ impl Leg {
 
     /// Backend to client.
     fn pump_down(&mut self, cx: &mut Context<'_>, now: Millis) -> Step {
-        if self.backend_ended || self.client.queued() > 0 {
+        // A backend that talks and does not listen makes answers of ours pile up behind its client's last message.
+        let piled = self.backend.queued() > self.vigil.limits().message_size.saturating_add(PILED);
+        if self.backend_ended || self.client.queued() > 0 || piled {
             return Step::Blocked;
         }
         let before = self.tunnel.traffic(Side::Backend);

@@ -134,6 +134,8 @@ impl Endpoint {
                 return Poll::Pending;
             }
             if !listener.is_ready(cx) {
+                // A client that is not listened to is not dead: its pongs wait with the rest.
+                self.vigil.heard(now);
                 return Poll::Pending;
             }
             let Self { socket, talk, .. } = self;

@@ -20,7 +20,8 @@ use super::transport::Transport;
 /// Plaintext in one record at most (RFC 8446 §5.1).
 const RECORD: usize = 16 * 1024;
 /// What a record takes on the wire beyond its plaintext, at most: header, explicit nonce, content type, tag.
-const OVERHEAD: usize = 64;
+/// Room for a key update or two of 27 bytes in front is in it.
+const OVERHEAD: usize = 128;
 
 /// A TLS connection with a client, past or in its handshake.
 pub(super) struct Secure {
@@ -132,7 +133,15 @@ impl Secure {
             let stand = self.advance(None, &mut |_, piece| {
                 any = true;
                 take(piece)
-            })?;
+            });
+            let stand = match stand {
+                Ok(stand) => stand,
+                Err(error) => {
+                    // The alert that says why.
+                    let _ = self.poll_drain(cx);
+                    return Poll::Ready(Err(error));
+                }
+            };
             // Records of ours that rustls had to make (a key update's answer) go out with the next flush at the latest.
             if !self.outbox.is_empty() {
                 let _ = self.poll_drain(cx)?;

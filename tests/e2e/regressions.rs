@@ -74,3 +74,61 @@ async fn a_refused_version_says_both_upgrade_and_close() {
         .collect();
     assert_eq!((answer.status, connection.join(", ").to_lowercase().as_str()), (426, "close, upgrade"));
 }
+
+/// Only the first X-Forwarded-For line used to be passed on: the client's own, where the proxy adds one behind it.
+#[tokio::test]
+async fn all_lines_of_a_forwarded_chain_reach_the_backend() {
+    let backend = Backend::bind().await;
+    let gateway = gateway(&format!(
+        "trusted_proxies = [\"127.0.0.1\"]\n[[route]]\npath = \"/\"\nproxy = {{ pool = \"p\" }}\n[pool.p]\nbackends = [\"{}\"]\n",
+        backend.url()
+    ));
+    let mut peer = gateway.connect().await;
+    let request = upgrade_request("/", &["X-Forwarded-For: 6.6.6.6", "X-Forwarded-For: 203.0.113.7"]);
+    peer.send(request.as_bytes()).await;
+    let (_session, head) = backend.upgrade(&[]).await;
+    assert!(head.contains("\r\nX-Forwarded-For: 6.6.6.6, 203.0.113.7, 127.0.0.1\r\n"), "{head}");
+    assert!(head.contains("\r\nX-Real-IP: 203.0.113.7\r\n"), "{head}");
+}
+
+/// A target in absolute-form used to be routed by its own host, and to reach the backend under another.
+#[tokio::test]
+async fn a_target_and_a_host_that_disagree_are_400() {
+    let gateway = gateway("[[route]]\npath = \"/echo\"\necho = {}\n");
+    let sound = upgrade_request("/echo", &[]);
+    let other = gateway.ask(&sound.replace("GET /echo", "GET http://other.example/echo")).await;
+    assert_eq!(other.status, 400, "{other:?}");
+    let same = gateway.ask(&sound.replace("GET /echo", "GET http://TEST.example/echo")).await;
+    assert_eq!(same.status, 101, "{same:?}");
+}
+
+/// A burst used to be handed out in one go, before any member could flush: all were taken for slow and sent home.
+#[tokio::test]
+async fn a_burst_of_long_messages_does_not_make_readers_slow() {
+    let gateway = gateway("workers = 1\n[[route]]\npath = \"/chat\"\nhub = { history = 0 }\n");
+    let mut members = Vec::new();
+    for _ in 0..5 {
+        let mut member = gateway.open("/chat").await;
+        member.send(&frames::client(PING, b"there?")).await;
+        assert_eq!(member.message().await.opcode, PONG);
+        members.push(member);
+    }
+    let burst: Vec<u8> = (0..64).flat_map(|_| frames::client(TEXT, &[b'x'; 15_000])).collect();
+    let mut speaker = members.pop().expect("a member");
+    let reading = members.into_iter().map(|mut member| {
+        tokio::spawn(async move {
+            for _ in 0..64 {
+                let frame = member.message().await;
+                assert_eq!((frame.opcode, frame.payload.len()), (TEXT, "User #5: ".len() + 15_000));
+            }
+        })
+    });
+    let reading: Vec<_> = reading.collect();
+    speaker.send(&burst).await;
+    for _ in 0..64 {
+        assert_eq!(speaker.message().await.opcode, TEXT);
+    }
+    for member in reading {
+        member.await.expect("heard everything");
+    }
+}
