@@ -132,3 +132,27 @@ async fn a_burst_of_long_messages_does_not_make_readers_slow() {
         member.await.expect("heard everything");
     }
 }
+
+/// The ping that waits for the end of a backend's frame used to be held against the client, who never saw it.
+#[tokio::test]
+async fn a_ping_that_waits_for_a_frames_end_is_not_an_unanswered_one() {
+    let backend = Backend::bind().await;
+    let gateway = gateway(&format!(
+        "[[route]]\npath = \"/\"\nproxy = {{ pool = \"p\" }}\n[[route]]\npath = \"/echo\"\necho = {{}}\n\
+         [pool.p]\nbackends = [\"{}\"]\n[limits]\nping_interval = \"150ms\"\n",
+        backend.url()
+    ));
+    let mut clock = gateway.open("/echo").await;
+    let (mut peer, (mut far, _)) =
+        tokio::join!(async { gateway.open("/").await }, async { backend.upgrade(&[]).await });
+    let frame = frames::server(TEXT, b"a frame that takes its time");
+    far.send(&frame[..9]).await;
+    // Another client's pings tell the time: far more than two intervals.
+    for _ in 0..6 {
+        let ping = clock.frame().await;
+        assert_eq!(ping.opcode, PING);
+        clock.send(&frames::client(PONG, &ping.payload)).await;
+    }
+    far.send(&frame[9..]).await;
+    assert_eq!(peer.message().await.text(), "a frame that takes its time");
+}
