@@ -21,6 +21,7 @@ use crate::lifecycle::Phase;
 use crate::pool::{DialError, Pool, Wish};
 use crate::telemetry::record::Record;
 use crate::wire::head::Forwarded;
+use crate::wire::offer::has_body;
 use crate::wire::request_head::HeadError;
 
 /// Who asks: one connection before its upgrade.
@@ -102,11 +103,6 @@ fn note_origin(refusal: Refusal, headers: &HeaderMap) {
         let origin = String::from_utf8_lossy(&origin[..origin.len().min(200)]);
         tracing::info!(origin = &*origin, "origin refused: it is not among the route's origins");
     }
-}
-
-fn has_body(headers: &HeaderMap) -> bool {
-    headers.contains_key(header::TRANSFER_ENCODING)
-        || headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0")
 }
 
 fn refuse(asker: &Asker, refusal: Refusal) -> Answer {

@@ -149,16 +149,7 @@ mod tests {
     use super::*;
 
     fn limits() -> SessionLimits {
-        SessionLimits {
-            message_size: 1 << 20,
-            messages: None,
-            idle_timeout: None,
-            ping_interval: Some(Duration::from_secs(30)),
-            max_lifetime: None,
-            close_timeout: Duration::from_secs(5),
-            send_queue: 1 << 18,
-            utf8: true,
-        }
+        SessionLimits { ping_interval: Some(Duration::from_secs(30)), ..SessionLimits::default() }
     }
 
     #[test]

@@ -158,8 +158,12 @@ pub fn elements<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<
 /// Whether this is a token (RFC 9110 §5.6.2).
 #[must_use]
 pub fn is_token(bytes: &[u8]) -> bool {
-    let is_tchar = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
-    !bytes.is_empty() && bytes.iter().all(is_tchar)
+    !bytes.is_empty() && bytes.iter().copied().all(is_tchar)
+}
+
+/// RFC 9110 §5.6.2: a character of a token.
+pub(super) fn is_tchar(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 fn ensure(good: bool, otherwise: Malformed) -> Result<(), Malformed> {
@@ -208,7 +212,8 @@ fn read_extensions(headers: &HeaderMap) -> Result<String, Malformed> {
 }
 
 /// RFC 9112 §6.3: content is announced by one of these two; a length of 0 announces none.
-fn has_body(headers: &HeaderMap) -> bool {
+#[must_use]
+pub fn has_body(headers: &HeaderMap) -> bool {
     let length = headers.get_all(CONTENT_LENGTH).into_iter().any(|line| line.as_bytes().trim_ascii() != b"0");
     length || headers.contains_key(TRANSFER_ENCODING)
 }

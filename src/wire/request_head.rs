@@ -10,6 +10,8 @@ use std::str::FromStr;
 use httparse::{Header, Status};
 use memchr::{memchr, memchr_iter};
 
+use super::offer::is_tchar;
+
 /// Header lines that one head may have.
 pub const MAX_HEADERS: usize = 100;
 
@@ -60,7 +62,7 @@ pub fn find_end(buf: &[u8], from: usize) -> Option<usize> {
 #[must_use]
 pub fn sniff(first: &[u8]) -> Sniff {
     let rest = if first == b"\r" { &[] } else { behind_empty_line(first) };
-    let end = rest.iter().position(|byte| !is_token(*byte)).unwrap_or(rest.len());
+    let end = rest.iter().position(|byte| !is_tchar(*byte)).unwrap_or(rest.len());
     match rest.get(end) {
         Some(b' ') if (1..=MAX_METHOD).contains(&end) => Sniff::Http,
         None if end <= MAX_METHOD => Sniff::Undecided,
@@ -99,11 +101,6 @@ pub fn check(head: &[u8]) -> Result<Summary, HeadError> {
 /// RFC 9112 §2.2: a server should ignore an empty line before the request line; one, as some old clients send it.
 fn behind_empty_line(head: &[u8]) -> &[u8] {
     head.strip_prefix(b"\r\n").unwrap_or(head)
-}
-
-/// RFC 9110 §5.6.2: `tchar`.
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// RFC 9110 §5.5: CR, LF and NUL inside a field are dangerous; RFC 9112 §2.2: a bare CR is invalid.
