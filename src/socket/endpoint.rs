@@ -1,20 +1,20 @@
 //! A WebSocket whose other end is here: whole messages in, frames out, pings and closes answered (RFC 6455 §5.5).
 
-use std::borrow::Cow;
+mod talk;
+
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
+use self::talk::Talk;
 use super::Socket;
 use super::conversation::Ended;
 use super::rate::MessageRate;
 use super::vigil::{Due, Millis, Vigil};
 use crate::telemetry::roster::{Order, Place};
-use crate::wire::close::{Close, Code, Ending, Party, Violation};
+use crate::wire::close::{Close, Code, Ending, Party};
 use crate::wire::frame::{self, Opcode, Role};
-use crate::wire::inbound::{Inbound, Rules, Turn};
-use crate::wire::message::Assembler;
-use crate::wire::tunnel::Traffic;
+use crate::wire::inbound::Rules;
 
 /// Who gets a client's messages.
 pub(crate) trait Listener {
@@ -38,43 +38,13 @@ pub(crate) struct Endpoint {
     backlog: usize,
 }
 
-/// All of the conversation but its socket, so that both can be borrowed at once.
-struct Talk {
-    inbound: Inbound,
-    assembler: Assembler,
-    rate: MessageRate,
-    replies: Vec<u8>,
-    got_close: bool,
-    sent_close: bool,
-    /// The client broke the law, was told to go, or is gone: what it says is not heard.
-    deaf: bool,
-    gone: bool,
-    ending: Option<Ending>,
-    from_client: Traffic,
-    to_client: Traffic,
-    heard_data: bool,
-}
-
 impl Endpoint {
     /// A WebSocket that has just been upgraded.
     #[must_use]
     pub(crate) fn new(socket: Socket, vigil: Vigil) -> Self {
         let limits = vigil.limits();
         let rules = Rules { from: Role::Client, message_size: limits.message_size as u64, utf8: limits.utf8 };
-        let talk = Talk {
-            inbound: Inbound::new(rules),
-            assembler: Assembler::default(),
-            rate: MessageRate::new(limits.messages),
-            replies: Vec::new(),
-            got_close: false,
-            sent_close: false,
-            deaf: false,
-            gone: false,
-            ending: None,
-            from_client: Traffic::default(),
-            to_client: Traffic::default(),
-            heard_data: false,
-        };
+        let talk = Talk::new(rules, MessageRate::new(limits.messages));
         Self { socket, talk, vigil, backlog: 0 }
     }
 
@@ -208,100 +178,5 @@ impl Endpoint {
             return Poll::Pending;
         }
         Poll::Ready(self.talk.ending.clone().unwrap_or_else(|| Ending::lost(Party::Gateway, "ended")))
-    }
-}
-
-impl Talk {
-    /// Judges the bytes and answers; `false` when no more pieces are wanted before this one's effects are seen.
-    fn take(&mut self, bytes: &[u8], listener: &mut dyn Listener) -> bool {
-        let mut at = 0;
-        while !self.deaf && !self.got_close {
-            match self.inbound.next(&bytes[at..]) {
-                Ok((used, turn)) => {
-                    at += used;
-                    match turn {
-                        Turn::More if at == bytes.len() => break,
-                        Turn::More => {}
-                        Turn::Data { head, opens, .. } => {
-                            if opens && !self.rate.admit() {
-                                self.offended(Violation::TooMany);
-                            } else if opens {
-                                self.assembler.open(head.opcode, None);
-                            }
-                        }
-                        Turn::Payload { .. } if self.sent_close => {} // RFC 6455 §5.5.1: nothing follows our Close
-                        Turn::Payload { bytes, mask, message_ends, .. } => {
-                            self.assembler.push(bytes, mask);
-                            if message_ends {
-                                self.message(listener);
-                            }
-                        }
-                        Turn::Control(opcode) => self.control(opcode),
-                    }
-                }
-                Err(violation) => self.offended(violation),
-            }
-        }
-        false
-    }
-
-    fn message(&mut self, listener: &mut dyn Listener) {
-        self.heard_data = true;
-        self.from_client.frames += 1;
-        self.from_client.bytes += self.assembler.bytes().len() as u64;
-        let before = self.replies.len();
-        let verdict = listener.message(self.assembler.opcode(), self.assembler.bytes(), &mut self.replies);
-        if self.replies.len() > before {
-            self.to_client.frames += 1;
-            self.to_client.bytes += frame::payload_len(&self.replies[before..]) as u64;
-        }
-        self.assembler.clear();
-        if let Err(close) = verdict {
-            self.refuse(&close);
-        }
-    }
-
-    fn control(&mut self, opcode: Opcode) {
-        match opcode {
-            Opcode::Ping if self.sent_close => {}
-            Opcode::Ping => frame::append(&mut self.replies, Opcode::Pong, self.inbound.control(), None),
-            Opcode::Close => match Close::parse(self.inbound.control()) {
-                Ok(close) => self.closed(&close),
-                Err(violation) => self.offended(violation),
-            },
-            _ => {}
-        }
-    }
-
-    /// RFC 6455 §5.5.1: the answer to a Close usually echoes its code.
-    fn closed(&mut self, close: &Close) {
-        self.got_close = true;
-        self.ending.get_or_insert_with(|| Ending::closed(Party::Client, close));
-        if !std::mem::replace(&mut self.sent_close, true) {
-            frame::append(&mut self.replies, Opcode::Close, &close.payload(), None);
-        }
-    }
-
-    fn offended(&mut self, violation: Violation) {
-        self.refuse(&Close::new(violation.code(), violation.to_string()));
-    }
-
-    fn refuse(&mut self, close: &Close) {
-        self.deaf = true;
-        self.ending.get_or_insert_with(|| Ending::closed(Party::Gateway, close));
-        if !std::mem::replace(&mut self.sent_close, true) {
-            frame::append(&mut self.replies, Opcode::Close, &close.payload(), None);
-        }
-    }
-
-    fn lost(&mut self, why: impl Into<Cow<'static, str>>) {
-        self.gone = true;
-        self.ending.get_or_insert_with(|| Ending::lost(Party::Client, why));
-    }
-
-    /// Gives back what is only needed while bytes are in flight.
-    fn rest(&mut self) {
-        self.inbound.rest();
-        self.assembler.rest();
     }
 }

@@ -4,25 +4,25 @@
 //! All law of TLS (alerts, key updates, limits) stays in rustls. Two faces: a byte stream for HTTP, and records one by
 //! one for frames.
 
+mod seal;
+mod stream;
+
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
-use rustls::unbuffered::{ConnectionState, EncodeError, UnbufferedStatus, WriteTraffic};
+use rustls::server::UnbufferedServerConnection;
+use rustls::unbuffered::{ConnectionState, UnbufferedStatus};
 use rustls::{ProtocolVersion, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use self::seal::{OVERHEAD, Write, encode, tls_error};
 use super::buffer::{Bay, SIZE};
 use super::transport::Transport;
 
 /// Plaintext in one record at most (RFC 8446 §5.1).
 const RECORD: usize = 16 * 1024;
-/// What a record takes on the wire beyond its plaintext, at most: header, explicit nonce, content type, tag.
-/// Room for a key update or two of 27 bytes in front is in it.
-const OVERHEAD: usize = 128;
-
 /// A TLS connection with a client, past or in its handshake.
 pub(super) struct Secure {
     tls: UnbufferedServerConnection,
@@ -295,77 +295,3 @@ impl Secure {
 /// Where decrypted records go: with the connection's own store of plaintext, for those who want them later. `false`
 /// for "no more now".
 type Take<'a> = dyn FnMut(&mut Vec<u8>, &[u8]) -> bool + 'a;
-
-/// What is to be written.
-enum Write<'a> {
-    Plain(&'a [u8]),
-    CloseNotify,
-}
-
-impl Write<'_> {
-    fn seal(&self, mut traffic: WriteTraffic<'_, ServerConnectionData>, outbox: &mut Bay) -> io::Result<()> {
-        let count = match self {
-            Self::Plain(plain) => traffic.encrypt(plain, outbox.room_for(plain.len() + OVERHEAD)),
-            Self::CloseNotify => traffic.queue_close_notify(outbox.room_for(OVERHEAD)),
-        };
-        outbox.fill(count.map_err(io::Error::other)?);
-        Ok(())
-    }
-}
-
-fn tls_error(error: rustls::Error) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, error)
-}
-
-/// Handshake records come in one piece of any size: room is made for it.
-fn encode(outbox: &mut Bay, write: &mut dyn FnMut(&mut [u8]) -> Result<usize, EncodeError>) -> io::Result<()> {
-    let mut wanted = 1024;
-    loop {
-        match write(outbox.room_for(wanted)) {
-            Ok(count) => {
-                outbox.fill(count);
-                return Ok(());
-            }
-            Err(EncodeError::InsufficientSize(error)) if wanted < error.required_size => wanted = error.required_size,
-            Err(error) => return Err(io::Error::other(error)),
-        }
-    }
-}
-
-impl AsyncRead for Secure {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        while this.plain.is_empty() {
-            let mut plain = Vec::new();
-            let more = ready!(this.poll_pieces(cx, &mut |piece| {
-                plain.extend_from_slice(piece);
-                false
-            }))?;
-            this.plain = plain;
-            if !more {
-                return Poll::Ready(Ok(()));
-            }
-        }
-        let count = this.plain.len().min(buf.remaining());
-        buf.put_slice(&this.plain[..count]);
-        this.plain.drain(..count);
-        if this.plain.is_empty() {
-            this.plain = Vec::new();
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Secure {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        if bytes.is_empty() { Poll::Ready(Ok(0)) } else { self.get_mut().poll_send(cx, bytes) }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().poll_drain(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().poll_close(cx)
-    }
-}
