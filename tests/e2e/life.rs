@@ -358,8 +358,7 @@ async fn a_bad_reload_changes_nothing_and_is_told() {
     let renewed = good.replace("/a/", "/b/");
     certificate(folder.path(), "b");
     let no_authority = format!("{renewed}[pool.p]\nbackends = [\"wss://localhost\"]\nca = \"nobody.pem\"\n");
-    let cases =
-        [(bad_limit, "limits.message_size = \"lots\""), (no_file, "nowhere.pem"), (no_authority, "nobody.pem")];
+    let cases = [(bad_limit, "limits.message_size = \"lots\""), (no_file, "nowhere.pem"), (no_authority, "nobody.pem")];
     for (config, told) in cases {
         configure(folder.path(), &config);
         program.signal("HUP").await;
