@@ -64,7 +64,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("url", &["client.rs", "tls/names.rs", "wire/origin.rs"]),
     ("webpki-roots", &["client.rs"]),
     ("x509-parser", &["tls/"]),
-    // For tests alone, in whatever room.
+    // For benches alone, and for tests alone, in whatever room.
+    ("criterion", &["benches"]),
     ("proptest", &["tests"]),
     ("serde_json", &["tests"]),
     ("tempfile", &["tests"]),
@@ -232,7 +233,9 @@ fn crates(file: &File<'_>) -> Vec<String> {
             None if name == "wsgate" && file.is_binary() => {}
             None => found.push(file.at(mention.line, &format!("{name} has no rooms in tests/floors.rs"))),
             Some(["tests"]) if file.test || mention.test => {}
-            Some(["tests"]) => found.push(file.at(mention.line, &format!("{name} is for tests alone"))),
+            Some([folder @ ("tests" | "benches")]) => {
+                found.push(file.at(mention.line, &format!("{name} is for {folder} alone")));
+            }
             Some(rooms) if rooms.iter().any(|room| covers(room, file.path)) => {}
             Some(rooms) => {
                 found.push(file.at(mention.line, &format!("{name} stays in {}", rooms.join(", "))));
@@ -333,8 +336,12 @@ fn pemfile_calls(files: &[File<'_>]) -> Vec<String> {
 }
 
 /// Every grant in the table is made use of: what nobody needs is taken back.
-fn idle_grants(files: &[File<'_>], tests: &[(String, String)]) -> Vec<String> {
-    let in_tests = |name: &str| tests.iter().any(|(_, text)| text.contains(&format!("{}::", name.replace('-', "_"))));
+fn idle_grants(files: &[File<'_>]) -> Vec<String> {
+    let (tests, benches) = (rust_files("tests"), rust_files("benches"));
+    let in_folder = |name: &str, folder: &str| {
+        let files = if folder == "tests" { &tests } else { &benches };
+        files.iter().any(|(_, text)| text.contains(&format!("{}::", name.replace('-', "_"))))
+    };
     let mut used: BTreeSet<(&str, &str)> = BTreeSet::new();
     for file in files {
         for mention in &file.source.mentions {
@@ -345,7 +352,8 @@ fn idle_grants(files: &[File<'_>], tests: &[(String, String)]) -> Vec<String> {
         }
     }
     let all = CRATES.iter().flat_map(|(name, rooms)| rooms.iter().map(move |room| (*name, *room)));
-    let is_used = |&(name, room): &(_, _)| used.contains(&(name, room)) || room == "tests" && in_tests(name);
+    let is_folder = |room: &str| ["tests", "benches"].contains(&room);
+    let is_used = |&(name, room): &(_, _)| used.contains(&(name, room)) || is_folder(room) && in_folder(name, room);
     all.filter(|grant| !is_used(grant)).map(|(name, room)| format!("{name} is no longer named in {room}")).collect()
 }
 
@@ -444,7 +452,7 @@ fn outside_crates_stay_in_their_rooms() {
     let read = read(&files);
     let mut found: Vec<String> = read.iter().flat_map(crates).collect();
     found.extend(pemfile_calls(&read));
-    found.extend(idle_grants(&read, &rust_files("tests")));
+    found.extend(idle_grants(&read));
     assert_lawful(&found);
     let tokio = rooms_of("tokio").expect("has rooms");
     for pure in WITHOUT_TOKIO {
