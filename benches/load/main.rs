@@ -1,0 +1,5 @@
+//! `cargo bench --bench load -- wss://host/path`: measures any ws or wss server.
+
+mod report;
+
+fn main() {}
