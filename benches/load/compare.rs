@@ -1,6 +1,6 @@
 //! Two runs side by side: every figure of both, and how many times the first the second is.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::html::figures;
@@ -8,7 +8,7 @@ use super::report::{Run, Server, Summary};
 
 /// The table, warnings first.
 #[must_use]
-pub fn table(a: &Run, b: &Run) -> String {
+pub(crate) fn table(a: &Run, b: &Run) -> String {
     let mut out = String::new();
     for (name, run) in [("A", a), ("B", b)] {
         let meta = &run.meta;
@@ -123,8 +123,11 @@ fn totals(rows: &mut Rows<'_>) {
     rows.row("delivered of what was due", figures::percent, |run| run.totals.completeness);
 }
 
+/// A name, and how a distribution yields it.
+type Figure = (&'static str, fn(&Summary) -> f64);
+
 fn latencies(rows: &mut Rows<'_>) {
-    const FIGURES: [(&str, fn(&Summary) -> f64); 8] = [
+    const FIGURES: [Figure; 8] = [
         ("min", |of| of.min as f64),
         ("mean", |of| of.mean),
         ("p50", |of| of.p50 as f64),
@@ -158,7 +161,7 @@ fn counts(rows: &mut Rows<'_>) {
     named("errors", |run| &run.errors, rows);
 }
 
-type Counts = std::collections::BTreeMap<String, u64>;
+type Counts = BTreeMap<String, u64>;
 
 fn named(heading: &str, of: fn(&Run) -> &Counts, rows: &mut Rows<'_>) {
     let names: BTreeSet<String> = of(rows.a).keys().chain(of(rows.b).keys()).cloned().collect();

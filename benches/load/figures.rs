@@ -1,11 +1,11 @@
 //! Figures as people read them: times, counts, rates and sizes, with three digits and a unit.
 
 /// What stands where there is nothing to say.
-pub const NOTHING: &str = "–";
+pub(crate) const NOTHING: &str = "–";
 
 /// Microseconds, in the unit that keeps them short.
 #[must_use]
-pub fn time(us: f64) -> String {
+pub(crate) fn time(us: f64) -> String {
     const UNITS: [(f64, f64, &str); 5] =
         [(1e3, 1.0, "µs"), (1e6, 1e3, "ms"), (1.2e8, 1e6, "s"), (7.2e9, 6e7, "min"), (f64::INFINITY, 3.6e9, "h")];
     let unit = UNITS.iter().find(|(below, ..)| us.abs() < *below);
@@ -18,11 +18,11 @@ pub fn time(us: f64) -> String {
 
 /// A whole number, in groups of three.
 #[must_use]
-pub fn count(number: u64) -> String {
+pub(crate) fn count(number: u64) -> String {
     let plain = number.to_string();
     let mut grouped = String::with_capacity(plain.len() * 4 / 3 + 1);
     for (place, digit) in plain.chars().enumerate() {
-        if place > 0 && (plain.len() - place) % 3 == 0 {
+        if place > 0 && (plain.len() - place).is_multiple_of(3) {
             grouped.push(',');
         }
         grouped.push(digit);
@@ -32,7 +32,7 @@ pub fn count(number: u64) -> String {
 
 /// A number that may be broken: whole and grouped when it is whole or a thousand and more, else three digits.
 #[must_use]
-pub fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     if !value.is_finite() {
         NOTHING.to_owned()
     } else if (999.5..1e15).contains(&value) || (0.0..1e15).contains(&value) && value.fract() == 0.0 {
@@ -44,7 +44,7 @@ pub fn number(value: f64) -> String {
 
 /// A number in at most five characters, for a scale: 12 k, 1.5 M.
 #[must_use]
-pub fn compact(value: f64) -> String {
+pub(crate) fn compact(value: f64) -> String {
     const UNITS: [(f64, f64, &str); 4] = [(1e3, 1.0, ""), (1e6, 1e3, " k"), (1e9, 1e6, " M"), (1e12, 1e9, " G")];
     match UNITS.iter().find(|(below, ..)| value.abs() < *below) {
         Some((_, size, name)) => format!("{}{name}", short(&digits(value / size))),
@@ -55,13 +55,13 @@ pub fn compact(value: f64) -> String {
 
 /// So many in a second.
 #[must_use]
-pub fn rate(value: f64) -> String {
+pub(crate) fn rate(value: f64) -> String {
     if value.is_finite() { format!("{}/s", number(value)) } else { NOTHING.to_owned() }
 }
 
 /// Bytes: whole up to 100,000, then in powers of a thousand.
 #[must_use]
-pub fn bytes(value: f64) -> String {
+pub(crate) fn bytes(value: f64) -> String {
     const UNITS: [(f64, f64, &str); 3] = [(1e6, 1e3, "kB"), (1e9, 1e6, "MB"), (f64::INFINITY, 1e9, "GB")];
     if value.abs() < 1e5 {
         return format!("{}{} B", if value <= -0.5 { "−" } else { "" }, count(value.abs().round() as u64));
@@ -72,7 +72,7 @@ pub fn bytes(value: f64) -> String {
 
 /// A share of 100, exact near both ends: what is not complete never reads 100 %.
 #[must_use]
-pub fn percent(value: f64) -> String {
+pub(crate) fn percent(value: f64) -> String {
     if !value.is_finite() {
         return NOTHING.to_owned();
     }
@@ -85,7 +85,7 @@ pub fn percent(value: f64) -> String {
 
 /// A moment, from seconds since 1970.
 #[must_use]
-pub fn moment(unix: u64) -> String {
+pub(crate) fn moment(unix: u64) -> String {
     let at = i64::try_from(unix).ok().and_then(|unix| ::time::OffsetDateTime::from_unix_timestamp(unix).ok());
     at.map_or(NOTHING.to_owned(), |at| {
         format!("{} {:02}:{:02}:{:02} UTC", at.date(), at.hour(), at.minute(), at.second())
@@ -94,7 +94,7 @@ pub fn moment(unix: u64) -> String {
 
 /// A duration of whole seconds as a clock shows it, or `45 s` when short.
 #[must_use]
-pub fn clock(seconds: u64) -> String {
+pub(crate) fn clock(seconds: u64) -> String {
     match seconds {
         0..120 => format!("{seconds} s"),
         120..7200 => format!("{}:{:02} min", seconds / 60, seconds % 60),
@@ -104,7 +104,7 @@ pub fn clock(seconds: u64) -> String {
 
 /// What a latency of this name measures.
 #[must_use]
-pub fn kind(name: &str) -> String {
+pub(crate) fn kind(name: &str) -> String {
     match name {
         "tcp" => "TCP connect".to_owned(),
         "tls" => "TLS handshake".to_owned(),
@@ -121,7 +121,7 @@ pub fn kind(name: &str) -> String {
 
 /// The latencies of a run in the order in which a connection meets them, those without a place last.
 #[must_use]
-pub fn in_order<'a, T>(latencies: impl Iterator<Item = (&'a String, T)>) -> Vec<(&'a str, T)> {
+pub(crate) fn in_order<'a, T>(latencies: impl Iterator<Item = (&'a String, T)>) -> Vec<(&'a str, T)> {
     const ORDER: [&str; 8] =
         ["tcp", "tls", "tls_resumed", "upgrade", "first_message", "round_trip", "delivery", "close"];
     let place = |name: &str| ORDER.iter().position(|known| *known == name).unwrap_or(ORDER.len());
@@ -132,7 +132,7 @@ pub fn in_order<'a, T>(latencies: impl Iterator<Item = (&'a String, T)>) -> Vec<
 
 /// Without the zeros that end a broken number.
 #[must_use]
-pub fn short(text: &str) -> String {
+pub(crate) fn short(text: &str) -> String {
     let (number, unit) = text.split_once(' ').map_or((text, ""), |(number, unit)| (number, unit));
     let number = if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { number };
     if unit.is_empty() { number.to_owned() } else { format!("{number} {unit}") }

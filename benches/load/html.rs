@@ -8,7 +8,7 @@ use super::report::{Run, Summary};
 #[path = "charts.rs"]
 mod charts;
 #[path = "figures.rs"]
-pub mod figures;
+pub(crate) mod figures;
 #[path = "plot.rs"]
 mod plot;
 #[path = "tables.rs"]
@@ -24,7 +24,7 @@ const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg'
 
 /// The whole page.
 #[must_use]
-pub fn page(run: &Run) -> String {
+pub(crate) fn page(run: &Run) -> String {
     let (profile, url) = (escape(&run.meta.profile), escape(&run.meta.url));
     let mut out = format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<title>{profile}: {url}</title>\n\
@@ -98,7 +98,7 @@ fn verdict(run: &Run, out: &mut String) {
         let _ = write!(out, "<div class=\"{look}\"><h2>{head}</h2><ul>");
         for asked in &run.thresholds {
             let word = if asked.passed { "passed" } else { "failed" };
-            let value = tables::measured(&asked.expression, asked.value);
+            let value = tables::measured(&asked.expression, asked.value).replace(' ', "&nbsp;");
             let _ =
                 write!(out, "<li><b>{word}</b>: fail if <code>{}</code>, was {value}</li>", escape(&asked.expression));
         }
@@ -281,7 +281,7 @@ mod tests {
         let thresholds = vec![asked("p99>20ms", 31_000.0, false), asked("rate<1000", 1_500.0, true)];
         let page = page(&Run { thresholds, ..Run::default() });
         assert!(page.contains("FAILED: 1 of 2 thresholds crossed"));
-        assert!(page.contains("<b>failed</b>: fail if <code>p99&gt;20ms</code>, was 31.0 ms"));
+        assert!(page.contains("<b>failed</b>: fail if <code>p99&gt;20ms</code>, was 31.0&nbsp;ms"));
         assert!(page.contains("<b>passed</b>: fail if <code>rate&lt;1000</code>, was 1,500"));
     }
 

@@ -8,7 +8,7 @@ function readOut(area) {
   const names = area.dataset.names.split("|");
   const lines = [...area.querySelectorAll("path[data-read]")].map((path) => ({
     name: path.dataset.name,
-    values: path.dataset.read.split("|"),
+    values: path.dataset.read.split("|").map((value) => value.replace(" ", "\u00a0")), // a unit stays with its number
   }));
 
   // A title of the drawing would pop up over what is read.

@@ -88,7 +88,7 @@ fn server(run: &Run) -> Rows {
     let mut rows: Rows = Vec::new();
     let mut row = |name: &str, value: String| rows.push((name.to_owned(), value));
     let pids: Vec<String> = server.pids.iter().map(u32::to_string).collect();
-    row("Processes", pids.join(", "));
+    row("Processes", if pids.len() > 3 { format!("{} and {} more", pids[0], pids.len() - 1) } else { pids.join(", ") });
     row("CPU time", figures::time(server.cpu_seconds * 1e6));
     if let Some(us) = server.cpu_us_per_message {
         row("CPU for a message", figures::time(us));
