@@ -2,7 +2,7 @@
 
 use super::super::report::{Run, Second, Summary};
 use super::figures;
-use super::plot::{Axis, Line, Plot};
+use super::plot::{Axis, LOOKS, Line, Plot};
 
 /// Points in a plot over time: more than that no screen tells apart.
 const MOST_POINTS: usize = 600;
@@ -16,21 +16,32 @@ pub(super) fn all(run: &Run) -> Vec<Plot<'static>> {
         marks: run.stages.iter().zip(1..).map(|(stage, number)| (f64::from(stage.at), number.to_string())).collect(),
         seconds: &seconds,
     };
-    let mut plots = vec![time.latency(run)];
     let main = super::main_latency(run).map_or("", |(name, _)| name);
     let (own, others): (Vec<_>, Vec<_>) =
         figures::in_order(run.latencies.iter()).into_iter().partition(|(name, _)| *name == main);
-    let making = others.into_iter().filter(|(name, of)| *name != "close" && of.count > 1).take(4).collect::<Vec<_>>();
-    plots.push(percentiles("curve", "Latency by percentile", &own));
+    let making: Vec<_> = others.into_iter().filter(|(name, of)| *name != "close" && of.count > 1).take(LOOKS).collect();
+    let moved = seconds.iter().any(|second| second.sent > 0 || second.received > 0);
+    let mut plots = Vec::new();
+    if !own.is_empty() || making.is_empty() {
+        plots.push(percentiles("curve", "Latency by percentile", &own));
+    }
     if !making.is_empty() {
         plots.push(percentiles("making", "Connecting, by percentile", &making));
     }
-    plots.push(time.throughput());
-    if run.totals.connections > 0 && seconds.iter().any(|second| second.open != seconds[0].open) {
+    if moved || seconds.is_empty() {
+        plots.push(time.throughput());
+    }
+    if moved && run.totals.megabytes_per_second >= 1.0 {
+        plots.push(time.payload());
+    }
+    if seconds.iter().any(|second| second.open != seconds[0].open) {
         plots.push(time.connections());
     }
-    plots.push(time.lag());
-    plots.push(time.cpu());
+    if let (1, Some(first)) = (plots.len() % 2, plots.first_mut()) {
+        first.room = "full";
+    }
+    plots.insert(0, time.latency(run));
+    plots.extend([time.lag(), time.cpu()]);
     plots
 }
 
@@ -55,7 +66,7 @@ fn percentiles(id: &'static str, title: &'static str, kinds: &[(&str, &Summary)]
         points: at.iter().map(|at| (*at, figures::percent(*at))).collect(),
         marks: Vec::new(),
         unit: figures::time,
-        strip: false,
+        room: "",
     }
 }
 
@@ -86,7 +97,7 @@ impl OverTime<'_> {
             points: self.seconds.iter().map(|at| (f64::from(at.at), figures::clock(u64::from(at.at)))).collect(),
             marks: self.marks.clone(),
             unit,
-            strip: false,
+            room: "",
         }
     }
 
@@ -102,9 +113,9 @@ impl OverTime<'_> {
             self.line("max", 2, |second| measured(second, second.max)),
         ];
         let y = Axis::fitting(lines.iter().flat_map(|line| line.values.iter().flatten().copied()), figures::time);
-        let of = super::main_latency(run).map_or("latency".to_owned(), |(name, _)| figures::kind(name));
+        let of = super::main_latency(run).map_or("What was measured".to_owned(), |(name, _)| figures::kind(name));
         let note = format!("{of}, second by second. {}", scale(&y));
-        Plot { y, lines, ..self.plot(("latency", "Latency over time"), note.trim_end(), figures::time) }
+        Plot { y, lines, room: "full", ..self.plot(("latency", "Latency over time"), note.trim_end(), figures::time) }
     }
 
     fn throughput(&self) -> Plot<'static> {
@@ -115,6 +126,16 @@ impl OverTime<'_> {
         let most = self.seconds.iter().map(|second| second.sent.max(second.received)).max().unwrap_or(0);
         let y = Axis::linear(most as f64, figures::compact);
         Plot { y, lines, ..self.plot(("throughput", "Throughput"), "Messages in each second.", figures::rate) }
+    }
+
+    fn payload(&self) -> Plot<'static> {
+        let lines = vec![
+            self.line("received", 0, |second| Some(second.bytes_in as f64)),
+            self.line("sent", 1, |second| Some(second.bytes_out as f64)),
+        ];
+        let most = self.seconds.iter().map(|second| second.bytes_in.max(second.bytes_out)).max().unwrap_or(0);
+        let y = Axis::linear(most as f64, figures::bytes);
+        Plot { y, lines, ..self.plot(("payload", "Payload"), "Bytes of messages in each second.", figures::bytes) }
     }
 
     fn connections(&self) -> Plot<'static> {
@@ -128,7 +149,7 @@ impl OverTime<'_> {
         let lines = vec![self.line("lag", 3, |second| Some(second.lag_max as f64))];
         let y = Axis::fitting(self.seconds.iter().map(|second| second.lag_max as f64), figures::time);
         let note = format!("How late its own clock was at worst. {}", scale(&y));
-        Plot { y, lines, strip: true, ..self.plot(("lag", "Generator: lag"), note.trim_end(), figures::time) }
+        Plot { y, lines, room: "strip", ..self.plot(("lag", "Generator: lag"), note.trim_end(), figures::time) }
     }
 
     fn cpu(&self) -> Plot<'static> {
@@ -136,7 +157,7 @@ impl OverTime<'_> {
         let lines = vec![self.line("CPU", 3, share)];
         let y = Axis::linear(self.seconds.iter().filter_map(share).fold(100.0, f64::max), figures::percent);
         let plot = self.plot(("cpu", "Generator: CPU"), "100 % is one core.", figures::percent);
-        Plot { y, lines, strip: true, ..plot }
+        Plot { y, lines, room: "strip", ..plot }
     }
 }
 

@@ -107,11 +107,13 @@ fn verdict(run: &Run, out: &mut String) {
     out.push_str("</section>\n");
 }
 
-/// The latency that the profile is about.
+/// What making and ending a connection takes, which every profile measures.
+const CONNECTING: [&str; 6] = ["tcp", "tls", "tls_resumed", "upgrade", "first_message", "close"];
+
+/// The latency that the profile is about, when that is not connecting.
 fn main_latency(run: &Run) -> Option<(&str, &Summary)> {
-    let known = ["round_trip", "delivery", "first_message", "upgrade", "tls", "tcp"];
-    let found = known.iter().find_map(|name| run.latencies.get_key_value(*name));
-    found.or_else(|| run.latencies.first_key_value()).map(|(name, summary)| (name.as_str(), summary))
+    let found = run.latencies.iter().find(|(name, _)| !CONNECTING.contains(&name.as_str()));
+    found.map(|(name, summary)| (name.as_str(), summary))
 }
 
 fn key_figures(run: &Run, out: &mut String) {
@@ -123,6 +125,11 @@ fn key_figures(run: &Run, out: &mut String) {
         tile(&format!("{name}, p50"), figures::time(latency.p50 as f64));
         tile(&format!("{name}, p99"), figures::time(latency.p99 as f64));
         tile(&format!("{name}, max"), figures::time(latency.max as f64));
+    } else {
+        for (name, latency) in figures::in_order(run.latencies.iter()).into_iter().filter(|(name, _)| *name != "close")
+        {
+            tile(&format!("{}, p99", figures::kind(name)), figures::time(latency.p99 as f64));
+        }
     }
     if let Some(rate) = totals.handshakes_per_second {
         tile("Handshakes", figures::rate(rate));

@@ -8,6 +8,9 @@ use super::figures;
 /// The side of the stretched square in which lines are drawn.
 const SIDE: f64 = 1000.0;
 
+/// How many looks a line may have.
+pub(super) const LOOKS: usize = 5;
+
 /// How values become places.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Scale {
@@ -98,7 +101,7 @@ impl Axis {
 pub(super) struct Line {
     /// What it shows.
     pub(super) name: String,
-    /// Which of the four looks it has: each differs from the others in colour and in dash.
+    /// Which of the [`LOOKS`] it has: each differs from the others in colour and in dash.
     pub(super) look: usize,
     /// A value, or a gap, for each point of the plot.
     pub(super) values: Vec<Option<f64>>,
@@ -124,15 +127,15 @@ pub(super) struct Plot<'a> {
     pub(super) marks: Vec<(f64, String)>,
     /// How a value is written.
     pub(super) unit: fn(f64) -> String,
-    /// Drawn less high.
-    pub(super) strip: bool,
+    /// How much room it takes: `full` width, a low `strip`, or nothing special.
+    pub(super) room: &'static str,
 }
 
 impl Plot<'_> {
     /// The plot as a figure, or a sentence when there is nothing to draw.
     pub(super) fn html(&self) -> String {
         let Self { id, title, .. } = self;
-        let mut out = format!("<figure class=\"plot{}\" id=\"{id}\">\n", if self.strip { " strip" } else { "" });
+        let mut out = format!("<figure class=\"plot {}\" id=\"{id}\">\n", self.room);
         let _ = writeln!(out, "<figcaption><h3>{}</h3><p>{}</p></figcaption>", escape(title), escape(&self.note));
         if self.lines.iter().all(|line| line.values.iter().all(Option::is_none)) {
             out.push_str("<p class=\"none\">Nothing was measured.</p>\n</figure>\n");
@@ -334,7 +337,7 @@ mod tests {
             }],
             marks: Vec::new(),
             unit: figures::number,
-            strip: false,
+            room: "",
         };
         let html = plot.html();
         assert!(html.contains("d=\"M0 1000L250 500\""), "{html}");
