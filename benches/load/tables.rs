@@ -24,12 +24,13 @@ pub(super) fn all(run: &Run, out: &mut String) {
     out.push_str("</section>\n");
 }
 
-/// A threshold's measured value, as time when the expression speaks of time.
+/// A threshold's measured value, as time when the expression speaks of time; below nought nothing was measured.
 pub(super) fn measured(expression: &str, value: f64) -> String {
     let limit = expression.rsplit(['<', '>', '=']).next().unwrap_or("").trim();
     let unit = limit.trim_start_matches(|letter: char| letter.is_ascii_digit() || letter == '.').trim();
     match unit {
-        "us" | "µs" | "ms" | "s" | "m" | "min" => figures::time(value),
+        _ if value < 0.0 => "not measured".to_owned(),
+        "us" | "µs" | "ms" | "s" | "m" | "h" => figures::time(value),
         "%" => figures::percent(value),
         _ => figures::number(value),
     }
