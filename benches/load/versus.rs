@@ -3,8 +3,8 @@
 //! Every server is a process of its own with one worker, serves the same ECDSA P-256 certificate over TLS 1.3, and
 //! relays to the same plain-ws echo on loopback. For each figure they take turns, in each round in another order, so
 //! that whatever else the machine does meets all of them; a ratio is taken within a round, and the median over rounds
-//! is shown. Peers are set up twice, with the buffers that cost them the least time and with those that hold the
-//! least memory, and each figure is measured with the set-up that is good for it; wsgate has one set-up for both.
+//! is shown. Peers are set up twice, with the buffers that cost them the least time and, for the memory of idle
+//! connections, with those that hold the least; wsgate has one set-up for both.
 
 mod drive;
 mod measure;
@@ -80,8 +80,8 @@ async fn rounds(options: &Options, programs: &[Program]) -> io::Result<Vec<Row>>
     let mut samples = vec![vec![Vec::new(); programs.len()]; FIGURES.len()];
     for round in 0..options.rounds {
         for (figure, samples) in FIGURES.iter().zip(&mut samples) {
-            for turn in 0..targets.len() {
-                let at = (round + turn) % targets.len();
+            for turn in 0..programs.len() {
+                let at = (round + turn) % programs.len();
                 // Memory that was used before could be used again: this one starts afresh.
                 let fresh = (*figure == Figure::Idle).then(|| start(&programs[at], Setup::Lean)).transpose()?;
                 let target = fresh.as_ref().unwrap_or(&targets[at]);

@@ -86,11 +86,12 @@ impl Program {
         }
     }
 
-    /// Bytes of a buffer, found by trying: a whole TLS record goes through at once, or memory is saved.
+    /// Bytes of a buffer, found by trying: twice a TLS record, so that 16 KiB go through at once, or as little as will do.
     fn buffer(self, setup: Setup) -> usize {
         match (self, setup) {
-            (Self::Nginx, Setup::Lean) => 4 << 10,
-            _ => 16 << 10,
+            (Self::Nginx, Setup::Lean) => 1 << 10,
+            (Self::Haproxy, Setup::Lean) => 16 << 10,
+            _ => 32 << 10,
         }
     }
 }

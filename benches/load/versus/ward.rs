@@ -16,6 +16,9 @@ use crate::server::tree;
 /// How long a server may take from its start to its first accept.
 const START: Duration = Duration::from_secs(10);
 
+/// How long it may take from being asked to end to its end.
+const END: Duration = Duration::from_millis(500);
+
 /// A running server. Dropped, also while a panic unwinds, it and all its descendants are gone.
 #[derive(Debug)]
 pub(super) struct Ward {
@@ -70,13 +73,26 @@ impl Ward {
 
 impl Drop for Ward {
     fn drop(&mut self) {
-        // The first one dies first, so that it cannot start others in their place. Who is gone already needs no signal.
-        for pid in tree(self.child.id()).unwrap_or_default() {
-            if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
-                let _ = kill_process(pid, Signal::KILL);
-            }
+        // Asked first, since nginx then ends its workers itself; whoever is busy is not waited for.
+        let pids = tree(self.pid()).unwrap_or_default();
+        end(self.pid(), Signal::TERM);
+        let since = Instant::now();
+        while since.elapsed() < END && matches!(self.child.try_wait(), Ok(None)) {
+            sleep(Duration::from_millis(10));
         }
-        let _ = self.child.wait();
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+        // Whom it left behind; it can start no others now.
+        pids.into_iter().skip(1).for_each(|pid| end(pid, Signal::KILL));
+    }
+}
+
+/// Whoever is gone already needs no signal.
+fn end(pid: u32, signal: Signal) {
+    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+        let _ = kill_process(pid, signal);
     }
 }
 
@@ -106,7 +122,7 @@ mod tests {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         let folder = tempfile::tempdir().expect("a folder");
         let address = listener.local_addr().expect("an address");
-        let ward = Ward::start(Path::new("/bin/sh"), &["-c", "sleep 600 & wait"], folder.path(), address);
+        let ward = Ward::start(Path::new("/bin/sh"), &["-c", "trap '' TERM; sleep 600 & wait"], folder.path(), address);
         let ward = ward.expect("started");
         let mut pids = Vec::new();
         while pids.len() < 2 {
