@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 
-use crate::plan;
+use super::plan;
 
 /// Measures any ws or wss server. Without a URL: a gateway that it starts itself on loopback.
 #[derive(Clone, Debug, Parser)]
@@ -146,7 +146,11 @@ impl Arguments {
     /// # Errors
     /// The first one that is none.
     pub(crate) fn stages(&self) -> Result<Vec<plan::Stage>, String> {
-        if self.stages.is_empty() { plan::stages("50@3s,100@3s,200@3s,50@3s") } else { plan::stages(&self.stages.join(",")) }
+        if self.stages.is_empty() {
+            plan::stages("50@3s,100@3s,200@3s,50@3s")
+        } else {
+            plan::stages(&self.stages.join(","))
+        }
     }
 
     /// How many connections there are at most.
@@ -190,7 +194,9 @@ impl Arguments {
         let mut put = |name: &str, value: String| shape.insert(name.to_owned(), value);
         put("connections", self.count().unwrap_or(0).to_string());
         put("size", self.message_size().to_string());
-        put("for", format!("{:?}", self.time));
+        if !matches!(self.profile, Profile::Storm | Profile::Ramp) {
+            put("for", format!("{:?}", self.time));
+        }
         put("threads", self.thread_count().to_string());
         match self.profile {
             Profile::Echo | Profile::Bulk => drop(put("window", self.window.to_string())),

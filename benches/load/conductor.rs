@@ -7,14 +7,14 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::arguments::{Arguments, Profile, cpus};
-use crate::control::Control;
-use crate::live::Live;
-use crate::plan::{Micros, Schedule};
-use crate::report::{Run, Second, StageMark};
-use crate::server::{Probe, Sample, bytes_per_connection};
-use crate::tally::{Tally, Tick};
-use crate::worker::{self, Again, Aim, Begin, Expect, Life, Policy, Sending};
+use super::arguments::{Arguments, Profile, cpus};
+use super::control::Control;
+use super::live::Live;
+use super::plan::{Micros, Schedule};
+use super::report::{Run, Second, StageMark};
+use super::server::{Probe, Sample, bytes_per_connection};
+use super::tally::{Tally, Tick};
+use super::worker::{self, Again, Aim, Begin, Expect, Life, Policy, Sending};
 
 /// Leads one run.
 pub(crate) struct Conductor<'a> {
@@ -40,6 +40,9 @@ pub(crate) struct Conductor<'a> {
     /// Connections opened in a second: with full handshakes and with resumed ones.
     handshakes: Vec<f64>,
 }
+
+/// So long after the order to begin the first message is due.
+const MOMENT: Duration = Duration::from_millis(20);
 
 /// The policy of a profile.
 ///
@@ -249,12 +252,13 @@ impl<'a> Conductor<'a> {
     /// From here on everything counts; messages that are due for so long are sent.
     fn begin(&mut self, time: Duration) {
         // A moment ahead, so that nobody is late for the first message.
-        let from = self.epoch.elapsed().as_micros() as Micros + 20_000;
+        let from = self.epoch.elapsed().as_micros() as Micros + MOMENT.as_micros() as Micros;
         self.control.set_until(from + time.as_micros() as Micros);
         self.control.set_from(from);
         self.control.set_measuring(true);
         self.at_start = self.probe.as_ref().and_then(|probe| probe.sample().ok());
         self.control.announce();
+        self.wait(MOMENT);
         self.began = Some(Instant::now());
         self.stage = self.arguments.profile_name();
     }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use tokio::sync::watch;
 
-use crate::plan::Micros;
+use super::plan::Micros;
 
 /// Orders that hold for all threads. After a change [`Control::announce`] wakes everybody.
 pub(crate) struct Control {

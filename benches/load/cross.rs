@@ -16,7 +16,7 @@ use wsgate::wire::head::Answer;
 use wsgate::wire::inbound::{Inbound, Rules, Turn};
 use wsgate::wire::offer::accept_for;
 
-use crate::worker::Aim;
+use super::worker::Aim;
 
 /// Sizes at the edges of the frame's three forms of length, and the run's own.
 fn messages(size: usize) -> Vec<String> {
@@ -43,7 +43,8 @@ pub(crate) fn check(aim: &Arc<Aim>, url: &str, size: usize) -> Result<usize, Str
     let theirs = theirs(aim, url, &messages).map_err(|error| format!("the other client: {error}"))?;
     for ((said, ours), theirs) in messages.iter().zip(&ours).zip(&theirs) {
         if ours != theirs || ours != said.as_bytes() {
-            let differ = |heard: &[u8]| if heard == said.as_bytes() { "heard the same" } else { "heard something else" };
+            let differ =
+                |heard: &[u8]| if heard == said.as_bytes() { "heard the same" } else { "heard something else" };
             return Err(format!("of {} bytes said ours {}, the other {}", said.len(), differ(ours), differ(theirs)));
         }
     }

@@ -1,7 +1,7 @@
 //! Thresholds: `p99>20ms` is asked of a run, and the run fails when it is so.
 
-use crate::plan;
-use crate::report::{Run, Summary, Threshold};
+use super::plan;
+use super::report::{Run, Summary, Threshold};
 
 /// A question that was understood: what, which side, against what.
 #[derive(Clone, Debug, PartialEq)]

@@ -3,8 +3,8 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
-use crate::html::figures;
-use crate::report::Second;
+use super::html::figures;
+use super::report::Second;
 
 /// Where progress goes: standard error.
 pub(crate) struct Live {

@@ -1,8 +1,9 @@
 //! `cargo bench --bench load -- wss://host/path [options]`: measures any ws or wss server; without a URL a gateway of
-//! its own. Ends with 0, with 3 when a threshold was not kept, with 1 when there is nothing to report.
+//! its own. Ends with 0, with 3 when a threshold was not kept or the cross-check failed, with 1 when there is nothing to report.
 
 #![allow(clippy::disallowed_methods)] // the harness has no drain: its tasks end with their thread
 #![allow(unused_imports, dead_code)] // its unit tests are compiled here too, and run from tests/e2e/load.rs
+#![allow(unreachable_pub)] // a binary of its own: `pub` means "for the other modules"
 #![allow(clippy::print_stdout)] // the report is what it is for
 
 mod arguments;
@@ -91,28 +92,11 @@ fn versus(arguments: &Arguments) -> Result<ExitCode, String> {
 /// How long each figure of --versus is measured in each round, at most.
 const PER_FIGURE: std::time::Duration = std::time::Duration::from_secs(2);
 
+/// A report, and the exit code that it makes.
+pub(crate) type Outcome = Result<(Run, u8), String>;
+
 fn measure(arguments: &Arguments) -> Result<ExitCode, String> {
-    let questions = arguments.fail_if.iter().map(|text| Question::parse(text)).collect::<Result<Vec<_>, _>>()?;
-    let (count, mut live) = (arguments.count()?, Live::new());
-    let own = arguments.url.is_none().then(Own::start).transpose()?;
-    let path = if matches!(arguments.profile, Profile::Fanout | Profile::Slow) { "/chat" } else { "/echo" };
-    let url = own.as_ref().map(|own| own.url(path)).or_else(|| arguments.url.clone()).unwrap_or_default();
-    let aim = Arc::new(aim(arguments, &url, own.is_some())?);
-    preflight::check(count, aim.address, arguments.source_addresses, own.is_some())?;
-    let mut differ = None;
-    if arguments.cross_check {
-        match cross::check(&aim, &url, arguments.message_size()) {
-            Ok(count) => live.say(&format!("cross-check: both clients heard the same {count} messages")),
-            Err(why) => {
-                live.say(&format!("cross-check FAILED: {why}"));
-                differ = Some(why);
-            }
-        }
-    }
-    let mut run = Conductor::start(arguments, aim, &mut live)?.run()?;
-    run.meta.url = url;
-    run.errors.extend(differ.map(|why| (format!("cross-check: {why}"), 1)));
-    run.thresholds = questions.iter().map(|question| question.ask(&run)).collect();
+    let (run, code) = find(arguments)?;
     print!("{}", table::text(&run));
     if let Some(path) = &arguments.json {
         write(path, &serde_json::to_string_pretty(&run).map_err(|error| error.to_string())?)?;
@@ -120,8 +104,43 @@ fn measure(arguments: &Arguments) -> Result<ExitCode, String> {
     if let Some(path) = &arguments.html {
         write(path, &html::page(&run))?;
     }
-    let kept = run.thresholds.iter().all(|threshold| threshold.passed);
-    Ok(if kept { ExitCode::SUCCESS } else { ExitCode::from(NOT_KEPT) })
+    Ok(ExitCode::from(code))
+}
+
+/// One run with this command line, its report not printed.
+///
+/// # Errors
+/// Why there is nothing to report.
+pub(crate) fn run<'a>(line: impl IntoIterator<Item = &'a str>) -> Outcome {
+    find(&Arguments::try_parse_from(line).map_err(|error| error.to_string())?)
+}
+
+fn find(arguments: &Arguments) -> Outcome {
+    let questions = arguments.fail_if.iter().map(|text| Question::parse(text)).collect::<Result<Vec<_>, _>>()?;
+    let (count, mut live) = (arguments.count()?, Live::new());
+    let own = arguments.url.is_none().then(Own::start).transpose()?;
+    let path = if matches!(arguments.profile, Profile::Fanout | Profile::Slow) { "/chat" } else { "/echo" };
+    let url = own.as_ref().map(|own| own.url(path)).or_else(|| arguments.url.clone()).unwrap_or_default();
+    let aim = Arc::new(aim(arguments, &url, own.is_some())?);
+    preflight::check(count, aim.address, arguments.source_addresses, own.is_some())?;
+    let differ = if arguments.cross_check { cross_check(arguments, &aim, &url, &mut live) } else { None };
+    let differs = differ.is_some();
+    let mut run = Conductor::start(arguments, aim, &mut live)?.run()?;
+    run.meta.url = url;
+    run.errors.extend(differ.map(|why| (format!("cross-check: {why}"), 1)));
+    run.thresholds = questions.iter().map(|question| question.ask(&run)).collect();
+    let kept = run.thresholds.iter().all(|threshold| threshold.passed) && !differs;
+    Ok((run, if kept { 0 } else { NOT_KEPT }))
+}
+
+/// How the two clients differ, if they do.
+fn cross_check(arguments: &Arguments, aim: &Arc<Aim>, url: &str, live: &mut Live) -> Option<String> {
+    let checked = cross::check(aim, url, arguments.message_size());
+    live.say(&match &checked {
+        Ok(count) => format!("cross-check: both clients heard the same {count} messages"),
+        Err(why) => format!("cross-check FAILED: {why}"),
+    });
+    checked.err()
 }
 
 fn write(path: &Path, text: &str) -> Result<(), String> {

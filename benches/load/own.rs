@@ -30,6 +30,7 @@ echo = {}
 [[route]]
 path = "/chat"
 hub = { history = 0 }
+limits = { message_size = "64KiB", send_queue = "1MiB" }
 "#;
 
 /// A gateway that runs until this is dropped.

@@ -14,7 +14,7 @@ use rustix::time::{
 };
 use tokio::io::unix::AsyncFd;
 
-use crate::plan::Micros;
+use super::plan::Micros;
 
 /// Time since the run's epoch, and alarms.
 pub(crate) struct Pacer {

@@ -176,8 +176,7 @@ mod tests {
     #[test]
     fn stages_times_and_sizes_are_read() {
         let second = Duration::from_secs(1);
-        let expected =
-            [Stage { connections: 100, time: 10 * second }, Stage { connections: 500, time: second / 2 }];
+        let expected = [Stage { connections: 100, time: 10 * second }, Stage { connections: 500, time: second / 2 }];
         assert_eq!(stages("100@10s, 500@500ms").expect("stages"), expected);
         assert_eq!(stages("100"), Err("100: not CONNECTIONS@TIME, as 100@10s".into()));
         assert_eq!(duration("2m"), Ok(120 * second));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 
-use crate::report;
+use super::report;
 
 /// In which `/proc` counts processor time: a hundredth of a second, whatever the kernel's own clock does (proc(5),
 /// `USER_HZ`).

@@ -2,14 +2,15 @@
 
 use std::fmt::Write as _;
 
-use crate::html::figures;
-use crate::report::{Run, Summary};
+use super::html::figures;
+use super::report::{Run, Summary};
 
 /// The whole report.
 pub(crate) fn text(run: &Run) -> String {
     let mut out = String::new();
     let options: Vec<String> = run.meta.options.iter().map(|(name, value)| format!("{name} {value}")).collect();
-    let _ = writeln!(out, "{} of {}, {:.1} s: {}", run.meta.profile, run.meta.url, run.meta.seconds, options.join(", "));
+    let _ =
+        writeln!(out, "{} of {}, {:.1} s: {}", run.meta.profile, run.meta.url, run.meta.seconds, options.join(", "));
     if !run.generator.valid {
         let _ = writeln!(out, "\nINVALID: the generator was the limit: {}", run.generator.why.join("; "));
     }
@@ -48,7 +49,9 @@ fn latencies(run: &Run, out: &mut String) {
     for (name, summary) in figures::in_order(run.latencies.iter()) {
         let Summary { count, min, mean, p50, p90, p99, p999, p9999, max, .. } = summary;
         let _ = write!(out, "{:<16}{:>12}", name.replace('_', " "), figures::count(*count));
-        for value in [*min as f64, *mean, *p50 as f64, *p90 as f64, *p99 as f64, *p999 as f64, *p9999 as f64, *max as f64] {
+        for value in
+            [*min as f64, *mean, *p50 as f64, *p90 as f64, *p99 as f64, *p999 as f64, *p9999 as f64, *max as f64]
+        {
             let _ = write!(out, "{:>10}", figures::time(value));
         }
         out.push('\n');
@@ -74,7 +77,11 @@ fn totals(run: &Run, out: &mut String) {
     }
 }
 
-fn counts<K: std::fmt::Display>(name: &str, counts: impl Iterator<Item = (K, impl std::fmt::Display)>, out: &mut String) {
+fn counts<K: std::fmt::Display>(
+    name: &str,
+    counts: impl Iterator<Item = (K, impl std::fmt::Display)>,
+    out: &mut String,
+) {
     let counts: Vec<String> = counts.map(|(key, count)| format!("{key} × {count}")).collect();
     if !counts.is_empty() {
         let _ = writeln!(out, "{name}: {}", counts.join(", "));

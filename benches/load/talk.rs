@@ -9,9 +9,9 @@ use wsgate::wire::close::{Close, Code};
 use wsgate::wire::frame::{self, HEAD_MAX, Opcode, Role};
 use wsgate::wire::inbound::{Inbound, Rules, Turn};
 
-use crate::plan::{MARK, Mark, Micros, Schedule};
-use crate::tally::Kind;
-use crate::worker::{Expect, Life, Policy, Seat, Sending, Worker};
+use super::plan::{MARK, Mark, Micros, Schedule};
+use super::tally::Kind;
+use super::worker::{Expect, Life, Policy, Seat, Sending, Worker};
 
 /// So much of a message's beginning is searched for its mark.
 const SEARCHED: usize = 256;

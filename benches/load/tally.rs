@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
 
-use crate::report::{self, Run, Second, Summary};
+use super::report::{self, Run, Second, Summary};
 
 /// A kind of latency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,10 +78,14 @@ pub(crate) struct Tick {
     pub(crate) lag_max: u64,
 }
 
+/// In microseconds: what took longer is a minute to the figures of one second.
+const MINUTE: u64 = 60_000_000;
+
 impl Tick {
     /// Nothing yet in this second.
     pub(crate) fn new(at: u32) -> Self {
-        let latency = Histogram::new(2).unwrap_or_else(|_| unreachable!("two digits are lawful"));
+        let latency =
+            Histogram::new_with_bounds(1, MINUTE, 2).unwrap_or_else(|_| unreachable!("the bounds are lawful"));
         Self { at, sent: 0, received: 0, bytes_in: 0, bytes_out: 0, errors: 0, latency, cpu: 0.0, lag_max: 0 }
     }
 

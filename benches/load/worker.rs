@@ -17,11 +17,11 @@ use wsgate::client::{self, Socket, UpgradeError};
 use wsgate::wire::head::{Answer, Nonsense};
 use wsgate::wire::offer::accept_for;
 
-use crate::control::Control;
-use crate::pacer::Pacer;
-use crate::plan::Micros;
-use crate::talk::{End, Talk, Template};
-use crate::tally::{Kind, Tally, Tick};
+use super::control::Control;
+use super::pacer::Pacer;
+use super::plan::Micros;
+use super::talk::{End, Talk, Template};
+use super::tally::{Kind, Tally, Tick};
 
 /// Whom to measure.
 pub(crate) struct Aim {
@@ -316,7 +316,8 @@ impl Worker {
     async fn open(&self, seat: Seat) -> Option<Socket> {
         let aim = &self.aim;
         let resume = self.control.resume();
-        let tls = aim.tls.as_ref().map(|(full, resumed, name)| (if resume { resumed } else { full }.clone(), name.clone()));
+        let tls =
+            aim.tls.as_ref().map(|(full, resumed, name)| (if resume { resumed } else { full }.clone(), name.clone()));
         let from = (!aim.sources.is_empty()).then(|| aim.sources[seat.index % aim.sources.len()]);
         let dialled = dial(&Line { to: aim.address, from, tls }).await;
         let (mut socket, steps) = match dialled {

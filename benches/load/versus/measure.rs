@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use super::drive::{self, Dialer, Message, Tally, Wire};
 use super::target::{Certificate, Target};
-use crate::server::{Probe, bytes_per_connection};
+use super::super::server::{Probe, bytes_per_connection};
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

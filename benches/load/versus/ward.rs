@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::server::tree;
+use super::super::server::tree;
 
 /// How long a server may take from its start to its first accept.
 const START: Duration = Duration::from_secs(10);
