@@ -144,9 +144,23 @@ impl<'a> Conductor<'a> {
         self.wait(time);
         if self.policy.expect == Expect::Deliveries {
             self.end();
-            self.wait(Duration::from_secs(2).min(time));
+            self.settle();
         }
         Ok(())
+    }
+
+    /// Waits for deliveries that are still under way: until nothing comes for a second, or all has come.
+    fn settle(&mut self) {
+        let all = self.planned(0) as usize * self.arguments.count().unwrap_or(0).saturating_sub(self.policy.sluggish);
+        let end = Instant::now() + Duration::from_secs(20);
+        self.stage = "waiting for what is under way".into();
+        while self.control.delivered() < all && Instant::now() < end {
+            let before = self.control.delivered();
+            let is_more = self.wait_while(Duration::from_secs(1), |control| control.delivered() == before);
+            if !is_more {
+                return;
+            }
+        }
     }
 
     fn connect(&mut self) {
@@ -427,8 +441,8 @@ impl<'a> Conductor<'a> {
             (server.pss_before, server.pss_after) = (before.1, many.1);
             server.bytes_per_connection = bytes_per_connection(few, many);
         } else if let [before, many] = self.memory[..] {
+            // A few connections do not show above what the process grows by anyway.
             (server.pss_before, server.pss_after) = (before.1, many.1);
-            server.bytes_per_connection = bytes_per_connection(before, many);
         }
         run.server = Some(server);
     }

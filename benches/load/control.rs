@@ -25,6 +25,7 @@ pub(crate) struct Control {
     quit: AtomicBool,
     open: AtomicUsize,
     ever: AtomicUsize,
+    delivered: AtomicUsize,
     failed: AtomicUsize,
     news: watch::Sender<u64>,
 }
@@ -60,6 +61,7 @@ impl Control {
             quit: AtomicBool::new(false),
             open: AtomicUsize::new(0),
             ever: AtomicUsize::new(0),
+            delivered: AtomicUsize::new(0),
             failed: AtomicUsize::new(0),
             news: watch::Sender::new(0),
         }
@@ -101,6 +103,16 @@ impl Control {
     /// Connections that are open.
     pub(crate) fn open(&self) -> usize {
         self.open.load(Relaxed)
+    }
+
+    /// Messages of this run that came.
+    pub(crate) fn delivered(&self) -> usize {
+        self.delivered.load(Relaxed)
+    }
+
+    /// One more came.
+    pub(crate) fn deliver(&self) {
+        self.delivered.fetch_add(1, Relaxed);
     }
 
     /// Connections that were ever opened.

@@ -261,6 +261,7 @@ impl<'w> Talk<'w> {
         if policy.expect == Expect::Replies || self.seat.index >= policy.sluggish {
             // Also what comes after the end of sending: the latest must not be left out.
             tally.deliveries += 1;
+            worker.control.deliver();
             tally.record(Kind::Main, now.saturating_sub(sent_at));
         }
         self.credit += usize::from(matches!(policy.sending, Sending::OnReply(_)));

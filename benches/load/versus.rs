@@ -37,12 +37,6 @@ pub(crate) struct Options {
     pub(crate) time: Duration,
 }
 
-impl Default for Options {
-    fn default() -> Self {
-        Self { peers: vec![Program::Nginx, Program::Haproxy], rounds: 5, time: Duration::from_secs(2) }
-    }
-}
-
 /// Starts all servers, measures every figure in every round and ends all servers, also when it is interrupted.
 /// Progress goes to standard error.
 ///

@@ -8,9 +8,9 @@ use rustls::client::Resumption;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
+use super::super::server::{Probe, bytes_per_connection};
 use super::drive::{self, Dialer, Message, Tally, Wire};
 use super::target::{Certificate, Target};
-use super::super::server::{Probe, bytes_per_connection};
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
