@@ -40,7 +40,9 @@ pub(super) fn all(run: &Run) -> Vec<Plot<'static>> {
     if let (1, Some(first)) = (plots.len() % 2, plots.first_mut()) {
         first.room = "full";
     }
-    plots.insert(0, time.latency(run));
+    if !own.is_empty() || seconds.is_empty() || seconds.iter().any(|second| second.max > 0) {
+        plots.insert(0, time.latency(run));
+    }
     plots.extend([time.lag(), time.cpu()]);
     plots
 }
