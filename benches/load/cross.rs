@@ -52,7 +52,7 @@ pub(crate) fn check(aim: &Arc<Aim>, url: &str, size: usize) -> Result<usize, Str
 }
 
 async fn ours(aim: &Aim, messages: &[String]) -> Result<Vec<Vec<u8>>, String> {
-    let tls = aim.tls.as_ref().map(|(full, _, name)| (full.clone(), name.clone()));
+    let tls = aim.tls.as_ref().map(|(handshakes, name)| (handshakes.full.clone(), name.clone()));
     let dialled = dial(&Line { to: aim.address, from: None, tls }).await;
     let (mut socket, _) = dialled.map_err(|error| format!("our client: {error:?}"))?;
     let key = client::key(client::random());
@@ -109,8 +109,8 @@ fn theirs(aim: &Aim, url: &str, messages: &[String]) -> Heard {
     let tcp = TcpStream::connect(aim.address)?;
     tcp.set_read_timeout(Some(Duration::from_secs(10)))?;
     match &aim.tls {
-        Some((tls, _, name)) => {
-            let connection = rustls::ClientConnection::new(tls.config(), name.clone())?;
+        Some((handshakes, name)) => {
+            let connection = rustls::ClientConnection::new(handshakes.full.config(), name.clone())?;
             talk(rustls::StreamOwned::new(connection, tcp), aim, url, messages)
         }
         None => talk(tcp, aim, url, messages),

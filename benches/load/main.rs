@@ -41,7 +41,7 @@ use self::judge::Question;
 use self::live::Live;
 use self::own::Own;
 use self::report::Run;
-use self::worker::Aim;
+use self::worker::{Aim, Handshakes};
 
 /// What a threshold that was not kept makes of the exit code.
 const NOT_KEPT: u8 = 3;
@@ -169,7 +169,10 @@ fn aim(arguments: &Arguments, url: &str, own: bool) -> Result<Aim, String> {
     })
 }
 
-fn tls(arguments: &Arguments, host: &str, own: bool) -> Result<(Tls, Tls, ServerName<'static>), String> {
+/// Stores of tickets: as many connections can resume at the same time.
+const STORES: usize = 64;
+
+fn tls(arguments: &Arguments, host: &str, own: bool) -> Result<(Handshakes, ServerName<'static>), String> {
     let verify = if arguments.insecure || own { Verify::Nobody } else { Verify::PublicRoots };
     let versions = match arguments.tls {
         None => Versions::All,
@@ -179,5 +182,6 @@ fn tls(arguments: &Arguments, host: &str, own: bool) -> Result<(Tls, Tls, Server
     let manner = |resume| Tls::new(Manner { verify, versions, resume }).map_err(|error| error.to_string());
     let name = arguments.sni.clone().unwrap_or_else(|| host.to_owned());
     let name = ServerName::try_from(name).map_err(|error| error.to_string())?;
-    Ok((manner(Resume::Never)?, manner(Resume::Always)?, name))
+    let resumed = (0..STORES).map(|_| manner(Resume::Always)).collect::<Result<_, _>>()?;
+    Ok((Handshakes { full: manner(Resume::Never)?, resumed }, name))
 }

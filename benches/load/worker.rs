@@ -27,14 +27,21 @@ use super::tally::{Kind, Tally, Tick};
 pub(crate) struct Aim {
     pub(crate) place: Place,
     pub(crate) address: SocketAddr,
-    /// TLS with full handshakes, TLS that resumes, and the name asked for; absent: plain.
-    pub(crate) tls: Option<(Tls, Tls, ServerName<'static>)>,
+    /// TLS, and the name that is asked for; absent: plain.
+    pub(crate) tls: Option<(Handshakes, ServerName<'static>)>,
     pub(crate) headers: Vec<String>,
     pub(crate) subprotocols: Vec<String>,
     /// Local addresses, used in turn; empty: the kernel chooses.
     pub(crate) sources: Vec<IpAddr>,
     /// The longest that opening one connection may take.
     pub(crate) patience: Duration,
+}
+
+/// TLS with full handshakes and TLS that resumes.
+pub(crate) struct Handshakes {
+    pub(crate) full: Tls,
+    /// Several, each with its own tickets, used in turn: a store of tickets keeps only a few, and each is used once.
+    pub(crate) resumed: Vec<Tls>,
 }
 
 /// What each connection does.
@@ -315,9 +322,11 @@ impl Worker {
     /// Opens one connection; what fails is counted.
     async fn open(&self, seat: Seat) -> Option<Socket> {
         let aim = &self.aim;
-        let resume = self.control.resume();
-        let tls =
-            aim.tls.as_ref().map(|(full, resumed, name)| (if resume { resumed } else { full }.clone(), name.clone()));
+        let tls = aim.tls.as_ref().map(|(handshakes, name)| {
+            let Handshakes { full, resumed } = handshakes;
+            let tls = if self.control.resume() { &resumed[seat.index % resumed.len()] } else { full };
+            (tls.clone(), name.clone())
+        });
         let from = (!aim.sources.is_empty()).then(|| aim.sources[seat.index % aim.sources.len()]);
         let dialled = dial(&Line { to: aim.address, from, tls }).await;
         let (mut socket, steps) = match dialled {

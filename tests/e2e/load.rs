@@ -31,7 +31,8 @@ fn echo_measures_round_trips_and_both_clients_agree() {
 
 #[test]
 fn an_open_model_sends_what_its_plan_says() {
-    let (found, _) = run("/echo", &["--profile", "rate", "--rate", "200", "--for", "500ms", "-c", "5"]).expect("a report");
+    let (found, _) =
+        run("/echo", &["--profile", "rate", "--rate", "200", "--for", "500ms", "-c", "5"]).expect("a report");
     assert_eq!([found.totals.sent, found.latencies["round_trip"].count], [100, 100]);
 }
 
