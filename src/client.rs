@@ -1,5 +1,7 @@
 //! Dials ws and wss servers: the transport, the upgrade, and a whole client for tests and the load harness.
 
+pub mod dial;
+
 use std::io;
 use std::sync::Arc;
 
@@ -14,7 +16,8 @@ use tokio_rustls::TlsConnector;
 use url::Url;
 
 use crate::config;
-use crate::socket::{Socket, Transport};
+pub use crate::socket::Socket;
+use crate::socket::Transport;
 use crate::wire::head::{self, Answer, Nonsense};
 use crate::wire::offer::accept_for;
 

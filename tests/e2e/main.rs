@@ -12,6 +12,7 @@ mod frames;
 mod hub;
 mod keys;
 mod life;
+mod load;
 mod log;
 mod pool;
 mod regressions;

@@ -91,7 +91,7 @@ fn a_crate_outside_its_rooms_is_found() {
     finds(crates, "gateway/mod.rs", "#[derive(clap::Parser)]\nstruct A;", &["clap stays in"]);
     finds(crates, "wire/a.rs", "use proptest::prelude::*;", &["proptest is for tests alone"]);
     finds(crates, "wire/a.rs", "#[cfg(test)]\nuse criterion::Criterion;", &["criterion is for benches alone"]);
-    finds(crates, "wire/a.rs", "use serde::Serialize;", &["serde has no rooms"]);
+    finds(crates, "wire/a.rs", "use rand::Rng;", &["rand has no rooms"]);
     finds(crates, "hub/mod.rs", "use wsgate::Config;", &["wsgate has no rooms"]);
 }
 

@@ -1,0 +1,187 @@
+//! `cargo bench --bench load -- wss://host/path [options]`: measures any ws or wss server; without a URL a gateway of
+//! its own. Ends with 0, with 3 when a threshold was not kept or the cross-check failed, with 1 when there is nothing to report.
+
+#![allow(clippy::disallowed_methods)] // the harness has no drain: its tasks end with their thread
+#![allow(unused_imports, dead_code)] // its unit tests are compiled here too, and run from tests/e2e/load.rs
+#![allow(unreachable_pub)] // a binary of its own: `pub` means "for the other modules"
+#![allow(clippy::print_stdout)] // the report is what it is for
+
+mod arguments;
+mod compare;
+mod conductor;
+mod control;
+mod cross;
+mod html;
+mod judge;
+mod live;
+mod own;
+mod pacer;
+mod plan;
+mod preflight;
+mod report;
+mod server;
+mod table;
+mod talk;
+mod tally;
+mod versus;
+mod worker;
+
+use std::net::ToSocketAddrs as _;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser as _;
+use rustls::pki_types::ServerName;
+use wsgate::client::dial::{Manner, Place, Resume, Tls, Verify, Versions};
+
+use self::arguments::{Arguments, Profile, TlsVersion};
+use self::conductor::Conductor;
+use self::judge::Question;
+use self::live::Live;
+use self::own::Own;
+use self::report::Run;
+use self::worker::{Aim, Handshakes};
+
+/// What a threshold that was not kept makes of the exit code.
+const NOT_KEPT: u8 = 3;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    // `cargo test --all-targets` runs every bench without arguments: nothing is asked then.
+    let is_asked = arguments.url.is_some() || !arguments.compare.is_empty() || !arguments.versus.is_empty();
+    if !is_asked && !arguments.bench {
+        return ExitCode::SUCCESS;
+    }
+    let done = if !arguments.compare.is_empty() {
+        compare_files(&arguments.compare)
+    } else if !arguments.versus.is_empty() {
+        versus(&arguments)
+    } else {
+        measure(&arguments)
+    };
+    done.unwrap_or_else(|why| {
+        eprintln!("load: {why}");
+        ExitCode::FAILURE
+    })
+}
+
+fn compare_files(files: &[std::path::PathBuf]) -> Result<ExitCode, String> {
+    let read = |path: &Path| -> Result<Run, String> {
+        let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        serde_json::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))
+    };
+    if let [a, b] = files {
+        println!("{}", compare::table(&read(a)?, &read(b)?));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn versus(arguments: &Arguments) -> Result<ExitCode, String> {
+    let peers = arguments.versus.iter().map(|name| name.parse()).collect::<Result<Vec<_>, _>>()?;
+    let options = versus::Options { peers, rounds: arguments.rounds, time: arguments.time.min(PER_FIGURE) };
+    let comparison = versus::run(&options).map_err(|error| error.to_string())?;
+    println!("{}\n{}", comparison.text(), comparison.markdown());
+    if let Some(path) = &arguments.json {
+        let text = serde_json::to_string_pretty(&comparison).map_err(|error| error.to_string())?;
+        write(path, &text)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// How long each figure of --versus is measured in each round, at most.
+const PER_FIGURE: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// A report, and the exit code that it makes.
+pub(crate) type Outcome = Result<(Run, u8), String>;
+
+fn measure(arguments: &Arguments) -> Result<ExitCode, String> {
+    let (run, code) = find(arguments)?;
+    print!("{}", table::text(&run));
+    if let Some(path) = &arguments.json {
+        write(path, &serde_json::to_string_pretty(&run).map_err(|error| error.to_string())?)?;
+    }
+    if let Some(path) = &arguments.html {
+        write(path, &html::page(&run))?;
+    }
+    Ok(ExitCode::from(code))
+}
+
+/// One run with this command line, its report not printed.
+///
+/// # Errors
+/// Why there is nothing to report.
+pub(crate) fn run<'a>(line: impl IntoIterator<Item = &'a str>) -> Outcome {
+    find(&Arguments::try_parse_from(line).map_err(|error| error.to_string())?)
+}
+
+fn find(arguments: &Arguments) -> Outcome {
+    let questions = arguments.fail_if.iter().map(|text| Question::parse(text)).collect::<Result<Vec<_>, _>>()?;
+    let (count, mut live) = (arguments.count()?, Live::new());
+    let own = arguments.url.is_none().then(Own::start).transpose()?;
+    let path = if matches!(arguments.profile, Profile::Fanout | Profile::Slow) { "/chat" } else { "/echo" };
+    let url = own.as_ref().map(|own| own.url(path)).or_else(|| arguments.url.clone()).unwrap_or_default();
+    let aim = Arc::new(aim(arguments, &url, own.is_some())?);
+    preflight::check(count, aim.address, arguments.source_addresses, own.is_some())?;
+    let differ = if arguments.cross_check { cross_check(arguments, &aim, &url, &mut live) } else { None };
+    let differs = differ.is_some();
+    let mut run = Conductor::start(arguments, aim, &mut live)?.run()?;
+    run.meta.url = url;
+    run.errors.extend(differ.map(|why| (format!("cross-check: {why}"), 1)));
+    run.thresholds = questions.iter().map(|question| question.ask(&run)).collect();
+    let kept = run.thresholds.iter().all(|threshold| threshold.passed) && !differs;
+    Ok((run, if kept { 0 } else { NOT_KEPT }))
+}
+
+/// How the two clients differ, if they do.
+fn cross_check(arguments: &Arguments, aim: &Arc<Aim>, url: &str, live: &mut Live) -> Option<String> {
+    let checked = cross::check(aim, url, arguments.message_size());
+    live.say(&match &checked {
+        Ok(count) => format!("cross-check: both clients heard the same {count} messages"),
+        Err(why) => format!("cross-check FAILED: {why}"),
+    });
+    checked.err()
+}
+
+fn write(path: &Path, text: &str) -> Result<(), String> {
+    std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// Whom to measure, by arguments; our own gateway's certificate is nobody's.
+fn aim(arguments: &Arguments, url: &str, own: bool) -> Result<Aim, String> {
+    let place = Place::parse(url).map_err(|error| error.to_string())?;
+    let found = (place.host.as_str(), place.port).to_socket_addrs();
+    let address = found.ok().and_then(|mut found| found.next()).ok_or_else(|| format!("{}: no address", place.host))?;
+    let tls = if place.secure { Some(tls(arguments, &place.host, own)?) } else { None };
+    let mut headers = arguments.header.clone();
+    headers.extend(arguments.origin.iter().map(|origin| format!("Origin: {origin}")));
+    if !arguments.subprotocol.is_empty() {
+        headers.push(format!("Sec-WebSocket-Protocol: {}", arguments.subprotocol.join(", ")));
+    }
+    Ok(Aim {
+        place,
+        address,
+        tls,
+        headers,
+        subprotocols: arguments.subprotocol.clone(),
+        sources: preflight::sources(arguments.source_addresses),
+        patience: arguments.patience,
+    })
+}
+
+/// Stores of tickets: as many connections can resume at the same time.
+const STORES: usize = 64;
+
+fn tls(arguments: &Arguments, host: &str, own: bool) -> Result<(Handshakes, ServerName<'static>), String> {
+    let verify = if arguments.insecure || own { Verify::Nobody } else { Verify::PublicRoots };
+    let versions = match arguments.tls {
+        None => Versions::All,
+        Some(TlsVersion::Tls12) => Versions::Only12,
+        Some(TlsVersion::Tls13) => Versions::Only13,
+    };
+    let manner = |resume| Tls::new(Manner { verify, versions, resume }).map_err(|error| error.to_string());
+    let name = arguments.sni.clone().unwrap_or_else(|| host.to_owned());
+    let name = ServerName::try_from(name).map_err(|error| error.to_string())?;
+    let resumed = (0..STORES).map(|_| manner(Resume::Always)).collect::<Result<_, _>>()?;
+    Ok((Handshakes { full: manner(Resume::Never)?, resumed }, name))
+}

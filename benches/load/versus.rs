@@ -1,0 +1,112 @@
+//! `--versus nginx,haproxy`: wsgate and its peers in front of the same backend, side by side, in interleaved rounds.
+//!
+//! Every server is a process of its own with one worker, serves the same ECDSA P-256 certificate over TLS 1.3, and
+//! relays to the same plain-ws echo on loopback. For each figure they take turns, in each round in another order, so
+//! that whatever else the machine does meets all of them; a ratio is taken within a round, and the median over rounds
+//! is shown. Peers are set up twice, with the buffers that cost them the least time and, for the memory of idle
+//! connections, with those that hold the least; wsgate has one set-up for both.
+
+mod drive;
+mod measure;
+mod table;
+mod target;
+mod ward;
+
+use std::io::{self, Write as _};
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
+
+use self::measure::{FIGURES, Figure, IDLE};
+pub(crate) use self::table::Comparison;
+use self::table::Row;
+pub(crate) use self::target::Program;
+use self::target::{Certificate, Setup, Target};
+
+/// What to compare, and how thoroughly.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    /// Beside wsgate; at least one.
+    pub(crate) peers: Vec<Program>,
+    /// How often each figure is measured for each server.
+    pub(crate) rounds: usize,
+    /// For how long each time. Processor time comes in hundredths of a second: less than a second makes no sense.
+    pub(crate) time: Duration,
+}
+
+/// Starts all servers, measures every figure in every round and ends all servers, also when it is interrupted.
+/// Progress goes to standard error.
+///
+/// # Errors
+/// A peer is not installed (with the command that installs it), does not serve, refuses or fails; or a signal came.
+pub(crate) fn run(options: &Options) -> io::Result<Comparison> {
+    let programs: Vec<Program> = [Program::Wsgate].into_iter().chain(options.peers.iter().copied()).collect();
+    let versions = programs.iter().map(|program| program.version()).collect::<io::Result<Vec<_>>>()?;
+    make_room()?;
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let rows = runtime.block_on(async {
+        let mut terminated = signal(SignalKind::terminate())?;
+        tokio::select! {
+            rows = rounds(options, &programs) => rows,
+            _ = tokio::signal::ctrl_c() => Err(io::Error::other("interrupted")),
+            _ = terminated.recv() => Err(io::Error::other("terminated")),
+        }
+    })?;
+    Ok(Comparison {
+        programs: versions,
+        cpus: available_parallelism().map_or(1, |cpus| cpus.get()),
+        rounds: options.rounds,
+        seconds: options.time.as_secs_f64(),
+        rows,
+    })
+}
+
+/// Every figure in every round. When the future is dropped the servers end with it.
+async fn rounds(options: &Options, programs: &[Program]) -> io::Result<Vec<Row>> {
+    let folder = tempfile::tempdir()?;
+    let made = Certificate::make(folder.path())?;
+    let backend = Target::backend()?;
+    let start = |&program, setup| Target::start(program, setup, &made, backend.address);
+    let targets = programs.iter().map(|program| start(program, Setup::Fast)).collect::<io::Result<Vec<_>>>()?;
+    let mut samples = vec![vec![Vec::new(); programs.len()]; FIGURES.len()];
+    for round in 0..options.rounds {
+        for (figure, samples) in FIGURES.iter().zip(&mut samples) {
+            for turn in 0..programs.len() {
+                let at = (round + turn) % programs.len();
+                // Memory that was used before could be used again: this one starts afresh.
+                let fresh = (*figure == Figure::Idle).then(|| start(&programs[at], Setup::Lean)).transpose()?;
+                let target = fresh.as_ref().unwrap_or(&targets[at]);
+                let value = figure.measure(target, &made, options.time).await;
+                let value = value.map_err(|error| named(target.program, *figure, &error))?;
+                tell(&format!("{}/{}  {}  {}", round + 1, options.rounds, figure.name(), target.program), value);
+                samples[at].push(value);
+            }
+        }
+    }
+    Ok(FIGURES.iter().zip(samples).map(|(figure, samples)| Row::of(figure.name(), figure.unit(), samples)).collect())
+}
+
+fn named(program: Program, figure: Figure, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{program}: {}: {error}", figure.name()))
+}
+
+/// Whoever watches may have gone; the measurement goes on.
+fn tell(what: &str, value: f64) {
+    let _ = writeln!(io::stderr(), "round {what}: {}", table::shown(value));
+}
+
+/// Lets this process and its children open as many descriptors as they may: a relayed connection needs two.
+fn make_room() -> io::Result<()> {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })?;
+    let needed = 2 * IDLE.1 as u64 + 200;
+    match limit.maximum {
+        Some(most) if most < needed => Err(io::Error::other(format!(
+            "{needed} open files are needed and {most} allowed: ulimit -Hn {needed} (as root), or LimitNOFILE= in systemd"
+        ))),
+        _ => Ok(()),
+    }
+}

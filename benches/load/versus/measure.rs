@@ -1,0 +1,188 @@
+//! One figure of one server: load, and what the server's process tree spends on it.
+
+use std::io;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use rustls::client::Resumption;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use super::super::server::{Probe, bytes_per_connection};
+use super::drive::{self, Dialer, Message, Tally, Wire};
+use super::target::{Certificate, Target};
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Figure {
+    /// Processor time for a message and its echo.
+    RoundTrip { connections: usize, size: usize },
+    /// Processor time for a gigabyte of large messages, both directions counted.
+    Bulk,
+    /// Processor time for a TLS handshake, an upgrade and a close.
+    Handshake { resumed: bool },
+    /// Memory of a connection that was upgraded and is at rest.
+    Idle,
+}
+
+/// In the order in which they are measured and shown.
+pub(super) const FIGURES: [Figure; 8] = [
+    Figure::RoundTrip { connections: 64, size: 32 },
+    Figure::RoundTrip { connections: 64, size: 16 << 10 },
+    Figure::RoundTrip { connections: 1000, size: 32 },
+    Figure::RoundTrip { connections: 1000, size: 16 << 10 },
+    Figure::Bulk,
+    Figure::Handshake { resumed: false },
+    Figure::Handshake { resumed: true },
+    Figure::Idle,
+];
+
+/// Connections and bytes of a message for `Bulk`.
+const BULK: (usize, usize) = (8, 1 << 20);
+/// The counts of connections between which memory is compared.
+pub(super) const IDLE: (usize, usize) = (500, 2000);
+/// Clients that come and go at once.
+const COMERS: usize = 16;
+/// How many connections are opened at once.
+const OPENERS: usize = 32;
+/// Before time is counted: caches, buffers and tickets are there.
+const WARM_UP: Duration = Duration::from_millis(500);
+/// Before memory is read: allocators have given back what they give back.
+const REST: Duration = Duration::from_millis(2500);
+/// Opening the connections of one figure takes no longer.
+const OPENING: Duration = Duration::from_secs(60);
+
+impl Figure {
+    /// What it says, for people.
+    #[must_use]
+    pub(super) fn name(self) -> String {
+        match self {
+            Self::RoundTrip { connections, size } if size < 1024 => {
+                format!("CPU a round trip, {} connections, {size} B", thousands(connections))
+            }
+            Self::RoundTrip { connections, size } => {
+                format!("CPU a round trip, {} connections, {} KiB", thousands(connections), size >> 10)
+            }
+            Self::Bulk => "CPU a GB relayed, 1 MiB messages".to_owned(),
+            Self::Handshake { resumed: false } => "CPU a full handshake, upgrade, close".to_owned(),
+            Self::Handshake { resumed: true } => "CPU a resumed handshake, upgrade, close".to_owned(),
+            Self::Idle => "memory of an idle connection (PSS)".to_owned(),
+        }
+    }
+
+    /// In which it is counted.
+    #[must_use]
+    pub(super) fn unit(self) -> &'static str {
+        match self {
+            Self::RoundTrip { .. } | Self::Handshake { .. } => "µs",
+            Self::Bulk => "s",
+            Self::Idle => "B",
+        }
+    }
+
+    /// Measures it once, over so much time.
+    ///
+    /// # Errors
+    /// The server refuses, fails or lies.
+    pub(super) async fn measure(self, target: &Target, made: &Certificate, time: Duration) -> io::Result<f64> {
+        let result = match self {
+            Self::RoundTrip { connections, size } => {
+                Ok(round_trips(target, made, time, (connections, size)).await? * 1e6)
+            }
+            Self::Bulk => Ok(round_trips(target, made, time, BULK).await? / (2 * BULK.1) as f64 * 1e9),
+            Self::Handshake { resumed } => handshakes(target, made, time, resumed).await,
+            Self::Idle => idle(target, made).await,
+        };
+        // The next one does not pay for the end of these connections.
+        sleep(Duration::from_millis(200)).await;
+        result
+    }
+}
+
+/// `1,000`.
+fn thousands(count: usize) -> String {
+    if count < 1000 { count.to_string() } else { format!("{},{:03}", count / 1000, count % 1000) }
+}
+
+/// Processor seconds a round trip.
+async fn round_trips(target: &Target, made: &Certificate, time: Duration, load: (usize, usize)) -> io::Result<f64> {
+    let (connections, size) = load;
+    let dialer = Dialer::new(target.address, &made.authority, Resumption::disabled())?;
+    let (message, tally) = (Message::of(size), Tally::default());
+    let mut tasks = JoinSet::new();
+    for wire in open(&dialer, connections).await? {
+        tasks.spawn(drive::echo(wire, message.clone(), Tally::clone(&tally)));
+    }
+    spent(target, time, &mut tasks, &tally).await
+}
+
+async fn handshakes(target: &Target, made: &Certificate, time: Duration, resumed: bool) -> io::Result<f64> {
+    let (tally, seen) = (Tally::default(), Tally::default());
+    let mut tasks = JoinSet::new();
+    for _ in 0..COMERS {
+        let resumption = if resumed { Resumption::in_memory_sessions(16) } else { Resumption::disabled() };
+        let dialer = Dialer::new(target.address, &made.authority, resumption)?;
+        tasks.spawn(drive::come_and_go(dialer, Tally::clone(&tally), Tally::clone(&seen)));
+    }
+    let seconds = spent(target, time, &mut tasks, &tally).await?;
+    // Each client's first handshake is full.
+    let (all, seen) = (tally.load(Ordering::Relaxed), seen.load(Ordering::Relaxed));
+    if resumed && seen + (2 * COMERS as u64) < all {
+        return Err(io::Error::other(format!("only {seen} of {all} sessions were resumed")));
+    }
+    Ok(seconds * 1e6)
+}
+
+/// Processor seconds for each count of the tally, once the tasks are warm; they are then stopped.
+async fn spent(target: &Target, time: Duration, tasks: &mut JoinSet<io::Result<()>>, tally: &Tally) -> io::Result<f64> {
+    sleep(WARM_UP).await;
+    let probe = Probe::start(target.ward.pid())?;
+    let before = (probe.cpu_seconds()?, tally.load(Ordering::Relaxed));
+    sleep(time).await;
+    let after = (probe.cpu_seconds()?, tally.load(Ordering::Relaxed));
+    // These tasks only end when they fail.
+    if let Some(Ok(Err(error))) = tasks.try_join_next() {
+        return Err(io::Error::other(format!("{error} ({})", target.ward.complaint())));
+    }
+    tasks.shutdown().await;
+    if after.1 == before.1 {
+        return Err(io::Error::other("nothing came back"));
+    }
+    Ok((after.0 - before.0) / (after.1 - before.1) as f64)
+}
+
+async fn idle(target: &Target, made: &Certificate) -> io::Result<f64> {
+    let dialer = Dialer::new(target.address, &made.authority, Resumption::disabled())?;
+    let probe = Probe::start(target.ward.pid())?;
+    let mut wires = open(&dialer, IDLE.0).await?;
+    sleep(REST).await;
+    let few = (wires.len(), probe.sample()?.pss_bytes);
+    wires.extend(open(&dialer, IDLE.1 - IDLE.0).await?);
+    sleep(REST).await;
+    let many = (wires.len(), probe.sample()?.pss_bytes);
+    bytes_per_connection(few, many).ok_or_else(|| io::Error::other("two counts of connections are needed"))
+}
+
+/// Opens so many connections, some at once.
+async fn open(dialer: &Dialer, count: usize) -> io::Result<Vec<Wire>> {
+    let mut openers = JoinSet::new();
+    for at in 0..OPENERS.min(count) {
+        let share = count / OPENERS.min(count) + usize::from(at < count % OPENERS.min(count));
+        let dialer = dialer.clone();
+        openers.spawn(async move {
+            let mut wires = Vec::with_capacity(share);
+            for _ in 0..share {
+                wires.push(dialer.open().await?);
+            }
+            io::Result::Ok(wires)
+        });
+    }
+    let all = async {
+        let mut wires = Vec::with_capacity(count);
+        while let Some(opened) = openers.join_next().await {
+            wires.extend(opened.map_err(io::Error::other)??);
+        }
+        Ok(wires)
+    };
+    tokio::time::timeout(OPENING, all).await.map_err(|_| io::Error::other("connections do not open in time"))?
+}

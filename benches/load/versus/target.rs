@@ -1,0 +1,230 @@
+//! Who is compared: wsgate and its peers, each with a configuration of ours, in front of the same backend.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::str::FromStr;
+
+use tempfile::TempDir;
+
+use super::ward::{Ward, free_address};
+
+/// The wsgate that was built with this harness.
+const WSGATE: &str = env!("CARGO_BIN_EXE_wsgate");
+
+/// A program that can stand in front of a WebSocket server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Program {
+    /// Ours.
+    Wsgate,
+    /// nginx, as Debian's `nginx-light` has it.
+    Nginx,
+    /// HAProxy, as Debian's `haproxy` has it.
+    Haproxy,
+}
+
+/// What a peer is set up for. wsgate has one set-up for both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Setup {
+    /// Buffers of the size at which it spends the least time.
+    Fast,
+    /// Buffers of the size at which it holds the least memory.
+    Lean,
+}
+
+impl Program {
+    /// Its command.
+    #[must_use]
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Wsgate => "wsgate",
+            Self::Nginx => "nginx",
+            Self::Haproxy => "haproxy",
+        }
+    }
+
+    /// Where it is, looked for as a shell does, and where Debian keeps servers.
+    fn path(self) -> io::Result<PathBuf> {
+        if self == Self::Wsgate {
+            return Ok(WSGATE.into());
+        }
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
+        folders.map(|folder| folder.join(self.name())).find(|path| path.is_file()).ok_or_else(|| {
+            io::Error::other(format!("{self} is not installed: apt-get install nginx-light haproxy (as root)"))
+        })
+    }
+
+    /// What it calls itself: `nginx 1.22.1`.
+    ///
+    /// # Errors
+    /// It is not installed, with the command that changes this.
+    pub(super) fn version(self) -> io::Result<String> {
+        let option = if self == Self::Wsgate { "--version" } else { "-v" };
+        let output = Command::new(self.path()?).arg(option).output()?;
+        let said = [output.stdout, output.stderr].concat();
+        Ok(format!("{self} {}", number_in(&String::from_utf8_lossy(&said))))
+    }
+
+    fn template(self) -> &'static str {
+        match self {
+            Self::Wsgate => include_str!("wsgate.toml"),
+            Self::Nginx => include_str!("nginx.conf"),
+            Self::Haproxy => include_str!("haproxy.cfg"),
+        }
+    }
+
+    /// The first argument that names a configuration, and whatever goes with it.
+    fn arguments(self) -> &'static [&'static str] {
+        match self {
+            Self::Wsgate => &["--config"],
+            Self::Nginx => &["-e", "stderr", "-c"],
+            Self::Haproxy => &["-db", "-f"],
+        }
+    }
+
+    /// Bytes of a buffer, found by trying: twice a TLS record, so that 16 KiB go through at once, or as little as will do.
+    fn buffer(self, setup: Setup) -> usize {
+        match (self, setup) {
+            (Self::Nginx, Setup::Lean) => 1 << 10,
+            (Self::Haproxy, Setup::Lean) => 16 << 10,
+            _ => 32 << 10,
+        }
+    }
+}
+
+impl fmt::Display for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if *self == Self::Haproxy { "HAProxy" } else { self.name() })
+    }
+}
+
+impl FromStr for Program {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "nginx" => Ok(Self::Nginx),
+            "haproxy" => Ok(Self::Haproxy),
+            _ => Err(format!("{name:?} is none of the servers to compare with: nginx, haproxy")),
+        }
+    }
+}
+
+/// The first word that begins with a digit, without what follows a `-` (the distribution's own number).
+fn number_in(said: &str) -> &str {
+    let starts = |word: &&str| word.starts_with(|c: char| c.is_ascii_digit());
+    let word = said.split([' ', '/', '\n']).find(starts).unwrap_or("?");
+    word.split('-').next().unwrap_or(word)
+}
+
+/// The certificate that all of them serve: ECDSA P-256, for `localhost`, from a CA made for the occasion.
+#[derive(Debug)]
+pub(super) struct Certificate {
+    pub(super) authority: PathBuf,
+    chain: PathBuf,
+    key: PathBuf,
+    /// Both in one file, as HAProxy wants them.
+    pair: PathBuf,
+}
+
+impl Certificate {
+    /// Makes it in this folder.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub(super) fn make(folder: &Path) -> io::Result<Self> {
+        let made = wsgate::make_certificate(folder, &["localhost".to_owned()]).map_err(io::Error::other)?;
+        let pair = folder.join("pair.pem");
+        fs::write(&pair, [fs::read(&made.chain)?, fs::read(&made.key)?].concat())?;
+        Ok(Self { authority: made.authority, chain: made.chain, key: made.key, pair })
+    }
+}
+
+/// A server that was started for the comparison.
+#[derive(Debug)]
+pub(super) struct Target {
+    pub(super) program: Program,
+    pub(super) address: SocketAddr,
+    pub(super) ward: Ward,
+    _folder: TempDir,
+}
+
+impl Target {
+    /// Starts a program in front of the backend at `backend`.
+    ///
+    /// # Errors
+    /// It does not serve.
+    pub(super) fn start(program: Program, setup: Setup, made: &Certificate, backend: SocketAddr) -> io::Result<Self> {
+        let text = program.template().replace("@BACKEND@", &backend.port().to_string());
+        let text = text
+            .replace("@CHAIN@", &made.chain.to_string_lossy())
+            .replace("@KEY@", &made.key.to_string_lossy())
+            .replace("@PAIR@", &made.pair.to_string_lossy())
+            .replace("@BUSY@", &(2 * program.buffer(setup)).to_string())
+            .replace("@BUFFER@", &program.buffer(setup).to_string());
+        Self::serve(program, &text)
+    }
+
+    /// Starts the backend: plain ws, every message comes back.
+    ///
+    /// # Errors
+    /// It does not serve.
+    pub(super) fn backend() -> io::Result<Self> {
+        Self::serve(Program::Wsgate, include_str!("backend.toml"))
+    }
+
+    fn serve(program: Program, text: &str) -> io::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let address = free_address()?;
+        let descriptors = descriptors();
+        let text = text
+            .replace("@PORT@", &address.port().to_string())
+            .replace("@FOLDER@", &folder.path().to_string_lossy())
+            .replace("@DESCRIPTORS@", &descriptors.to_string())
+            .replace("@CONNECTIONS@", &(descriptors.saturating_sub(100) / 2).min(8000).to_string());
+        let file = folder.path().join("configuration");
+        fs::write(&file, text)?;
+        let mut arguments: Vec<PathBuf> = program.arguments().iter().map(PathBuf::from).collect();
+        arguments.push(file);
+        let ward = Ward::start(&program.path()?, &arguments, folder.path(), address)?;
+        Ok(Self { program, address, ward, _folder: folder })
+    }
+}
+
+/// How many descriptors a process of ours may open.
+fn descriptors() -> u64 {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(1 << 20)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read_from_what_each_says() {
+        assert_eq!(number_in("nginx version: nginx/1.22.1\n"), "1.22.1");
+        assert_eq!(number_in("HAProxy version 2.6.12-1+deb12u4 2026/10/17 - https://haproxy.org/\n"), "2.6.12");
+        assert_eq!(number_in("wsgate 0.1.0\n"), "0.1.0");
+        assert_eq!(number_in(""), "?");
+    }
+
+    #[test]
+    fn no_placeholder_is_left() {
+        for program in [Program::Wsgate, Program::Nginx, Program::Haproxy] {
+            let known = ["PORT", "FOLDER", "DESCRIPTORS", "CONNECTIONS", "BACKEND", "CHAIN", "KEY", "PAIR", "BUSY"];
+            let known = known.into_iter().chain(["BUFFER"]);
+            let text = known.fold(program.template().to_owned(), |text, name| text.replace(&format!("@{name}@"), "1"));
+            assert!(!text.contains('@'), "{program}: {text}");
+        }
+    }
+
+    #[test]
+    fn only_known_peers_are_taken() {
+        assert_eq!("nginx".parse(), Ok(Program::Nginx));
+        assert!("caddy".parse::<Program>().is_err());
+    }
+}

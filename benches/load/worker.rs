@@ -1,0 +1,407 @@
+//! One thread of the generator: one task for each connection, and one loop whose policy is a value.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::task::{Context, Waker};
+use std::time::{Duration, Instant};
+
+use rustls::pki_types::ServerName;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::time::timeout;
+use wsgate::client::dial::{DialError, Line, Place, Tls, dial};
+use wsgate::client::{self, Socket, UpgradeError};
+use wsgate::wire::head::{Answer, Nonsense};
+use wsgate::wire::offer::accept_for;
+
+use super::control::Control;
+use super::pacer::Pacer;
+use super::plan::Micros;
+use super::talk::{End, Talk, Template};
+use super::tally::{Kind, Tally, Tick};
+
+/// Whom to measure.
+pub(crate) struct Aim {
+    pub(crate) place: Place,
+    pub(crate) address: SocketAddr,
+    /// TLS, and the name that is asked for; absent: plain.
+    pub(crate) tls: Option<(Handshakes, ServerName<'static>)>,
+    pub(crate) headers: Vec<String>,
+    pub(crate) subprotocols: Vec<String>,
+    /// Local addresses, used in turn; empty: the kernel chooses.
+    pub(crate) sources: Vec<IpAddr>,
+    /// The longest that opening one connection may take.
+    pub(crate) patience: Duration,
+}
+
+/// TLS with full handshakes and TLS that resumes.
+pub(crate) struct Handshakes {
+    pub(crate) full: Tls,
+    /// Several, each with its own tickets, used in turn: a store of tickets keeps only a few, and each is used once.
+    pub(crate) resumed: Vec<Tls>,
+}
+
+/// What each connection does.
+#[derive(Clone, Debug)]
+pub(crate) struct Policy {
+    pub(crate) sending: Sending,
+    pub(crate) expect: Expect,
+    pub(crate) life: Life,
+    pub(crate) again: Again,
+    /// The connections with the lowest indices stop reading when sending begins.
+    pub(crate) sluggish: usize,
+    /// Bytes of a message.
+    pub(crate) size: usize,
+    pub(crate) binary: bool,
+    /// Marks this run's messages.
+    pub(crate) run: u16,
+}
+
+/// When messages are sent.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Sending {
+    /// Never.
+    Nothing,
+    /// A closed loop: so many are under way at once; each reply brings the next.
+    OnReply(usize),
+    /// An open model: the last `senders` connections together send at this rate, whatever comes back.
+    Scheduled { rate: f64, senders: usize, of: usize },
+}
+
+/// Which messages count as the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Expect {
+    /// The sender's own.
+    Replies,
+    /// Those of any sender of this run.
+    Deliveries,
+}
+
+/// How long a connection lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Life {
+    /// While the conductor wants it.
+    Held,
+    /// It is closed as soon as it is open, and opened again.
+    Brief,
+}
+
+/// Whether a connection that failed or was lost is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Again {
+    Never,
+    Soon,
+}
+
+/// The state of one thread.
+pub(crate) struct Worker {
+    pub(crate) pacer: Rc<Pacer>,
+    pub(crate) control: Arc<Control>,
+    pub(crate) policy: Policy,
+    pub(crate) tally: RefCell<Tally>,
+    pub(crate) template: RefCell<Template>,
+    aim: Arc<Aim>,
+    wakers: RefCell<Vec<Option<Waker>>>,
+    next_open: Cell<Micros>,
+    living: Cell<usize>,
+}
+
+/// One connection's place: its slot in the thread and its index in the run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seat {
+    pub(crate) slot: usize,
+    pub(crate) index: usize,
+}
+
+/// What a thread needs to begin.
+pub(crate) struct Begin {
+    pub(crate) epoch: Instant,
+    pub(crate) control: Arc<Control>,
+    pub(crate) policy: Policy,
+    pub(crate) aim: Arc<Aim>,
+    /// The indices of its connections.
+    pub(crate) indices: Vec<usize>,
+    pub(crate) ticks: Sender<Tick>,
+}
+
+/// Runs a thread's connections until the conductor has sent everybody home.
+pub(crate) fn run(begin: Begin) -> io::Result<Tally> {
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+    let worker = runtime.block_on(async move {
+        let worker = Rc::new(Worker {
+            pacer: Pacer::new(begin.epoch)?,
+            control: begin.control,
+            tally: RefCell::new(Tally::new()),
+            template: RefCell::new(Template::new(&begin.policy)),
+            policy: begin.policy,
+            aim: begin.aim,
+            wakers: RefCell::new(vec![None; begin.indices.len()]),
+            next_open: Cell::new(0),
+            living: Cell::new(begin.indices.len()),
+        });
+        tokio::task::spawn_local(Rc::clone(&worker.pacer).run());
+        tokio::task::spawn_local(Rc::clone(&worker).pass_on_news());
+        for (slot, index) in begin.indices.into_iter().enumerate() {
+            tokio::task::spawn_local(Rc::clone(&worker).live(Seat { slot, index }));
+        }
+        Rc::clone(&worker).keep_time(begin.ticks).await;
+        io::Result::Ok(worker)
+    })?;
+    drop(runtime);
+    Ok(worker.tally.replace(Tally::new()))
+}
+
+impl Worker {
+    /// Remembers whom to wake when orders change.
+    pub(crate) fn register(&self, seat: Seat, cx: &Context<'_>) {
+        let mut wakers = self.wakers.borrow_mut();
+        if !wakers[seat.slot].as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            wakers[seat.slot] = Some(cx.waker().clone());
+        }
+    }
+
+    async fn pass_on_news(self: Rc<Self>) {
+        let mut news = self.control.news();
+        while news.changed().await.is_ok() {
+            for waker in self.wakers.borrow().iter().flatten() {
+                waker.wake_by_ref();
+            }
+        }
+    }
+
+    /// Every 10 ms: how late are we? Every second: what was counted goes to the conductor. Returns when all
+    /// connections have gone home.
+    async fn keep_time(self: Rc<Self>, ticks: Sender<Tick>) {
+        const BEAT: Micros = 10_000;
+        let (mut due, mut measuring, mut spent) = (self.pacer.now() + BEAT, false, Spent::now());
+        loop {
+            self.pacer.until(due).await;
+            let now = self.pacer.now();
+            let lag = now - due;
+            due = now.max(due + BEAT);
+            let mut tally = self.tally.borrow_mut();
+            if self.control.measuring() {
+                if !measuring {
+                    measuring = true;
+                    spent = Spent::now();
+                    tally.second = Tick::new(0);
+                }
+                tally.lag.saturating_record(lag.max(1));
+                tally.second.lag_max = tally.second.lag_max.max(lag);
+            }
+            let at = (now.saturating_sub(self.control.from()) / 1_000_000) as u32;
+            if measuring && (at > tally.second.at || !self.control.measuring()) {
+                let next = Spent::now();
+                tally.cpu_seconds += next.cpu - spent.cpu;
+                tally.waited_seconds += next.waited - spent.waited;
+                tally.second.cpu = next.cpu - spent.cpu;
+                spent = next;
+                let _ = ticks.send(std::mem::replace(&mut tally.second, Tick::new(at)));
+                measuring = self.control.measuring();
+            }
+            if self.control.quit() && self.living.get() == 0 {
+                return;
+            }
+        }
+    }
+
+    async fn live(self: Rc<Self>, seat: Seat) {
+        let _leaves = Leaves(Rc::clone(&self));
+        let mut generation = 0;
+        while self.is_wanted(seat).await {
+            self.take_turn(generation).await;
+            if !self.is_wanted_now(seat) {
+                continue;
+            }
+            let now = self.control.generation();
+            let has_gone = match timeout(self.aim.patience, self.open(seat)).await {
+                Ok(Some(socket)) => {
+                    self.note_open(generation, now);
+                    self.control.opened();
+                    let end = self.talk(socket, seat, now).await;
+                    self.control.closed();
+                    generation = now;
+                    self.note(&end)
+                }
+                Ok(None) => Gone::Unwanted,
+                Err(_) => {
+                    self.tally.borrow_mut().error("timed out while opening");
+                    Gone::Unwanted
+                }
+            };
+            if has_gone == Gone::Unwanted {
+                if self.policy.again == Again::Never {
+                    self.control.gave_up();
+                    return;
+                }
+                self.pacer.until(self.pacer.now() + 100_000).await;
+            }
+        }
+    }
+
+    fn note_open(&self, before: usize, now: usize) {
+        let mut tally = self.tally.borrow_mut();
+        tally.connections += 1;
+        if self.control.measuring() {
+            tally.handshakes += 1;
+        }
+        if now > before && now == self.control.generation() {
+            let since = self.pacer.now().saturating_sub(self.control.cut_at());
+            tally.record(Kind::Reconnect, since);
+        }
+    }
+
+    async fn talk(&self, socket: Socket, seat: Seat, generation: usize) -> End {
+        let mut socket = socket;
+        let mut talk = Talk::new(self, seat, generation);
+        let end = std::future::poll_fn(|cx| talk.poll(cx, &mut socket)).await;
+        if matches!(end, End::Closed { .. }) {
+            // The server is to end first: else the ports here are the ones that wait.
+            let linger = std::future::poll_fn(|cx| socket.poll_pieces(cx, &mut |_| true).map_ok(|_| ()));
+            let _ = timeout(Duration::from_secs(1), linger).await;
+            let _ = timeout(Duration::from_millis(100), std::future::poll_fn(|cx| socket.poll_close(cx))).await;
+        }
+        end
+    }
+
+    /// Counts how a connection ended.
+    fn note(&self, end: &End) -> Gone {
+        let mut tally = self.tally.borrow_mut();
+        match end {
+            End::Cut => Gone::Wanted,
+            End::Closed { code, ours, took } => {
+                *tally.closes.entry(*code).or_default() += 1;
+                if let Some(took) = took {
+                    tally.record(Kind::Close, *took);
+                }
+                if *ours { Gone::Wanted } else { Gone::Unwanted }
+            }
+            End::Lost(why) => {
+                *tally.closes.entry(1006).or_default() += 1;
+                tally.error(why);
+                Gone::Unwanted
+            }
+        }
+    }
+
+    pub(crate) fn is_wanted_now(&self, seat: Seat) -> bool {
+        seat.index < self.control.target() && !self.control.quit()
+    }
+
+    /// Waits until this connection is to be open; `false`: it never will be again.
+    async fn is_wanted(&self, seat: Seat) -> bool {
+        std::future::poll_fn(|cx| {
+            if self.control.quit() {
+                return std::task::Poll::Ready(false);
+            }
+            if self.is_wanted_now(seat) {
+                return std::task::Poll::Ready(true);
+            }
+            self.register(seat, cx);
+            std::task::Poll::Pending
+        })
+        .await
+    }
+
+    /// Waits for its turn to open: in order, so many a second, or after a random time.
+    async fn take_turn(&self, generation: usize) {
+        let now = self.pacer.now();
+        let jitter = self.control.jitter();
+        if jitter > 0 && self.control.generation() > generation {
+            let wait = u64::from_le_bytes(client::random()) % jitter;
+            return self.pacer.until(now + wait).await;
+        }
+        let turn = self.next_open.get().max(now);
+        self.next_open.set(turn + self.control.pace());
+        self.pacer.until(turn).await;
+    }
+
+    /// Opens one connection; what fails is counted.
+    async fn open(&self, seat: Seat) -> Option<Socket> {
+        let aim = &self.aim;
+        let tls = aim.tls.as_ref().map(|(handshakes, name)| {
+            let Handshakes { full, resumed } = handshakes;
+            let tls = if self.control.resume() { &resumed[seat.index % resumed.len()] } else { full };
+            (tls.clone(), name.clone())
+        });
+        let from = (!aim.sources.is_empty()).then(|| aim.sources[seat.index % aim.sources.len()]);
+        let dialled = dial(&Line { to: aim.address, from, tls }).await;
+        let (mut socket, steps) = match dialled {
+            Ok(dialled) => dialled,
+            Err(error) => {
+                let (step, error) = match error {
+                    DialError::Tcp(error) => ("TCP", error),
+                    DialError::Tls(error) => ("TLS", error),
+                };
+                self.tally.borrow_mut().error(&format!("{step}: {error}"));
+                return None;
+            }
+        };
+        {
+            let mut tally = self.tally.borrow_mut();
+            tally.record(Kind::Tcp, steps.tcp.as_micros() as u64);
+            if let Some(tls) = steps.tls {
+                tally.resumed += u64::from(steps.resumed);
+                tally.record(if steps.resumed { Kind::TlsResumed } else { Kind::Tls }, tls.as_micros() as u64);
+            }
+        }
+        self.upgrade(&mut socket).await.then_some(socket)
+    }
+
+    async fn upgrade(&self, socket: &mut Socket) -> bool {
+        let start = Instant::now();
+        let key = client::key(client::random());
+        let request = self.aim.place.request(&key, &self.aim.headers);
+        let answer = client::upgrade(socket, request.as_bytes(), &accept_for(&key), &self.aim.subprotocols).await;
+        let mut tally = self.tally.borrow_mut();
+        match answer {
+            Ok((Answer::Switched { .. }, _)) => {
+                tally.record(Kind::Upgrade, start.elapsed().as_micros() as u64);
+                return true;
+            }
+            Ok((Answer::Refused(refused), _)) => {
+                *tally.refusals.entry(refused.status.to_string()).or_default() += 1;
+            }
+            Err(UpgradeError::Nonsense(Nonsense::Status(status))) => {
+                *tally.refusals.entry(status.to_string()).or_default() += 1;
+            }
+            Err(error) => tally.error(&format!("upgrade: {error}")),
+        }
+        false
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Gone {
+    /// As the conductor wished.
+    Wanted,
+    /// By failure, or by the server's wish.
+    Unwanted,
+}
+
+/// Counts a task's end, however it ends.
+struct Leaves(Rc<Worker>);
+
+impl Drop for Leaves {
+    fn drop(&mut self) {
+        self.0.living.set(self.0.living.get() - 1);
+    }
+}
+
+/// What this thread has had of the processor, and what it has waited for it.
+struct Spent {
+    cpu: f64,
+    waited: f64,
+}
+
+impl Spent {
+    fn now() -> Self {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        let waited = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
+        let waited = waited.and_then(|text| text.split(' ').nth(1)?.trim().parse::<f64>().ok());
+        Self { cpu: time.tv_sec as f64 + time.tv_nsec as f64 / 1e9, waited: waited.unwrap_or(0.0) / 1e9 }
+    }
+}
