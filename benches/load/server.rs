@@ -200,7 +200,8 @@ mod tests {
     #[test]
     fn grandchildren_belong_to_the_tree() {
         let mut child = Command::new("sh")
-            .args(["-c", "cat & cat; wait"])
+            // In the background standard input is /dev/null, where cat would end at once.
+            .args(["-c", "exec 3<&0; cat <&3 & cat; wait"])
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()
