@@ -126,7 +126,8 @@ fn find(arguments: &Arguments) -> Outcome {
     let differ = if arguments.cross_check { cross_check(arguments, &aim, &url, &mut live) } else { None };
     let differs = differ.is_some();
     let mut run = Conductor::start(arguments, aim, &mut live)?.run()?;
-    run.meta.url = url;
+    // A report is shared: what stands in a query is often a token.
+    run.meta.url = url.split('?').next().unwrap_or_default().to_owned();
     run.errors.extend(differ.map(|why| (format!("cross-check: {why}"), 1)));
     run.thresholds = questions.iter().map(|question| question.ask(&run)).collect();
     let kept = run.thresholds.iter().all(|threshold| threshold.passed) && !differs;
