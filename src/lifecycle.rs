@@ -1,5 +1,7 @@
 //! The gateway's life as named phases, and who is still here. The only place that spawns tasks.
 
+pub(crate) mod clock;
+
 use std::cell::Cell;
 use std::fmt;
 use std::future::Future;

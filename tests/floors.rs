@@ -56,7 +56,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("strsim", &["config/file/"]),
     ("tikv-jemallocator", &["main.rs"]),
     ("time", &["tls/"]),
-    ("tokio", &["admin.rs", "client/", "gateway/", "hub/", "lifecycle.rs", "pool/", "serve.rs", "socket/"]),
+    ("tokio", &["admin.rs", "client/", "gateway/", "hub/", "lifecycle.rs", "lifecycle/", "serve.rs", "socket/"]),
     ("tokio-rustls", &["client/", "socket/"]),
     ("toml", &["config/file/"]),
     ("tracing", &["admin.rs", "gateway/", "pool/", "serve.rs", "telemetry/record.rs"]),

@@ -159,7 +159,7 @@ impl<'w> Talk<'w> {
         if is_sluggish && self.worker.pacer.now() >= control.from() && self.leaving.is_none() && !control.quit() {
             return Ok(false);
         }
-        let polled = socket.poll_pieces(cx, &mut |piece| {
+        let polled = socket.poll_pieces(cx, &mut |piece, _| {
             self.take(piece);
             true
         });

@@ -260,7 +260,7 @@ impl Worker {
         let end = std::future::poll_fn(|cx| talk.poll(cx, &mut socket)).await;
         if matches!(end, End::Closed { .. }) {
             // The server is to end first: else the ports here are the ones that wait.
-            let linger = std::future::poll_fn(|cx| socket.poll_pieces(cx, &mut |_| true).map_ok(|_| ()));
+            let linger = std::future::poll_fn(|cx| socket.poll_pieces(cx, &mut |_, _| true).map_ok(|_| ()));
             let _ = timeout(Duration::from_secs(1), linger).await;
             let _ = timeout(Duration::from_millis(100), std::future::poll_fn(|cx| socket.poll_close(cx))).await;
         }

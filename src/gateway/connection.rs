@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::accept::{Arrival, Stream};
 use super::answer::{self, Asker};
@@ -24,6 +24,7 @@ use super::worker::Local;
 use crate::admission::proxy_header::{self, Found};
 use crate::admission::refusal::Refusal;
 use crate::lifecycle::Phase;
+use crate::lifecycle::clock::{timeout, timeout_at};
 use crate::socket::{Socket, Transport};
 use crate::telemetry::record::Record;
 use crate::wire::request_head::{self, HeadError, Sniff};
@@ -160,7 +161,7 @@ async fn explain_tls(transport: &mut Transport, record: &mut Record) -> io::Erro
     // Read what the client still sends, so that the answer is not lost to a reset.
     let mut rest = [0; FIRST];
     let drain = async { while matches!(transport.read(&mut rest).await, Ok(count) if count > 0) {} };
-    let _ = tokio::time::timeout(Duration::from_secs(1), drain).await;
+    let _ = timeout(Duration::from_secs(1), drain).await;
     io::Error::new(io::ErrorKind::InvalidData, "plain HTTP on the TLS port")
 }
 
@@ -178,7 +179,6 @@ async fn speak_http(local: &Local, asker: &Rc<Asker>, socket: Socket, deadline: 
         // The gate in front keeps the time and the size; the parser must only not be narrower.
         .header_read_timeout(None)
         .max_buf_size(limit.max(8192) + 8192)
-        .timer(TokioTimer::new())
         .serve_connection(TokioIo::new(front), service);
     if std::future::poll_fn(|cx| conn.poll_without_shutdown(cx)).await.is_err() {
         return None;
@@ -193,7 +193,7 @@ async fn speak_http(local: &Local, asker: &Rc<Asker>, socket: Socket, deadline: 
     if owes_goodbye {
         // The last answer is still to be read by the client: goodbye before the socket is dropped.
         let linger = std::future::poll_fn(|cx| socket.poll_linger(cx));
-        let _ = tokio::time::timeout(Duration::from_secs(2), linger).await;
+        let _ = timeout(Duration::from_secs(2), linger).await;
     } else {
         let farewell = std::future::poll_fn(|cx| Poll::Ready(socket.poll_close(cx)));
         let _ = farewell.await;

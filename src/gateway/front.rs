@@ -11,10 +11,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::CONNECTION;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep};
 
 use crate::admission::refusal::Refusal;
-use crate::lifecycle::{Life, Phase};
+use crate::lifecycle::{Life, Phase, clock};
 use crate::socket::Socket;
 use crate::telemetry::record::Record;
 use crate::wire::request_head::{self, Sniff};
@@ -66,7 +66,7 @@ impl Front {
         (deadline, timeout): (Instant, Duration),
         life: &Life,
     ) -> Self {
-        let deadline = Box::pin(sleep_until(deadline));
+        let deadline = Box::pin(clock::sleep_until(deadline));
         let (stage, held) = (Stage::Head, Vec::new());
         let draining = Box::pin({
             let life = life.clone();
@@ -102,8 +102,7 @@ impl Front {
                 return Poll::Ready(Ok(self.refuse(Refusal::HeadTooLarge)));
             }
             if request_head::sniff(&self.held) == Sniff::NotHttp {
-                let error = request_head::check(&self.held).err().unwrap_or(request_head::HeadError::NotHttp);
-                return Poll::Ready(Ok(self.refuse(Refusal::Head(error))));
+                return Poll::Ready(Ok(self.refuse(Refusal::Head(request_head::HeadError::NotHttp))));
             }
             if self.deadline.as_mut().poll(cx).is_ready() {
                 if self.held.is_empty() {

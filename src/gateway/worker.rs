@@ -8,13 +8,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use tokio::runtime::{Builder, LocalOptions};
+use tokio::runtime::{Builder, Handle, LocalOptions};
 use tokio::sync::{mpsc, oneshot};
 
 use super::accept::Arrival;
 use super::{Shared, connection};
 use crate::hub::Shard;
-use crate::lifecycle::Tasks;
+use crate::lifecycle::{Tasks, clock};
 use crate::telemetry::roster::{Order, Roster};
 
 /// How often sessions that are due are looked for.
@@ -50,14 +50,17 @@ impl Drop for Load {
 }
 
 impl Worker {
+    /// To be called on a runtime with a clock, whose timers the worker borrows.
     pub(super) fn start(at: usize, shared: &Arc<Shared>) -> io::Result<Self> {
         // Bounded by the cap on pending connections: each arrival in it holds its permit.
         let (jobs, inbox) = mpsc::unbounded_channel();
         let load = Arc::new(AtomicUsize::new(0));
         let (shared, counted) = (Arc::clone(shared), Arc::clone(&load));
         let (ready, started) = std::sync::mpsc::channel();
+        let timers = Handle::current();
         let thread = thread::Builder::new().name(format!("wsgate-{at}")).spawn(move || {
-            let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+            clock::borrow(timers);
+            let runtime = Builder::new_current_thread().enable_io().build_local(LocalOptions::default());
             match runtime {
                 Ok(runtime) => {
                     let _ = ready.send(Ok(()));
@@ -137,7 +140,7 @@ async fn work(at: usize, shared: Arc<Shared>, mut inbox: mpsc::UnboundedReceiver
 async fn sweep(roster: Rc<Roster>) {
     let since = Instant::now();
     loop {
-        tokio::time::sleep(SWEEP).await;
+        clock::sleep(SWEEP).await;
         roster.sweep(u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX));
     }
 }

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::time::timeout;
 
 use self::balance::Ranking;
 use crate::client::{self, Trust, UpgradeError};
 use crate::config;
+use crate::lifecycle::clock::timeout;
 use crate::socket::Socket;
 use crate::wire::head::{self, Answer, Forwarded, Nonsense, Refused};
 use crate::wire::offer::accept_for;

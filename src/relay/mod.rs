@@ -190,6 +190,9 @@ impl Leg {
         if self.client_failed || !is_clear || self.client.queued() > ANSWERS {
             return Step::Blocked;
         }
+        if self.client.poll_arrived(cx).is_pending() {
+            return Step::Waits;
+        }
         let before = self.tunnel.traffic(Side::Client);
         let Self { client, backend, tunnel, rate, .. } = self;
         match pump(cx, Side::Client, (client, backend), tunnel, rate) {
@@ -216,6 +219,9 @@ impl Leg {
         let piled = self.backend.queued() > self.vigil.limits().message_size.saturating_add(PILED);
         if self.backend_ended || self.client.queued() > 0 || piled {
             return Step::Blocked;
+        }
+        if self.backend.poll_arrived(cx).is_pending() {
+            return Step::Waits;
         }
         let before = self.tunnel.traffic(Side::Backend);
         let Self { client, backend, tunnel, rate, .. } = self;

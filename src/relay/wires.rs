@@ -3,7 +3,7 @@
 use std::io;
 use std::task::{Context, Poll};
 
-use crate::socket::Socket;
+use crate::socket::{Bay, Socket};
 use crate::socket::rate::MessageRate;
 use crate::wire::tunnel::{Out, Side, Tunnel};
 
@@ -33,6 +33,9 @@ struct Pass<'a, 'c> {
     from: Side,
     other: &'a mut Socket,
     back: &'a mut Vec<u8>,
+    /// The beginning of a frame whose next piece is here already: one write for both.
+    begun: &'a mut Bay,
+    hold: bool,
     cx: &'a mut Context<'c>,
     rate: &'a MessageRate,
 }
@@ -41,13 +44,23 @@ impl Out for Pass<'_, '_> {
     fn send(&mut self, to: Side, bytes: &[u8]) {
         if to == self.from {
             self.back.extend_from_slice(bytes);
-        } else {
+        } else if !(self.hold || !self.begun.is_empty()) || !self.begun.append(bytes) {
+            self.let_go();
             self.other.send(self.cx, bytes);
         }
     }
 
     fn admit_message(&mut self) -> bool {
         self.rate.admit()
+    }
+}
+
+impl Pass<'_, '_> {
+    fn let_go(&mut self) {
+        if !self.begun.is_empty() {
+            self.other.send(self.cx, self.begun.filled());
+            self.begun.clear();
+        }
     }
 }
 
@@ -60,13 +73,20 @@ pub(super) fn pump(
     tunnel: &mut Tunnel,
     rate: &MessageRate,
 ) -> Poll<io::Result<bool>> {
-    let mut back = Vec::new();
+    let (mut back, mut begun) = (Vec::new(), Bay::default());
     let mut sending = Context::from_waker(cx.waker());
-    let read = source.poll_pieces(cx, &mut |piece| {
-        let mut pass = Pass { from, other: sink, back: &mut back, cx: &mut sending, rate };
+    let read = source.poll_pieces(cx, &mut |piece, more| {
+        let mut pass =
+            Pass { from, other: sink, back: &mut back, begun: &mut begun, hold: more, cx: &mut sending, rate };
         tunnel.on_bytes(from, piece, &mut pass);
+        if !more || !tunnel.is_mid_frame(from) {
+            pass.let_go();
+        }
         sink.queued() == 0
     });
+    if !begun.is_empty() {
+        sink.send(&mut sending, begun.filled());
+    }
     if !back.is_empty() {
         source.send(cx, &back);
     }

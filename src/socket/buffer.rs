@@ -2,8 +2,9 @@
 
 use std::cell::RefCell;
 
-/// Bytes in one buffer: the largest TLS record on the wire (RFC 5246 §6.2.3: 2^14 + 2048, and its 5 bytes of header).
-pub(super) const SIZE: usize = 16 * 1024 + 2048 + 64;
+/// Bytes in one buffer: two full TLS records (RFC 8446 §5.2: 2^14 + 256, and 5 bytes of header), or the largest one
+/// of old (RFC 5246 §6.2.3: 2^14 + 2048). Pages that are not written to cost nothing.
+pub(super) const SIZE: usize = 2 * (16 * 1024 + 256 + 5);
 /// Buffers that a thread keeps for the next use at most; the rest goes back to the allocator.
 const KEPT: usize = 64;
 /// A remainder of at most so many bytes is kept in an allocation of its own size, so that a peer that sends one byte
@@ -39,7 +40,7 @@ impl Drop for Loan {
 
 /// Bytes that wait for something: in a loan while they are worked on, in an exact allocation or nowhere while not.
 #[derive(Debug, Default)]
-pub(super) struct Bay {
+pub(crate) struct Bay {
     hold: Hold,
     start: usize,
     end: usize,
@@ -55,7 +56,7 @@ enum Hold {
 
 impl Bay {
     /// What is in it.
-    pub(super) fn filled(&mut self) -> &mut [u8] {
+    pub(crate) fn filled(&mut self) -> &mut [u8] {
         let range = self.start..self.end;
         match &mut self.hold {
             Hold::Nothing => &mut [],
@@ -68,7 +69,8 @@ impl Bay {
         self.end - self.start
     }
 
-    pub(super) const fn is_empty(&self) -> bool {
+    /// Whether nothing is in it.
+    pub(crate) const fn is_empty(&self) -> bool {
         self.start == self.end
     }
 
@@ -102,6 +104,16 @@ impl Bay {
         self.room()
     }
 
+    /// Puts the bytes behind what is in it; `false`, and nothing is done, when they do not fit into a buffer.
+    pub(crate) fn append(&mut self, bytes: &[u8]) -> bool {
+        let fits = self.len() + bytes.len() <= SIZE;
+        if fits {
+            self.room()[..bytes.len()].copy_from_slice(bytes);
+            self.fill(bytes.len());
+        }
+        fits
+    }
+
     /// `count` bytes of the room are filled now.
     pub(super) const fn fill(&mut self, count: usize) {
         self.end += count;
@@ -112,11 +124,23 @@ impl Bay {
         self.start += count;
     }
 
+    /// Empties it, and gives back what it holds.
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
     /// Gives back what is not needed while nothing happens.
     pub(super) fn rest(&mut self) {
         if self.is_empty() {
-            *self = Self::default();
-        } else if self.len() <= SPILL && matches!(self.hold, Hold::Loan(_)) {
+            self.clear();
+        } else if self.len() <= SPILL {
+            self.shrink();
+        }
+    }
+
+    /// What is in it waits for long: it gets an allocation of its own size, and the buffer is given back.
+    pub(super) fn shrink(&mut self) {
+        if matches!(self.hold, Hold::Loan(_)) {
             let spill: Box<[u8]> = (&*self.filled()).into();
             (self.start, self.end) = (0, spill.len());
             self.hold = Hold::Spill(spill);

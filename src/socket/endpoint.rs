@@ -109,7 +109,11 @@ impl Endpoint {
                 return Poll::Pending;
             }
             let Self { socket, talk, .. } = self;
-            match socket.poll_pieces(cx, &mut |piece| talk.take(piece, listener)) {
+            if socket.poll_arrived(cx).is_pending() {
+                talk.rest();
+                return Poll::Pending;
+            }
+            match socket.poll_pieces(cx, &mut |piece, _| talk.take(piece, listener)) {
                 Poll::Pending => {
                     self.talk.rest();
                     return Poll::Pending;

@@ -4,11 +4,13 @@
 mod buffer;
 pub(crate) mod conversation;
 pub(crate) mod endpoint;
+mod link;
 pub(crate) mod rate;
 mod secure;
 mod transport;
 pub(crate) mod vigil;
 
+pub(crate) use buffer::Bay;
 pub(crate) use transport::Transport;
 
 use std::collections::VecDeque;
@@ -22,7 +24,7 @@ use rustls::{ProtocolVersion, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::client::TlsStream;
 
-use self::buffer::Bay;
+use self::link::{Link, poll_piece};
 use self::secure::Secure;
 
 /// A connected byte stream with a queue of what could not be sent yet.
@@ -36,12 +38,12 @@ pub struct Socket {
     queued: usize,
     /// The first error of a write: told by the next flush.
     failed: Option<io::Error>,
-}
-
-enum Link {
-    Plain(Transport),
-    Secure(Box<Secure>),
-    Outbound(Box<TlsStream<Transport>>),
+    /// Whether anything waits to be sent or told: asked several times for each message, so it is known.
+    busy: bool,
+    /// Whether the task that polls it is sure to be woken when there is something to read.
+    armed: bool,
+    /// The last read from a plain stream filled its buffer: much is coming.
+    flowing: bool,
 }
 
 /// What was agreed on in a TLS handshake with a client.
@@ -83,7 +85,16 @@ impl Socket {
     }
 
     const fn new(link: Link) -> Self {
-        Self { link, early: Bytes::new(), queue: VecDeque::new(), queued: 0, failed: None }
+        Self {
+            link,
+            early: Bytes::new(),
+            queue: VecDeque::new(),
+            queued: 0,
+            failed: None,
+            busy: false,
+            armed: false,
+            flowing: false,
+        }
     }
 
     /// Bytes that were read from this socket and belong in front of what comes next.
@@ -91,23 +102,49 @@ impl Socket {
         self.early = if self.early.is_empty() { bytes } else { [bytes, self.early.clone()].concat().into() };
     }
 
-    /// Hands on what has come, in place, until `take` says `false`; each piece is whole when `take` returns.
-    /// `Ready(true)` after at least one piece, `Ready(false)` at the end of the stream.
+    /// Waits until there may be something to read, holding no buffer; an error counts, the read will tell it. Always to
+    /// be polled by the same task: it remembers that it has left word, and does not do so again.
+    #[inline]
+    pub fn poll_arrived(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let transport = match &self.link {
+            _ if !self.early.is_empty() => return Poll::Ready(()),
+            Link::Plain(transport) => transport,
+            Link::Secure(secure) if !secure.holds_input() => secure.transport(),
+            Link::Secure(_) | Link::Outbound(_) => return Poll::Ready(()),
+        };
+        if self.armed {
+            return if transport.is_readable() { Poll::Ready(()) } else { Poll::Pending };
+        }
+        // A task that has had its turn is told to wait too, but nobody is left word then.
+        let may_wait = tokio::task::coop::has_budget_remaining();
+        let poll = transport.poll_readable(cx);
+        self.armed = may_wait && poll.is_pending();
+        poll.map(|_| ())
+    }
+
+    /// Hands on what has come, in place, until `take` says `false`; each piece is whole when `take` returns, and told
+    /// whether more has come already. `Ready(true)` after at least one piece, `Ready(false)` at the end of the stream.
     ///
     /// # Errors
     /// Those of the transport and of TLS.
-    pub fn poll_pieces(&mut self, cx: &mut Context<'_>, take: &mut dyn FnMut(&[u8]) -> bool) -> Poll<io::Result<bool>> {
+    pub fn poll_pieces(
+        &mut self,
+        cx: &mut Context<'_>,
+        take: &mut dyn FnMut(&[u8], bool) -> bool,
+    ) -> Poll<io::Result<bool>> {
+        self.armed = false;
         if !self.early.is_empty() {
-            take(&std::mem::take(&mut self.early));
+            take(&std::mem::take(&mut self.early), false);
             return Poll::Ready(Ok(true));
         }
         match &mut self.link {
-            Link::Plain(transport) => {
-                ready!(transport.poll_readable(cx))?;
-                poll_piece(transport, cx, take)
+            Link::Plain(transport) => poll_piece(transport, cx, &mut self.flowing, take),
+            Link::Outbound(stream) => poll_piece(stream.as_mut(), cx, &mut self.flowing, take),
+            Link::Secure(secure) => {
+                let pieces = secure.poll_pieces(cx, take);
+                self.busy |= secure.waiting() > 0;
+                pieces
             }
-            Link::Outbound(stream) => poll_piece(stream.as_mut(), cx, take),
-            Link::Secure(secure) => secure.poll_pieces(cx, take),
         }
     }
 
@@ -129,14 +166,9 @@ impl Socket {
 
     /// Bytes that were accepted for sending and have not left the process.
     #[must_use]
+    #[inline]
     pub fn queued(&self) -> usize {
-        let inside = match &self.link {
-            Link::Plain(_) => 0,
-            Link::Secure(secure) => secure.waiting(),
-            // rustls does not tell how much waits in it; something is enough to know.
-            Link::Outbound(stream) => usize::from(stream.get_ref().1.wants_write()),
-        };
-        self.queued + inside
+        if self.busy { self.queued + self.link.waiting() } else { 0 }
     }
 
     /// Drops what was queued but not begun: the pieces that were given to `send_shared` whole. A piece of which a part
@@ -154,9 +186,7 @@ impl Socket {
     /// The first error of any write so far.
     #[inline]
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // Most often there is nothing: asked twice for each message, so worth the look.
-        let is_idle = self.failed.is_none() && self.queue.is_empty() && self.queued() == 0;
-        if is_idle && !matches!(self.link, Link::Outbound(_)) { Poll::Ready(Ok(())) } else { self.poll_flush_queue(cx) }
+        if self.busy { self.poll_flush_queue(cx) } else { Poll::Ready(Ok(())) }
     }
 
     fn poll_flush_queue(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -174,7 +204,9 @@ impl Socket {
         if self.queue.capacity() > 0 {
             self.queue = VecDeque::new();
         }
-        self.link.poll_drain(cx)
+        ready!(self.link.poll_drain(cx))?;
+        self.busy = false;
+        Poll::Ready(Ok(()))
     }
 
     /// Sends what is queued, says goodbye (TLS close_notify) and ends our direction. Reading goes on.
@@ -197,71 +229,35 @@ impl Socket {
         if ready!(self.poll_close(cx)).is_err() {
             return Poll::Ready(());
         }
-        while matches!(ready!(self.poll_pieces(cx, &mut |_| true)), Ok(true)) {}
+        while matches!(ready!(self.poll_pieces(cx, &mut |_, _| true)), Ok(true)) {}
         Poll::Ready(())
     }
 
     fn send_now(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> usize {
         let mut sent = 0;
-        while self.queue.is_empty() && self.failed.is_none() && sent < bytes.len() {
+        while !self.busy && sent < bytes.len() {
             match self.link.poll_send(cx, &bytes[sent..]) {
                 Poll::Ready(Ok(count)) => sent += count,
                 Poll::Ready(Err(error)) => self.failed = Some(error),
                 Poll::Pending => break,
             }
+            self.busy = self.failed.is_some() || self.link.waiting() > 0;
         }
         // After an error nothing is queued: it could never be sent.
         if self.failed.is_some() { bytes.len() } else { sent }
     }
 
     fn enqueue(&mut self, bytes: Bytes) {
+        self.busy = true;
         self.queued += bytes.len();
         self.queue.push_back(bytes);
-    }
-}
-
-/// One read into a buffer that is given back at once.
-fn poll_piece(
-    stream: &mut (impl AsyncRead + Unpin),
-    cx: &mut Context<'_>,
-    take: &mut dyn FnMut(&[u8]) -> bool,
-) -> Poll<io::Result<bool>> {
-    let mut bay = Bay::default();
-    let mut buf = ReadBuf::new(&mut bay.room()[..PLAIN]);
-    ready!(Pin::new(stream).poll_read(cx, &mut buf))?;
-    let filled = buf.filled();
-    if filled.is_empty() {
-        return Poll::Ready(Ok(false));
-    }
-    take(filled);
-    Poll::Ready(Ok(true))
-}
-
-/// Bytes of one read from a plain stream: with a frame's head in front they still make one TLS record.
-const PLAIN: usize = 16 * 1024;
-
-impl Link {
-    fn poll_send(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let sent = match self {
-            Self::Plain(transport) => ready!(Pin::new(transport).poll_write(cx, bytes))?,
-            Self::Outbound(stream) => ready!(Pin::new(stream).poll_write(cx, bytes))?,
-            Self::Secure(secure) => ready!(secure.poll_send(cx, bytes))?,
-        };
-        if sent == 0 { Poll::Ready(Err(io::ErrorKind::WriteZero.into())) } else { Poll::Ready(Ok(sent)) }
-    }
-
-    fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Self::Plain(_) => Poll::Ready(Ok(())),
-            Self::Outbound(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Secure(secure) => secure.poll_drain(cx),
-        }
     }
 }
 
 impl AsyncRead for Socket {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        this.armed = false;
         if !this.early.is_empty() {
             let count = this.early.len().min(buf.remaining());
             buf.put_slice(&this.early.split_to(count));
@@ -270,7 +266,11 @@ impl AsyncRead for Socket {
         match &mut this.link {
             Link::Plain(transport) => Pin::new(transport).poll_read(cx, buf),
             Link::Outbound(stream) => Pin::new(stream).poll_read(cx, buf),
-            Link::Secure(secure) => Pin::new(secure).poll_read(cx, buf),
+            Link::Secure(secure) => {
+                let read = Pin::new(&mut **secure).poll_read(cx, buf);
+                this.busy |= secure.waiting() > 0;
+                read
+            }
         }
     }
 }
@@ -281,10 +281,10 @@ impl AsyncWrite for Socket {
         if bytes.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        if !this.queue.is_empty() {
-            ready!(this.poll_flush(cx))?;
-        }
-        this.link.poll_send(cx, bytes)
+        ready!(this.poll_flush(cx))?;
+        let sent = ready!(this.link.poll_send(cx, bytes))?;
+        this.busy = this.link.waiting() > 0;
+        Poll::Ready(Ok(sent))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -5,6 +5,7 @@
 //! one for frames.
 
 mod seal;
+mod send;
 mod stream;
 
 use std::io;
@@ -15,14 +16,15 @@ use std::task::{Context, Poll, ready};
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, UnbufferedStatus};
 use rustls::{ProtocolVersion, ServerConfig};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 
-use self::seal::{OVERHEAD, Write, encode, tls_error};
-use super::buffer::{Bay, SIZE};
+use self::seal::{Write, encode, tls_error};
+use super::buffer::Bay;
 use super::transport::Transport;
 
 /// Plaintext in one record at most (RFC 8446 §5.1).
-const RECORD: usize = 16 * 1024;
+pub(super) const RECORD: usize = 16 * 1024;
+
 /// A TLS connection with a client, past or in its handshake.
 pub(super) struct Secure {
     tls: UnbufferedServerConnection,
@@ -67,11 +69,7 @@ impl Secure {
     pub(super) fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             // Data may come in the handshake's last flight: it is kept.
-            let stand = self.advance(None, &mut |plain, piece| {
-                plain.extend_from_slice(piece);
-                true
-            });
-            match stand {
+            match self.advance(None, &mut keep) {
                 Ok(Stand::Handshake) => {
                     ready!(self.poll_drain(cx))?;
                     let fill = self.poll_fill(cx);
@@ -108,10 +106,10 @@ impl Secure {
     pub(super) fn poll_pieces(
         &mut self,
         cx: &mut Context<'_>,
-        take: &mut dyn FnMut(&[u8]) -> bool,
+        take: &mut dyn FnMut(&[u8], bool) -> bool,
     ) -> Poll<io::Result<bool>> {
         if !self.plain.is_empty() {
-            take(&std::mem::take(&mut self.plain));
+            take(&std::mem::take(&mut self.plain), false);
             return Poll::Ready(Ok(true));
         }
         if self.closed {
@@ -130,9 +128,9 @@ impl Secure {
             }
             fresh = false;
             let mut any = false;
-            let stand = self.advance(None, &mut |_, piece| {
+            let stand = self.advance(None, &mut |_, piece, more| {
                 any = true;
-                take(piece)
+                take(piece, more)
             });
             let stand = match stand {
                 Ok(stand) => stand,
@@ -156,47 +154,14 @@ impl Secure {
         }
     }
 
-    /// Encrypts as much of `bytes` as there is room for, and sends what the transport takes. `Ready` with a count of
-    /// at least 1, or `Pending` when nothing was taken.
-    pub(super) fn poll_send(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        if !self.outbox.is_empty() && self.outbox.len() + bytes.len().min(RECORD) + OVERHEAD > SIZE {
-            ready!(self.poll_drain(cx))?;
-        }
-        let record = &bytes[..bytes.len().min(RECORD)];
-        self.write(Write::Plain(record))?;
-        match self.poll_drain(cx) {
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            _ => Poll::Ready(Ok(record.len())),
-        }
+    /// Whether bytes of the peer's are here, or its end, so that nothing of the transport has to be waited for.
+    pub(super) const fn holds_input(&self) -> bool {
+        self.closed || !self.inbox.is_empty() || !self.plain.is_empty()
     }
 
-    /// Sends what waits in the outbox.
-    pub(super) fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.outbox.is_empty() {
-            let sent = ready!(Pin::new(&mut self.transport).poll_write(cx, self.outbox.filled()))?;
-            if sent == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.outbox.discard(sent);
-        }
-        self.outbox.rest();
-        Poll::Ready(Ok(()))
-    }
-
-    /// close_notify, then the end of our direction of the transport.
-    pub(super) fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.said_close {
-            self.said_close = true;
-            // A connection that cannot say goodbye any more just ends.
-            let _ = self.write(Write::CloseNotify);
-        }
-        ready!(self.poll_drain(cx))?;
-        Pin::new(&mut self.transport).poll_shutdown(cx)
-    }
-
-    /// Bytes that wait for the transport.
-    pub(super) const fn waiting(&self) -> usize {
-        self.outbox.len()
+    /// What carries the records.
+    pub(super) const fn transport(&self) -> &Transport {
+        &self.transport
     }
 
     /// Gives back what is not needed while nothing happens.
@@ -206,7 +171,6 @@ impl Secure {
     }
 
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        ready!(self.transport.poll_readable(cx))?;
         let room = self.inbox.room();
         if room.is_empty() {
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "TLS message over the buffer's size")));
@@ -223,6 +187,7 @@ impl Secure {
     /// remembered by its place in it.
     fn advance(&mut self, write: Option<Write<'_>>, take: &mut Take<'_>) -> io::Result<Stand> {
         loop {
+            let held = self.inbox.len();
             let UnbufferedStatus { mut discard, state } = self.tls.process_tls_records(self.inbox.filled());
             let mut stand = None;
             match state {
@@ -231,9 +196,9 @@ impl Secure {
                     while let Some(record) = traffic.next_record() {
                         let record = record.map_err(tls_error)?;
                         discard += record.discard;
-                        enough |= !take(&mut self.plain, record.payload);
+                        enough |= !take(&mut self.plain, record.payload, discard < held);
                     }
-                    if write.is_none() && (enough || discard == self.inbox.len()) {
+                    if write.is_none() && (enough || discard == held) {
                         stand = Some(Stand::Open);
                     }
                 }
@@ -282,16 +247,14 @@ impl Secure {
             }
         }
     }
-
-    fn write(&mut self, write: Write<'_>) -> io::Result<()> {
-        let stand = self.advance(Some(write), &mut |plain, piece| {
-            plain.extend_from_slice(piece);
-            true
-        })?;
-        if stand == Stand::Handshake { Err(io::ErrorKind::NotConnected.into()) } else { Ok(()) }
-    }
 }
 
-/// Where decrypted records go: with the connection's own store of plaintext, for those who want them later. `false`
-/// for "no more now".
-type Take<'a> = dyn FnMut(&mut Vec<u8>, &[u8]) -> bool + 'a;
+/// Where decrypted records go, with the connection's own store of plaintext, for those who want them later, and whether
+/// bytes stand behind them. `false` for "no more now".
+type Take<'a> = dyn FnMut(&mut Vec<u8>, &[u8], bool) -> bool + 'a;
+
+/// What comes is kept for later.
+fn keep(plain: &mut Vec<u8>, piece: &[u8], _: bool) -> bool {
+    plain.extend_from_slice(piece);
+    true
+}

@@ -13,7 +13,7 @@ impl AsyncRead for Secure {
         let this = self.get_mut();
         while this.plain.is_empty() {
             let mut plain = Vec::new();
-            let more = ready!(this.poll_pieces(cx, &mut |piece| {
+            let more = ready!(this.poll_pieces(cx, &mut |piece, _| {
                 plain.extend_from_slice(piece);
                 false
             }))?;
