@@ -13,14 +13,31 @@ const SPILL: usize = 1024;
 
 thread_local! {
     static POOL: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// [`SIZE`] bytes of the thread's own, for what goes to the kernel at once. Not to be asked for again inside.
+#[inline]
+pub(super) fn with_scratch<R>(work: impl FnOnce(&mut [u8]) -> R) -> R {
+    SCRATCH.with_borrow_mut(|scratch| {
+        if scratch.is_empty() {
+            scratch.resize(SIZE, 0);
+        }
+        work(scratch)
+    })
 }
 
 /// A buffer of at least [`SIZE`] bytes on loan from this thread's pool.
 #[derive(Debug)]
-struct Loan(Box<[u8]>);
+pub(super) struct Loan(Box<[u8]>);
 
 impl Loan {
-    fn take() -> Self {
+    /// All of the buffer.
+    pub(super) fn bytes(&mut self) -> &mut [u8] {
+        &mut self.0
+    }
+
+    pub(super) fn take() -> Self {
         let kept = POOL.with_borrow_mut(Vec::pop);
         Self(kept.unwrap_or_else(|| vec![0; SIZE].into_boxed_slice()))
     }
@@ -102,6 +119,13 @@ impl Bay {
             self.hold = Hold::Loan(Loan(larger));
         }
         self.room()
+    }
+
+    /// Puts the bytes behind what is in it, in an allocation of the size that takes.
+    pub(super) fn keep(&mut self, bytes: &[u8]) {
+        let all: Box<[u8]> = [&*self.filled(), bytes].concat().into();
+        (self.start, self.end) = (0, all.len());
+        self.hold = Hold::Spill(all);
     }
 
     /// Puts the bytes behind what is in it; `false`, and nothing is done, when they do not fit into a buffer.

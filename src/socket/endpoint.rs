@@ -50,6 +50,7 @@ impl Endpoint {
 
     /// Queues a data frame that many share. `false` when the client already holds more than its send queue: it is then
     /// told to go with 1013, and what was not begun is dropped.
+    #[inline]
     pub(crate) fn deliver(&mut self, cx: &mut Context<'_>, frame: &Bytes) -> bool {
         if self.talk.sent_close {
             return true;

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::client::TlsStream;
 
-use super::buffer::Bay;
+use super::buffer::Loan;
 use super::secure::{RECORD, Secure};
 use super::transport::Transport;
 use crate::wire::frame::HEAD_MAX;
@@ -21,11 +21,12 @@ pub(super) enum Link {
 
 impl Link {
     /// Sends what is taken now: a count of at least 1, or an error.
+    #[inline]
     pub(super) fn poll_send(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let sent = match self {
+            Self::Secure(secure) => return secure.poll_send(cx, bytes),
             Self::Plain(transport) => ready!(transport.poll_send(cx, bytes))?,
             Self::Outbound(stream) => ready!(Pin::new(stream).poll_write(cx, bytes))?,
-            Self::Secure(secure) => ready!(secure.poll_send(cx, bytes))?,
         };
         if sent == 0 { Poll::Ready(Err(io::ErrorKind::WriteZero.into())) } else { Poll::Ready(Ok(sent)) }
     }
@@ -57,8 +58,8 @@ pub(super) fn poll_piece(
     flowing: &mut bool,
     take: &mut dyn FnMut(&[u8], bool) -> bool,
 ) -> Poll<io::Result<bool>> {
-    let mut bay = Bay::default();
-    let mut buf = ReadBuf::new(&mut bay.room()[..if *flowing { FLOW } else { PLAIN }]);
+    let mut loan = Loan::take();
+    let mut buf = ReadBuf::new(&mut loan.bytes()[..if *flowing { FLOW } else { PLAIN }]);
     ready!(Pin::new(stream).poll_read(cx, &mut buf))?;
     *flowing = buf.remaining() == 0;
     let filled = buf.filled();

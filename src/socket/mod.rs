@@ -233,20 +233,26 @@ impl Socket {
         Poll::Ready(())
     }
 
+    #[inline]
     fn send_now(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> usize {
         let mut sent = 0;
         while !self.busy && sent < bytes.len() {
             match self.link.poll_send(cx, &bytes[sent..]) {
                 Poll::Ready(Ok(count)) => sent += count,
-                Poll::Ready(Err(error)) => self.failed = Some(error),
+                Poll::Ready(Err(error)) => {
+                    // After an error nothing is queued: it could never be sent.
+                    (self.failed, self.busy) = (Some(error), true);
+                    return bytes.len();
+                }
                 Poll::Pending => break,
             }
-            self.busy = self.failed.is_some() || self.link.waiting() > 0;
+            self.busy = self.link.waiting() > 0;
         }
-        // After an error nothing is queued: it could never be sent.
-        if self.failed.is_some() { bytes.len() } else { sent }
+        // The same for what comes after an error.
+        if self.busy && self.failed.is_some() { bytes.len() } else { sent }
     }
 
+    #[cold]
     fn enqueue(&mut self, bytes: Bytes) {
         self.busy = true;
         self.queued += bytes.len();

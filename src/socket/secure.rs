@@ -185,7 +185,7 @@ impl Secure {
     /// Lets rustls work on the inbox until it needs something; decrypted records go to `take`, and so does everything
     /// that turns up on the way to a `write`. rustls must always see the true inbox: a handshake message under way is
     /// remembered by its place in it.
-    fn advance(&mut self, write: Option<Write<'_>>, take: &mut Take<'_>) -> io::Result<Stand> {
+    fn advance(&mut self, mut write: Option<&mut Write<'_>>, take: &mut Take<'_>) -> io::Result<Stand> {
         loop {
             let held = self.inbox.len();
             let UnbufferedStatus { mut discard, state } = self.tls.process_tls_records(self.inbox.filled());
@@ -208,8 +208,8 @@ impl Secure {
                 Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
                 Ok(ConnectionState::BlockedHandshake) => stand = Some(Stand::Handshake),
                 Ok(ConnectionState::WriteTraffic(traffic)) => {
-                    if let Some(write) = &write {
-                        write.seal(traffic, &mut self.outbox)?;
+                    if let Some(write) = &mut write {
+                        write.seal(traffic)?;
                     }
                     stand = Some(if self.closed { Stand::Closed } else { Stand::Open });
                 }

@@ -44,6 +44,7 @@ impl Transport {
     }
 
     /// Sends what the kernel takes now.
+    #[inline]
     pub(super) fn poll_send(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if bytes.len() <= SHORT {
             let sent = match self {

@@ -182,10 +182,17 @@ pub fn append(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8], key: Option<[u8
     }
 }
 
-/// Bytes of payload in one whole frame of a server.
+/// Bytes of payload in one whole frame of a server, told from its length: the head's own length is the least possible
+/// (RFC 6455 §5.2), and nothing has to be read for it.
 #[must_use]
-pub fn payload_len(frame: &[u8]) -> usize {
-    frame.get(1).map_or(0, |&second| frame.len().saturating_sub(Head::size(second)))
+#[inline]
+pub const fn payload_len(frame: &[u8]) -> usize {
+    let head = match frame.len() {
+        0..128 => 2,
+        128..65_540 => 4,
+        _ => 10,
+    };
+    frame.len().saturating_sub(head)
 }
 
 /// A Close frame as bytes.
@@ -198,6 +205,13 @@ pub fn close(close: &Close, key: Option<[u8; 4]>) -> Vec<u8> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn the_payload_of_a_whole_frame_is_told_from_its_length() {
+        for payload in [0, 1, 125, 126, 127, 65_535, 65_536, 100_000] {
+            assert_eq!(payload_len(&whole(Opcode::Text, &vec![b'x'; payload], None)), payload);
+        }
+    }
 
     proptest! {
         #[test]

@@ -181,7 +181,13 @@ impl Tunnel {
 
     /// Whether the session is over, but for flushing what was sent.
     #[must_use]
+    #[inline]
     pub fn is_over(&self) -> bool {
+        // No end without an Ending: while there is none, which is most of the time, one look is enough.
+        self.ending.is_some() && self.is_done()
+    }
+
+    const fn is_done(&self) -> bool {
         let client = Side::Client as usize;
         self.cut || self.gone[client] || (self.sent[client] && (self.got[client] || self.deaf))
     }

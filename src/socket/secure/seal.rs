@@ -11,19 +11,27 @@ use crate::socket::buffer::Bay;
 /// Room for a key update or two of 27 bytes in front is in it.
 pub(super) const OVERHEAD: usize = 128;
 
-/// What is to be written.
-pub(super) enum Write<'a> {
+/// What is to be written, and the room for its record.
+pub(super) struct Write<'a> {
+    pub(super) what: What<'a>,
+    pub(super) room: &'a mut [u8],
+    /// Bytes of the room that the record has taken.
+    pub(super) filled: usize,
+}
+
+/// Plaintext of at most one record, or goodbye.
+pub(super) enum What<'a> {
     Plain(&'a [u8]),
     CloseNotify,
 }
 
 impl Write<'_> {
-    pub(super) fn seal(&self, mut traffic: WriteTraffic<'_, ServerConnectionData>, outbox: &mut Bay) -> io::Result<()> {
-        let count = match self {
-            Self::Plain(plain) => traffic.encrypt(plain, outbox.room_for(plain.len() + OVERHEAD)),
-            Self::CloseNotify => traffic.queue_close_notify(outbox.room_for(OVERHEAD)),
+    pub(super) fn seal(&mut self, mut traffic: WriteTraffic<'_, ServerConnectionData>) -> io::Result<()> {
+        let count = match self.what {
+            What::Plain(plain) => traffic.encrypt(plain, self.room),
+            What::CloseNotify => traffic.queue_close_notify(self.room),
         };
-        outbox.fill(count.map_err(io::Error::other)?);
+        self.filled = count.map_err(io::Error::other)?;
         Ok(())
     }
 }

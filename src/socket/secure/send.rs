@@ -6,9 +6,9 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::AsyncWrite;
 
-use super::seal::{OVERHEAD, Write};
+use super::seal::{OVERHEAD, What, Write};
 use super::{RECORD, Secure, Stand, keep};
-use crate::socket::buffer::SIZE;
+use crate::socket::buffer::with_scratch;
 
 impl Secure {
     /// Encrypts as much of `bytes` as there is room for, and sends what the transport takes. `Ready` with a count of
@@ -17,21 +17,34 @@ impl Secure {
         if !self.outbox.is_empty() {
             ready!(self.poll_drain(cx))?;
         }
-        let mut sealed = 0;
-        while sealed == 0 || (sealed < bytes.len() && self.has_room_for(bytes.len() - sealed)) {
-            let record = &bytes[sealed..(sealed + RECORD).min(bytes.len())];
-            self.write(Write::Plain(record))?;
-            sealed += record.len();
-        }
-        match self.poll_drain(cx) {
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            _ => Poll::Ready(Ok(sealed)),
-        }
+        with_scratch(|scratch| {
+            let (mut sealed, mut filled) = (0, 0);
+            while sealed == 0 || (sealed < bytes.len() && has_room(scratch, filled, bytes.len() - sealed)) {
+                let record = &bytes[sealed..(sealed + RECORD).min(bytes.len())];
+                filled += self.write(What::Plain(record), &mut scratch[filled..])?;
+                sealed += record.len();
+            }
+            self.send_records(cx, &scratch[..filled])?;
+            Poll::Ready(Ok(sealed))
+        })
     }
 
-    /// Whether the next record of so many bytes fits behind what is in the outbox.
-    fn has_room_for(&self, plain: usize) -> bool {
-        self.outbox.len() + plain.min(RECORD) + OVERHEAD <= SIZE
+    /// Sends what the transport takes; what it does not waits in the outbox, behind what rustls had to say before.
+    fn send_records(&mut self, cx: &mut Context<'_>, records: &[u8]) -> io::Result<()> {
+        let mut sent = 0;
+        if self.outbox.is_empty()
+            && let Poll::Ready(count) = self.transport.poll_send(cx, records)?
+        {
+            if count == records.len() {
+                return Ok(());
+            }
+            sent = count;
+        }
+        self.outbox.keep(&records[sent..]);
+        match self.poll_drain(cx) {
+            Poll::Ready(Err(error)) => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Sends what waits in the outbox.
@@ -53,10 +66,12 @@ impl Secure {
 
     /// close_notify, then the end of our direction of the transport.
     pub(in crate::socket) fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.said_close {
-            self.said_close = true;
+        if !std::mem::replace(&mut self.said_close, true) {
+            let mut room = [0; OVERHEAD];
             // A connection that cannot say goodbye any more just ends.
-            let _ = self.write(Write::CloseNotify);
+            if let Ok(filled) = self.write(What::CloseNotify, &mut room) {
+                self.outbox.keep(&room[..filled]);
+            }
         }
         ready!(self.poll_drain(cx))?;
         Pin::new(&mut self.transport).poll_shutdown(cx)
@@ -67,8 +82,16 @@ impl Secure {
         self.outbox.len()
     }
 
-    pub(super) fn write(&mut self, write: Write<'_>) -> io::Result<()> {
-        let stand = self.advance(Some(write), &mut keep)?;
-        if stand == Stand::Handshake { Err(io::ErrorKind::NotConnected.into()) } else { Ok(()) }
+    /// Makes one record, in the room; how long it has become.
+    fn write(&mut self, what: What<'_>, room: &mut [u8]) -> io::Result<usize> {
+        let mut write = Write { what, room, filled: 0 };
+        let stand = self.advance(Some(&mut write), &mut keep)?;
+        if stand == Stand::Handshake { Err(io::ErrorKind::NotConnected.into()) } else { Ok(write.filled) }
     }
+}
+
+/// Whether the next record of so many bytes fits into the room.
+const fn has_room(room: &[u8], filled: usize, plain: usize) -> bool {
+    let record = if plain < RECORD { plain } else { RECORD };
+    filled + record + OVERHEAD <= room.len()
 }
