@@ -52,6 +52,7 @@ mod tests {
     use tokio::runtime::Builder;
 
     #[test]
+    #[allow(clippy::disallowed_methods)] // a thread of the test's own
     fn a_thread_without_a_clock_waits_on_a_borrowed_one() {
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let (lend, lent) = std::sync::mpsc::channel();

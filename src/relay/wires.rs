@@ -42,9 +42,10 @@ struct Pass<'a, 'c> {
 
 impl Out for Pass<'_, '_> {
     fn send(&mut self, to: Side, bytes: &[u8]) {
+        let waits = self.hold || !self.begun.is_empty();
         if to == self.from {
             self.back.extend_from_slice(bytes);
-        } else if !(self.hold || !self.begun.is_empty()) || !self.begun.append(bytes) {
+        } else if !(waits && self.begun.append(bytes)) {
             self.let_go();
             self.other.send(self.cx, bytes);
         }

@@ -260,3 +260,96 @@ impl Socket {
         self.queue.push_back(bytes);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::poll_fn;
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::UnixStream;
+
+    fn pair() -> (Socket, UnixStream) {
+        let (ours, theirs) = UnixStream::pair().expect("a pair");
+        (Socket::plain(Transport::Unix(ours)), theirs)
+    }
+
+    async fn read(socket: &mut Socket) -> Vec<u8> {
+        poll_fn(|cx| socket.poll_arrived(cx)).await;
+        let mut got = Vec::new();
+        let more = poll_fn(|cx| {
+            socket.poll_pieces(cx, &mut |piece, _| {
+                got.extend_from_slice(piece);
+                true
+            })
+        });
+        assert!(more.await.expect("no error"));
+        got
+    }
+
+    #[tokio::test]
+    async fn who_waits_is_woken_each_time_something_comes() {
+        let (mut socket, mut peer) = pair();
+        for message in [&b"one"[..], b"two", b"three"] {
+            let asks = poll_fn(|cx| Poll::Ready((socket.poll_arrived(cx), socket.poll_arrived(cx)))).await;
+            assert_eq!(asks, (Poll::Pending, Poll::Pending));
+            let (got, sent) = tokio::join!(read(&mut socket), peer.write_all(message));
+            sent.expect("room");
+            assert_eq!(got, message);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_task_whose_turn_is_over_leaves_no_word_and_knows_it() {
+        let (mut socket, mut peer) = pair();
+        let spent = poll_fn(|cx| {
+            while tokio::task::coop::has_budget_remaining() {
+                // Each operation that succeeds takes one from the budget.
+                let Poll::Ready(one) = tokio::task::coop::poll_proceed(cx) else { break };
+                one.made_progress();
+            }
+            Poll::Ready(socket.poll_arrived(cx))
+        });
+        assert_eq!(spent.await, Poll::Pending);
+        assert!(!socket.armed);
+        let (got, sent) = tokio::join!(read(&mut socket), peer.write_all(b"late"));
+        sent.expect("room");
+        assert_eq!(got, b"late");
+    }
+
+    #[tokio::test]
+    async fn what_the_kernel_does_not_take_waits_in_order() {
+        let (mut socket, peer) = pair();
+        let bytes: Vec<u8> = (0..1_000_000u32).flat_map(u32::to_le_bytes).collect();
+        let shared = Bytes::from(bytes.clone());
+        poll_fn(|cx| Poll::Ready(socket.send(cx, &bytes[..1000]))).await;
+        assert_eq!(socket.queued(), 0);
+        poll_fn(|cx| Poll::Ready(socket.send_shared(cx, &shared.slice(1000..2_000_000)))).await;
+        assert!(socket.queued() > 0);
+        poll_fn(|cx| Poll::Ready(socket.send(cx, &bytes[2_000_000..]))).await;
+        let mut got = Vec::new();
+        let reader = async {
+            let mut room = vec![0; 65_536];
+            while got.len() < bytes.len() {
+                peer.readable().await.expect("open");
+                if let Ok(count) = peer.try_read(&mut room) {
+                    got.extend_from_slice(&room[..count]);
+                }
+            }
+        };
+        let (flushed, ()) = tokio::join!(poll_fn(|cx| socket.poll_flush(cx)), reader);
+        flushed.expect("no error");
+        assert_eq!(socket.queued(), 0);
+        assert!(got == bytes);
+    }
+
+    #[tokio::test]
+    async fn the_error_of_a_write_shows_at_the_next_flush_and_nothing_is_queued() {
+        let (mut socket, peer) = pair();
+        drop(peer);
+        poll_fn(|cx| Poll::Ready(socket.send(cx, b"nobody"))).await;
+        poll_fn(|cx| Poll::Ready(socket.send(cx, b"hears"))).await;
+        assert_eq!(socket.queued(), 0);
+        let told = poll_fn(|cx| socket.poll_flush(cx)).await.expect_err("it failed");
+        assert_eq!(told.kind(), io::ErrorKind::BrokenPipe);
+    }
+}
