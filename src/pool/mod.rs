@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-
 use self::balance::Ranking;
 use crate::client::{self, Trust, UpgradeError};
 use crate::config;

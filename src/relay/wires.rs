@@ -3,8 +3,8 @@
 use std::io;
 use std::task::{Context, Poll};
 
-use crate::socket::{Bay, Socket};
 use crate::socket::rate::MessageRate;
+use crate::socket::{Bay, Socket};
 use crate::wire::tunnel::{Out, Side, Tunnel};
 
 /// Both sockets, for what the tunnel says of its own accord.

@@ -34,9 +34,8 @@ use self::secure::Secure;
 pub struct Socket {
     link: Link,
     /// Bytes that were read before this socket was made, or by someone who read too far; they come first.
-    early: Bytes,
-    queue: VecDeque<Bytes>,
-    queued: usize,
+    early: Option<Box<Bytes>>,
+    queue: Option<Box<Queue>>,
     /// The first error of a write: told by the next flush.
     failed: Option<io::Error>,
     /// Whether anything waits to be sent or told: asked several times for each message, so it is known.
@@ -45,6 +44,13 @@ pub struct Socket {
     armed: bool,
     /// The last read from a plain stream filled its buffer: much is coming.
     flowing: bool,
+}
+
+/// What could not be sent yet; there only while it is needed.
+#[derive(Debug, Default)]
+struct Queue {
+    pieces: VecDeque<Bytes>,
+    bytes: usize,
 }
 
 /// What was agreed on in a TLS handshake with a client.
@@ -86,21 +92,16 @@ impl Socket {
     }
 
     const fn new(link: Link) -> Self {
-        Self {
-            link,
-            early: Bytes::new(),
-            queue: VecDeque::new(),
-            queued: 0,
-            failed: None,
-            busy: false,
-            armed: false,
-            flowing: false,
-        }
+        Self { link, early: None, queue: None, failed: None, busy: false, armed: false, flowing: false }
     }
 
     /// Bytes that were read from this socket and belong in front of what comes next.
     pub fn put_back(&mut self, bytes: Bytes) {
-        self.early = if self.early.is_empty() { bytes } else { [bytes, self.early.clone()].concat().into() };
+        let bytes = match self.early.take() {
+            None => bytes,
+            Some(behind) => [bytes, *behind].concat().into(),
+        };
+        self.early = (!bytes.is_empty()).then(|| Box::new(bytes));
     }
 
     /// Waits until there may be something to read, holding no buffer; an error counts, the read will tell it. Always to
@@ -108,7 +109,7 @@ impl Socket {
     #[inline]
     pub fn poll_arrived(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let transport = match &self.link {
-            _ if !self.early.is_empty() => return Poll::Ready(()),
+            _ if self.early.is_some() => return Poll::Ready(()),
             Link::Plain(transport) => transport,
             Link::Secure(secure) if !secure.holds_input() => secure.transport(),
             Link::Secure(_) | Link::Outbound(_) => return Poll::Ready(()),
@@ -134,8 +135,8 @@ impl Socket {
         take: &mut dyn FnMut(&[u8], bool) -> bool,
     ) -> Poll<io::Result<bool>> {
         self.armed = false;
-        if !self.early.is_empty() {
-            take(&std::mem::take(&mut self.early), false);
+        if let Some(early) = self.early.take() {
+            take(&early, false);
             return Poll::Ready(Ok(true));
         }
         match &mut self.link {
@@ -169,16 +170,16 @@ impl Socket {
     #[must_use]
     #[inline]
     pub fn queued(&self) -> usize {
-        if self.busy { self.queued + self.link.waiting() } else { 0 }
+        if self.busy { self.queue.as_ref().map_or(0, |queue| queue.bytes) + self.link.waiting() } else { 0 }
     }
 
     /// Drops what was queued but not begun: the pieces that were given to `send_shared` whole. A piece of which a part
     /// has left stays, so that the stream to the peer still makes sense.
     pub fn drop_queue(&mut self) {
-        let begun = self.queue.pop_front();
-        self.queue.clear();
-        self.queued = begun.as_ref().map_or(0, Bytes::len);
-        self.queue.extend(begun);
+        if let Some(queue) = &mut self.queue {
+            queue.pieces.truncate(1);
+            queue.bytes = queue.pieces.front().map_or(0, Bytes::len);
+        }
     }
 
     /// Sends what is queued.
@@ -194,16 +195,16 @@ impl Socket {
         if let Some(error) = self.failed.take() {
             return Poll::Ready(Err(error));
         }
-        while let Some(front) = self.queue.front_mut() {
-            let sent = ready!(self.link.poll_send(cx, front))?;
-            self.queued -= sent;
-            bytes::Buf::advance(front, sent);
-            if front.is_empty() {
-                self.queue.pop_front();
+        if let Some(queue) = &mut self.queue {
+            while let Some(front) = queue.pieces.front_mut() {
+                let sent = ready!(self.link.poll_send(cx, front))?;
+                queue.bytes -= sent;
+                bytes::Buf::advance(front, sent);
+                if front.is_empty() {
+                    queue.pieces.pop_front();
+                }
             }
-        }
-        if self.queue.capacity() > 0 {
-            self.queue = VecDeque::new();
+            self.queue = None;
         }
         ready!(self.link.poll_drain(cx))?;
         self.busy = false;
@@ -256,8 +257,9 @@ impl Socket {
     #[cold]
     fn enqueue(&mut self, bytes: Bytes) {
         self.busy = true;
-        self.queued += bytes.len();
-        self.queue.push_back(bytes);
+        let queue = self.queue.get_or_insert_default();
+        queue.bytes += bytes.len();
+        queue.pieces.push_back(bytes);
     }
 }
 

@@ -13,9 +13,12 @@ impl AsyncRead for Socket {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         this.armed = false;
-        if !this.early.is_empty() {
-            let count = this.early.len().min(buf.remaining());
-            buf.put_slice(&this.early.split_to(count));
+        if let Some(early) = &mut this.early {
+            let count = early.len().min(buf.remaining());
+            buf.put_slice(&early.split_to(count));
+            if early.is_empty() {
+                this.early = None;
+            }
             return Poll::Ready(Ok(()));
         }
         match &mut this.link {

@@ -36,7 +36,15 @@ pub struct Inbound {
     /// The message under way: its bytes so far, with the announced ones of the current frame.
     message: Option<Message>,
     utf8: Utf8,
-    control: Vec<u8>,
+    /// There only from a control frame's head until [`Inbound::rest`].
+    control: Option<Box<Control>>,
+}
+
+/// The payload of a control frame, as far as it has come.
+#[derive(Debug)]
+struct Control {
+    bytes: [u8; CONTROL_MAX],
+    len: u8,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,14 +111,14 @@ impl Inbound {
             mask: None,
             message: None,
             utf8: Utf8::new(),
-            control: Vec::new(),
+            control: None,
         }
     }
 
     /// The payload of the control frame that [`Turn::Control`] told of.
     #[must_use]
     pub fn control(&self) -> &[u8] {
-        &self.control
+        self.control.as_ref().map_or(&[], |control| &control.bytes[..usize::from(control.len)])
     }
 
     /// The head, or the beginning of one, that was read last: what a log shows of an offence.
@@ -209,7 +217,7 @@ impl Inbound {
     fn begin<'a>(&mut self, head: Head, used: usize, carried: usize) -> Result<(usize, Turn<'a>), Violation> {
         self.mask = head.key.map(Mask::new);
         if head.opcode.is_control() {
-            self.control.clear();
+            self.control = (head.length > 0).then(|| Box::new(Control { bytes: [0; CONTROL_MAX], len: 0 }));
             self.left = head.length;
             self.stage = Stage::Control(head.opcode);
             // A control frame is given out whole; an empty one is whole already.
@@ -259,10 +267,14 @@ impl Inbound {
 
     fn control_payload<'a>(&mut self, bytes: &'a [u8], opcode: Opcode) -> Result<(usize, Turn<'a>), Violation> {
         let count = (self.left as usize).min(CONTROL_MAX).min(bytes.len());
-        let start = self.control.len();
-        self.control.extend_from_slice(&bytes[..count]);
-        if let Some(mask) = &mut self.mask {
-            mask.apply(&mut self.control[start..]);
+        if let Some(control) = &mut self.control {
+            let start = usize::from(control.len);
+            let piece = &mut control.bytes[start..start + count];
+            piece.copy_from_slice(&bytes[..count]);
+            if let Some(mask) = &mut self.mask {
+                mask.apply(piece);
+            }
+            control.len += count as u8;
         }
         self.left -= count as u64;
         Ok((count, if self.left == 0 { self.end_control(opcode) } else { Turn::More }))
@@ -275,8 +287,8 @@ impl Inbound {
 
     /// Gives back what control frames made it hold; called when nothing is under way.
     pub fn rest(&mut self) {
-        if self.control.capacity() > 0 && !matches!(self.stage, Stage::Control(_)) {
-            self.control = Vec::new();
+        if self.control.is_some() && !matches!(self.stage, Stage::Control(_)) {
+            self.control = None;
         }
     }
 }

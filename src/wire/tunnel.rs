@@ -93,7 +93,7 @@ pub struct Tunnel {
     /// The session ends without a Close for the client: there is no place or no time for one.
     cut: bool,
     waiting: Option<Box<Waiting>>,
-    ending: Option<Ending>,
+    ending: Option<Box<Ending>>,
     offence: Option<Box<Offence>>,
     key: u32,
     traffic: [Traffic; 2],
@@ -206,8 +206,8 @@ impl Tunnel {
 
     /// How it ended, once it has begun to.
     #[must_use]
-    pub const fn ending(&self) -> Option<&Ending> {
-        self.ending.as_ref()
+    pub fn ending(&self) -> Option<&Ending> {
+        self.ending.as_deref()
     }
 
     /// What the backend did wrong, if it did.
@@ -241,7 +241,7 @@ impl Tunnel {
     }
 
     fn end(&mut self, ending: impl FnOnce() -> Ending) {
-        self.ending.get_or_insert_with(ending);
+        self.ending.get_or_insert_with(|| Box::new(ending()));
     }
 }
 
