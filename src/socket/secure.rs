@@ -57,8 +57,7 @@ impl Secure {
         let mut inbox = Bay::default();
         inbox.room_for(early.len())[..early.len()].copy_from_slice(early);
         inbox.fill(early.len());
-        let outbox = Bay::default();
-        Ok(Self { tls, transport, inbox, outbox, plain: Vec::new(), closed: false, said_close: false })
+        Ok(Self { tls, transport, inbox, outbox: Bay::default(), plain: Vec::new(), closed: false, said_close: false })
     }
 
     /// Runs the handshake to its end. Cancel safe: all state is in the connection.
@@ -82,7 +81,7 @@ impl Secure {
                 }
                 Ok(_) => {
                     ready!(self.poll_drain(cx))?;
-                    self.rest();
+                    self.inbox.rest();
                     return Poll::Ready(Ok(()));
                 }
                 Err(error) => {
@@ -163,9 +162,9 @@ impl Secure {
             ready!(self.poll_drain(cx))?;
         }
         let record = &bytes[..bytes.len().min(RECORD)];
-        self.write(Write::Plain(record))?;
-        match self.poll_drain(cx) {
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+        // Garbage that turns up on the way to the write has left an alert in the outbox: it goes out as well.
+        match (self.write(Write::Plain(record)), self.poll_drain(cx)) {
+            (Err(error), _) | (Ok(()), Poll::Ready(Err(error))) => Poll::Ready(Err(error)),
             _ => Poll::Ready(Ok(record.len())),
         }
     }
@@ -186,9 +185,9 @@ impl Secure {
     /// close_notify, then the end of our direction of the transport.
     pub(super) fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.said_close {
-            self.said_close = true;
             // A connection that cannot say goodbye any more just ends.
             let _ = self.write(Write::CloseNotify);
+            self.said_close = true;
         }
         ready!(self.poll_drain(cx))?;
         Pin::new(&mut self.transport).poll_shutdown(cx)
@@ -197,12 +196,6 @@ impl Secure {
     /// Bytes that wait for the transport.
     pub(super) const fn waiting(&self) -> usize {
         self.outbox.len()
-    }
-
-    /// Gives back what is not needed while nothing happens.
-    fn rest(&mut self) {
-        self.inbox.rest();
-        self.outbox.rest();
     }
 
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
@@ -222,6 +215,9 @@ impl Secure {
     /// that turns up on the way to a `write`. rustls must always see the true inbox: a handshake message under way is
     /// remembered by its place in it.
     fn advance(&mut self, write: Option<Write<'_>>, take: &mut Take<'_>) -> io::Result<Stand> {
+        if self.closed && self.said_close {
+            return Ok(Stand::Closed);
+        }
         loop {
             let UnbufferedStatus { mut discard, state } = self.tls.process_tls_records(self.inbox.filled());
             let mut stand = None;
@@ -258,6 +254,8 @@ impl Secure {
                 Err(error) => {
                     self.inbox.discard(discard);
                     self.collect_alert();
+                    // rustls is not asked again: it would look at what it has refused, and say a second alert.
+                    (self.closed, self.said_close) = (true, true);
                     return Err(tls_error(error));
                 }
             }

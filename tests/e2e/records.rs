@@ -1,5 +1,5 @@
-//! TLS on the worst of ways: records cut anywhere and glued to anything, keys renewed at any time, ends of every kind.
-//! The client is rustls by hand, so that each byte goes when the test says.
+//! TLS on the worst of ways: records cut anywhere and glued to anything, keys renewed at any time, ends of every kind,
+//! and garbage. The client is rustls by hand, so that each byte goes when the test says.
 
 use std::sync::Arc;
 
@@ -8,11 +8,12 @@ use tokio_rustls::rustls::client::Resumption;
 use tokio_rustls::rustls::crypto::CryptoProvider;
 use tokio_rustls::rustls::crypto::aws_lc_rs::{default_provider, kx_group};
 use tokio_rustls::rustls::version::{TLS12, TLS13};
-use tokio_rustls::rustls::ClientConfig;
+use tokio_rustls::rustls::{AlertDescription, ClientConfig, Error};
 
 use crate::support::backend::{Backend, relay};
 use crate::support::frames::{BINARY, CLOSE, Frame, PING, TEXT, client, close, masked, server};
 use crate::support::peer::upgrade_request;
+use crate::support::process::Program;
 use crate::support::records::{KEY_UPDATE, Records};
 use crate::support::tls::{Localhost, client_with, localhost};
 use crate::support::{Running, gateway};
@@ -430,4 +431,73 @@ async fn a_client_that_leaves_tls_without_a_close_ends_its_backend_cleanly() {
             }
         }
     }
+}
+
+// Garbage.
+
+/// What a client sends instead of a sound record, and what it is told.
+const GARBAGE: [(&str, AlertDescription); 6] = [
+    ("a flipped bit", AlertDescription::BadRecordMac),
+    ("nothing but zeros", AlertDescription::BadRecordMac),
+    ("a record twice", AlertDescription::BadRecordMac),
+    ("a type that is none", AlertDescription::DecodeError),
+    ("a length that is too great", AlertDescription::DecodeError),
+    ("a handshake in clear", AlertDescription::BadRecordMac),
+];
+
+fn garbage(kind: &str, sound: &[u8]) -> Vec<u8> {
+    match kind {
+        "a flipped bit" => {
+            let mut record = sound.to_vec();
+            *record.last_mut().expect("a byte") ^= 1;
+            record
+        }
+        "a record twice" => sound.repeat(2),
+        "nothing but zeros" => [&[0x17, 3, 3, 0, 40][..], &[0; 40]].concat(),
+        "a type that is none" => [&[0x63, 3, 3, 0, 40][..], &[0; 40]].concat(),
+        "a length that is too great" => vec![0x17, 3, 3, 0xff, 0xff, 1, 2, 3],
+        _ => vec![0x16, 3, 3, 0, 4, 1, 0, 0, 0],
+    }
+}
+
+#[tokio::test]
+async fn a_record_of_garbage_gets_its_alert_and_a_line_and_others_live_on() {
+    let (tls, folder) = (localhost(), tempfile::tempdir().expect("folder"));
+    let backend = Backend::bind().await.echo();
+    let text = config(&format!("limits = {{ {MANY} }}\n"), &relay("transparent", &[&backend], ""), &tls);
+    let program = Program::configured(folder.path(), &text).await;
+    let client_config = Arc::new(tls.client());
+    let mut others = Vec::new();
+    for path in ["/echo", "/chat", "/ws"] {
+        others.push(Records::open(program.address(), &client_config, path).await);
+    }
+    let mut spoiled = 0;
+    for (at, path) in ["/echo", "/chat/elsewhere", "/ws"].into_iter().enumerate() {
+        for (kind, alert) in GARBAGE {
+            for glued in [false, true] {
+                let mut peer = Records::open(program.address(), &client_config, path).await;
+                echoes(&mut peer, "sound").await;
+                // Behind a message that has an answer: then it turns up on the way to the write.
+                let mut bytes = if glued { peer.seal(&client(TEXT, b"behind this one")) } else { Vec::new() };
+                bytes.extend(garbage(kind, &peer.seal(&client(TEXT, b"spoiled"))));
+                peer.send(&bytes).await;
+                let verdict = loop {
+                    let record = peer.record().await.unwrap_or_else(|| panic!("{path}, {kind}, {glued}: no alert"));
+                    if record.verdict.is_err() {
+                        break record.verdict;
+                    }
+                };
+                assert_eq!(verdict, Err(Error::AlertReceived(alert)), "{path}, {kind}, {glued}");
+                spoiled += 1;
+            }
+        }
+        echoes(&mut others[at], "still here").await;
+    }
+    drop(others);
+    let ended = program.stop().await;
+    let lines: Vec<&str> = ended.err.lines().filter(|line| line.contains("the client's connection failed")).collect();
+    assert_eq!(lines.len(), spoiled, "{}", ended.err);
+    let all = ended.err.matches("websocket ended").count();
+    assert_eq!(all, spoiled + 3, "{}", ended.err);
+    assert!(lines.iter().all(|line| line.contains("websocket ended") && line.contains("code=1006")), "{lines:#?}");
 }
