@@ -401,6 +401,8 @@ impl<'a> Conductor<'a> {
     fn count_more(&self, run: &mut Run, tally: &Tally, seconds: f64) {
         if self.arguments.profile == Profile::Connect && seconds > 0.0 {
             run.totals.handshakes_per_second = Some(tally.handshakes as f64 / seconds);
+            run.totals.full_handshakes_per_second = self.handshakes.first().copied();
+            run.totals.resumed_handshakes_per_second = self.handshakes.get(1).copied();
         }
         if self.policy.expect == Expect::Deliveries && tally.sent > 0 {
             let healthy = self.arguments.count().unwrap_or(0).saturating_sub(self.policy.sluggish);
@@ -426,9 +428,6 @@ impl<'a> Conductor<'a> {
         run.meta.options = self.arguments.shape();
         run.meta.seconds = seconds;
         run.meta.cpus = cpus() as u32;
-        for (name, rate) in ["full", "resumed"].iter().zip(&self.handshakes) {
-            run.meta.options.insert(format!("{name} handshakes a second"), format!("{rate:.0}"));
-        }
     }
 
     fn weigh_server(&self, run: &mut Run) {
