@@ -9,6 +9,8 @@ use clap::{Parser, ValueEnum};
 use super::plan;
 
 /// Measures any ws or wss server. Without a URL: a gateway that it starts itself on loopback.
+///
+/// Ends with 0; 1: nothing to report; 3: a threshold was not kept; 4: INVALID, the generator was the limit.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "load", version, max_term_width = 100)]
 pub(crate) struct Arguments {
