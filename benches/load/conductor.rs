@@ -35,6 +35,8 @@ pub(crate) struct Conductor<'a> {
     probe: Option<Probe>,
     /// Connections, and memory with them.
     memory: Vec<(usize, u64)>,
+    /// Connections, when measuring ended: what is closed afterwards is no news of the server.
+    open_at_end: usize,
     at_start: Option<Sample>,
     at_end: Option<Sample>,
     /// Connections opened in a second: with full handshakes and with resumed ones.
@@ -113,6 +115,7 @@ impl<'a> Conductor<'a> {
             measured: Duration::ZERO,
             probe,
             memory: Vec::new(),
+            open_at_end: 0,
             at_start: None,
             at_end: None,
             handshakes: Vec::new(),
@@ -280,6 +283,7 @@ impl<'a> Conductor<'a> {
     fn end(&mut self) {
         if self.control.measuring() {
             self.control.set_measuring(false);
+            self.open_at_end = self.control.open();
             self.measured = self.began.map_or(Duration::ZERO, |began| began.elapsed());
             self.at_end = self.probe.as_ref().and_then(|probe| probe.sample().ok());
         }
@@ -332,7 +336,8 @@ impl<'a> Conductor<'a> {
         }
         while let Some(entry) = self.partial.first_entry().filter(|entry| entry.get().0 >= self.threads.len()) {
             let (_, tick) = entry.remove();
-            self.series.push(tick.finish(self.control.open()));
+            let open = if self.control.measuring() { self.control.open() } else { self.open_at_end };
+            self.series.push(tick.finish(open));
         }
     }
 
@@ -360,7 +365,7 @@ impl<'a> Conductor<'a> {
             self.partial.entry(tick.at).or_insert_with(|| (0, Tick::new(tick.at))).1.add(&tick);
         }
         for (_, tick) in self.partial.values() {
-            self.series.push(tick.finish(0));
+            self.series.push(tick.finish(self.open_at_end));
         }
         let seconds = self.measured.as_secs_f64();
         let mut run = Run { series: self.series.clone(), stages: self.stages.clone(), ..Run::default() };

@@ -58,6 +58,7 @@ fn an_open_model_sends_what_its_plan_says() {
     let (found, _) =
         run("/echo", &["--profile", "rate", "--rate", "200", "--for", "500ms", "-c", "5"]).expect("a report");
     assert_eq!([found.totals.sent, found.latencies["round_trip"].count], [100, 100]);
+    assert!(found.series.iter().all(|second| second.open == 5), "all are open to the end: {:?}", found.series);
 }
 
 #[test]
