@@ -125,7 +125,7 @@ for (const [name, args] of Object.entries(RUNS)) {
         assert.deepEqual(await page.evaluate(collisions), [], where);
         assert.deepEqual(await page.evaluate(pale), [], where);
         await page.locator('svg.area').first().hover();
-        assert.match(await page.locator('.read').first().textContent(), /\w: \w/, `${where}: the read-out`);
+        assert.match(await page.locator('.read').first().textContent(), /\S: \w/, `${where}: the read-out`);
         assert.deepEqual(complaints, [], where);
         assert.deepEqual(asked.filter((url) => !url.startsWith('data:')), [pathToFileURL(file).href], where);
         const ground = await page.evaluate(() => getComputedStyle(document.body).backgroundColor);
