@@ -1,5 +1,6 @@
 //! `cargo bench --bench load -- wss://host/path [options]`: measures any ws or wss server; without a URL a gateway of
-//! its own. Ends with 0, with 3 when a threshold was not kept or the cross-check failed, with 1 when there is nothing to report.
+//! its own. Ends with 0; with 4 when the generator was the limit, so that the figures are not the server's; with 3 when
+//! a threshold was not kept or the cross-check failed; with 1 when there is nothing to report.
 
 #![allow(clippy::disallowed_methods)] // the harness has no drain: its tasks end with their thread
 #![allow(unused_imports, dead_code)] // its unit tests are compiled here too, and run from tests/e2e/load.rs
@@ -7,20 +8,20 @@
 #![allow(clippy::print_stdout)] // the report is what it is for
 
 mod arguments;
-mod compare;
+pub(crate) mod compare;
 mod conductor;
 mod control;
 mod cross;
-mod html;
+pub(crate) mod html;
 mod judge;
 mod live;
 mod own;
 mod pacer;
 mod plan;
 mod preflight;
-mod report;
+pub(crate) mod report;
 mod server;
-mod table;
+pub(crate) mod table;
 mod talk;
 mod tally;
 mod versus;
@@ -45,6 +46,8 @@ use self::worker::{Aim, Handshakes};
 
 /// What a threshold that was not kept makes of the exit code.
 const NOT_KEPT: u8 = 3;
+/// What a run whose figures are not the server's makes of it, whatever was asked of them.
+const INVALID: u8 = 4;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -90,7 +93,7 @@ fn versus(arguments: &Arguments) -> Result<ExitCode, String> {
 }
 
 /// How long each figure of --versus is measured in each round, at most.
-const PER_FIGURE: std::time::Duration = std::time::Duration::from_secs(2);
+const PER_FIGURE: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// A report, and the exit code that it makes.
 pub(crate) type Outcome = Result<(Run, u8), String>;
@@ -131,7 +134,12 @@ fn find(arguments: &Arguments) -> Outcome {
     run.errors.extend(differ.map(|why| (format!("cross-check: {why}"), 1)));
     run.thresholds = questions.iter().map(|question| question.ask(&run)).collect();
     let kept = run.thresholds.iter().all(|threshold| threshold.passed) && !differs;
-    Ok((run, if kept { 0 } else { NOT_KEPT }))
+    let code = match (run.generator.valid, kept) {
+        (false, _) => INVALID,
+        (true, false) => NOT_KEPT,
+        (true, true) => 0,
+    };
+    Ok((run, code))
 }
 
 /// How the two clients differ, if they do.
