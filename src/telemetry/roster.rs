@@ -68,12 +68,12 @@ impl Roster {
     /// Time has passed: wakes the sessions that are due, and gives back the room of those who have left.
     pub(crate) fn sweep(&self, now: u64) {
         self.now.set(now);
-        let mut entries = self.entries.borrow_mut();
-        for (_, entry) in entries.iter() {
+        for (_, entry) in self.entries.borrow().iter() {
             if now >= entry.look_at {
                 entry.wake();
             }
         }
+        let mut entries = self.entries.borrow_mut();
         if entries.capacity() > 4 * entries.len().max(SMALL) {
             entries.shrink_to_fit();
         }
@@ -165,6 +165,23 @@ mod tests {
         assert_eq!((count.0.load(Ordering::Relaxed), place.now()), (1, 500));
         drop(place);
         assert!(roster.is_empty());
+    }
+
+    #[test]
+    fn a_crowd_that_has_left_leaves_no_room_behind() {
+        let (roster, count) = (Rc::new(Roster::default()), Arc::new(Count::default()));
+        let mut places: Vec<_> = (0..10 * SMALL).map(|_| roster.enter()).collect();
+        places.truncate(3);
+        roster.sweep(1);
+        assert!(roster.entries.borrow().capacity() < 10 * SMALL);
+        // The next one takes a slot that is free, and nothing of who had it.
+        drop(places.remove(1));
+        let newcomer = roster.enter();
+        let waker = Waker::from(Arc::clone(&count));
+        newcomer.settle(&Context::from_waker(&waker), 7);
+        drop(places);
+        roster.sweep(7);
+        assert_eq!(count.0.load(Ordering::Relaxed), 1);
     }
 
     #[test]
