@@ -148,6 +148,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_task_that_hands_on_to_another_leaves_no_moment_without_any() {
+        let local = tokio::task::LocalSet::new();
+        local
+            .run_until(async {
+                let (tasks, end) = (Tasks::default(), Rc::new(Cell::new(0)));
+                let (next, marked) = (tasks.clone(), Rc::clone(&end));
+                tasks.spawn(async move {
+                    next.run(Box::pin(async move {
+                        tokio::task::yield_now().await;
+                        marked.set(marked.get() + 1);
+                    }));
+                });
+                tasks.idle().await;
+                assert_eq!(end.get(), 1);
+            })
+            .await;
+    }
+
+    #[tokio::test]
     async fn idle_waits_for_the_last_task_even_after_a_panic() {
         let local = tokio::task::LocalSet::new();
         local
