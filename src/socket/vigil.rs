@@ -10,7 +10,7 @@ use crate::limits::SessionLimits;
 pub(crate) type Millis = u64;
 
 /// Milliseconds in a tick. A session remembers its times in ticks of 32 bits, which come round after 397 days: all that
-/// is asked of them is how long ago they were, and what has to be older than [`LONGEST`] for an answer is never asked.
+/// is asked of them is how long ago they were, and never whether it was more than [`LONGEST`].
 const TICK: u64 = 8;
 /// Ticks of a wait at most: a few hours less than what comes round, since a look may be late.
 const LONGEST: u32 = u32::MAX - (1 << 20);
