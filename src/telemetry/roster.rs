@@ -29,10 +29,10 @@ pub(crate) struct Roster {
     orders: Cell<u32>,
 }
 
-/// Whom to wake, and when at the latest.
-#[derive(Debug, Default)]
+/// Whom to wake, and when at the latest. Without an `Option`, so that a slot of the slab takes no more than this.
+#[derive(Debug)]
 struct Entry {
-    waker: Option<Waker>,
+    waker: Waker,
     look_at: u64,
 }
 
@@ -49,7 +49,8 @@ impl Roster {
     /// A new session's place. A worker has no more of them than a u32 can count.
     #[must_use]
     pub(crate) fn enter(self: &Rc<Self>) -> Place {
-        let key = self.entries.borrow_mut().insert(Entry::default()) as u32;
+        let entry = Entry { waker: Waker::noop().clone(), look_at: 0 };
+        let key = self.entries.borrow_mut().insert(entry) as u32;
         Place { roster: Rc::clone(self), key, seen: Cell::new(0) }
     }
 
@@ -70,7 +71,7 @@ impl Roster {
         self.now.set(now);
         for (_, entry) in self.entries.borrow().iter() {
             if now >= entry.look_at {
-                entry.wake();
+                entry.waker.wake_by_ref();
             }
         }
         let mut entries = self.entries.borrow_mut();
@@ -84,15 +85,7 @@ impl Roster {
         *self.standing.borrow_mut() = Some(order.clone());
         self.orders.set(self.orders.get() + 1);
         for (_, entry) in self.entries.borrow().iter() {
-            entry.wake();
-        }
-    }
-}
-
-impl Entry {
-    fn wake(&self) {
-        if let Some(waker) = &self.waker {
-            waker.wake_by_ref();
+            entry.waker.wake_by_ref();
         }
     }
 }
@@ -116,22 +109,20 @@ impl Place {
         let mut entries = self.roster.entries.borrow_mut();
         let Some(entry) = entries.get_mut(self.key as usize) else { return };
         entry.look_at = look_at;
-        if !entry.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            entry.waker = Some(cx.waker().clone());
-        }
+        entry.waker.clone_from(cx.waker());
     }
 
     /// Wakes the session, as one that has something to do for another does.
     pub(crate) fn wake(&self) {
         if let Some(entry) = self.roster.entries.borrow().get(self.key as usize) {
-            entry.wake();
+            entry.waker.wake_by_ref();
         }
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        // The waker may hold the last word on a task, which may hold a place: not dropped under the borrow.
+        // The waker may be the last hold on a task, and a task holds a place: not dropped under the borrow.
         let entry = self.roster.entries.borrow_mut().try_remove(self.key as usize);
         drop(entry);
     }
