@@ -94,7 +94,9 @@ impl<C: Told + Unpin> Future for Task<C> {
 impl<C: Told> Drop for Task<C> {
     /// Only the conversation knows the backend, and it is gone before the line is written.
     fn drop(&mut self) {
-        self.held.stay.ended(End::cut(self.conversation.backend()));
+        if !self.held.stay.has_ended() {
+            self.held.stay.ended(End::cut(self.conversation.backend()));
+        }
     }
 }
 

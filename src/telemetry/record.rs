@@ -144,9 +144,15 @@ impl Stay {
         &self.metrics
     }
 
-    /// The WebSocket has ended; what was said first stands.
+    /// The WebSocket has ended.
     pub(crate) fn ended(&mut self, end: End) {
-        self.end.get_or_insert_with(|| Box::new(end));
+        self.end = Some(Box::new(end));
+    }
+
+    /// Whether it was told how.
+    #[must_use]
+    pub(crate) const fn has_ended(&self) -> bool {
+        self.end.is_some()
     }
 
     fn count(&self, end: &End) {
@@ -257,7 +263,7 @@ mod tests {
             bytes: (20, 30),
             ..End::cut("")
         });
-        stay.ended(End::cut(""));
+        assert!(stay.has_ended());
         drop(stay);
         drop(Record::open(&metrics, None).upgraded(&route));
         let text = metrics.text();
