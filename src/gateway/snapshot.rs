@@ -8,6 +8,7 @@ use crate::client::Trust;
 use crate::config::{self, Config, Problem, Problems, Profile, SessionLimits};
 use crate::hub::{Hub, Mailbox};
 use crate::pool::Pool;
+use crate::telemetry::metrics::Route;
 use crate::tls;
 
 /// Open connections to each backend of a legacy profile, where the pool does not say: `select` stops at 1024.
@@ -27,7 +28,7 @@ pub(super) struct Snapshot {
 #[derive(Clone)]
 pub(super) struct LiveRoute {
     /// Host and path, as logs and counters name it.
-    pub(super) label: Arc<str>,
+    pub(super) route: Arc<Route>,
     pub(super) limits: Arc<SessionLimits>,
     pub(super) target: LiveTarget,
 }
@@ -116,8 +117,8 @@ fn live(
     mailboxes: &Arc<[Arc<Mailbox>]>,
     before: Option<&Snapshot>,
 ) -> LiveRoute {
-    let label: Arc<str> = format!("{}{}", route.host.as_deref().unwrap_or(""), route.path).into();
-    let known = before.and_then(|before| before.routes.iter().find(|known| known.label == label));
+    let name = Route { route: format!("{}{}", route.host.as_deref().unwrap_or(""), route.path) };
+    let known = before.and_then(|before| before.routes.iter().find(|known| *known.route == name));
     let target = match (&route.target, known.map(|known| &known.target)) {
         (config::Target::Hub(wishes), Some(LiveTarget::Hub(hub))) if hub.wishes() == wishes => {
             LiveTarget::Hub(Arc::clone(hub))
@@ -131,7 +132,7 @@ fn live(
             None => LiveTarget::Redirect("/".to_owned()),
         },
     };
-    LiveRoute { label, limits: Arc::new(route.limits), target }
+    LiveRoute { route: Arc::new(name), limits: Arc::new(route.limits), target }
 }
 
 fn live_proxy(pool: &Arc<Pool>, profile: Profile) -> LiveTarget {
