@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 
-use super::plan;
+use super::{plan, versus};
 
 /// Measures any ws or wss server. Without a URL: a gateway that it starts itself on loopback.
 ///
@@ -97,11 +97,11 @@ pub(crate) struct Arguments {
     /// Compare two runs that were written as JSON, and do nothing else.
     #[arg(long, num_args = 2, value_names = ["A.json", "B.json"])]
     pub(crate) compare: Vec<PathBuf>,
-    /// Measure wsgate beside these, in front of the same backend: nginx,haproxy.
+    /// Measure wsgate beside these: nginx,haproxy in front of the same backend, or node as a chat.
     #[arg(long, value_delimiter = ',', value_name = "PROGRAMS")]
     pub(crate) versus: Vec<String>,
     /// Rounds of --versus.
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = versus::ROUNDS)]
     pub(crate) rounds: usize,
     /// What cargo adds.
     #[arg(long, hide = true)]

@@ -438,7 +438,7 @@ impl<'a> Conductor<'a> {
     fn weigh_server(&self, run: &mut Run) {
         let (Some(probe), Some(start), Some(end)) = (&self.probe, &self.at_start, &self.at_end) else { return };
         let mut server = probe.spent(end, run.totals.received);
-        server.cpu_seconds = end.cpu_seconds - start.cpu_seconds;
+        server.cpu_seconds = end.cpu.since(&start.cpu);
         let messages = run.totals.received.max(run.totals.sent);
         server.cpu_us_per_message = (messages > 0).then(|| 1e6 * server.cpu_seconds / messages as f64);
         if let [before, .., few, many] = self.memory[..] {

@@ -93,7 +93,7 @@ fn versus(arguments: &Arguments) -> Result<ExitCode, String> {
 }
 
 /// How long each figure of --versus is measured in each round, at most.
-const PER_FIGURE: std::time::Duration = std::time::Duration::from_secs(2);
+const PER_FIGURE: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// A report, and the exit code that it makes.
 pub(crate) type Outcome = Result<(Run, u8), String>;
