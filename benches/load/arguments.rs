@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 
-use super::{plan, versus};
+use super::plan;
+use super::versus::{self, Job};
 
 /// Measures any ws or wss server. Without a URL: a gateway that it starts itself on loopback.
 ///
@@ -82,6 +83,9 @@ pub(crate) struct Arguments {
     /// The server's process: its CPU and memory, with all its children.
     #[arg(long, value_name = "PID")]
     pub(crate) server_pid: Option<u32>,
+    /// Without a URL: start wsgate as a process of its own, and count its CPU and memory.
+    #[arg(long, value_enum, value_name = "AS", conflicts_with_all = ["url", "server_pid"])]
+    pub(crate) apart: Option<Job>,
     /// First compare our client with an independent one, message by message.
     #[arg(long)]
     pub(crate) cross_check: bool,
@@ -213,6 +217,9 @@ impl Arguments {
         }
         if let Some(tls) = self.tls {
             put("tls", tls.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned()));
+        }
+        if let Some(job) = self.apart {
+            put("apart", job.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned()));
         }
         if self.source_addresses > 0 {
             put("source-addresses", self.source_addresses.to_string());

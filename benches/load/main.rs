@@ -42,6 +42,7 @@ use self::judge::Question;
 use self::live::Live;
 use self::own::Own;
 use self::report::Run;
+use self::versus::{Apart, Job};
 use self::worker::{Aim, Handshakes};
 
 /// What a threshold that was not kept makes of the exit code.
@@ -52,7 +53,8 @@ const INVALID: u8 = 4;
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     // `cargo test --all-targets` runs every bench without arguments: nothing is asked then.
-    let is_asked = arguments.url.is_some() || !arguments.compare.is_empty() || !arguments.versus.is_empty();
+    let is_asked = arguments.url.is_some() || arguments.apart.is_some();
+    let is_asked = is_asked || !arguments.compare.is_empty() || !arguments.versus.is_empty();
     if !is_asked && !arguments.bench {
         return ExitCode::SUCCESS;
     }
@@ -121,11 +123,19 @@ pub(crate) fn run<'a>(line: impl IntoIterator<Item = &'a str>) -> Outcome {
 fn find(arguments: &Arguments) -> Outcome {
     let questions = arguments.fail_if.iter().map(|text| Question::parse(text)).collect::<Result<Vec<_>, _>>()?;
     let (count, mut live) = (arguments.count()?, Live::new());
-    let own = arguments.url.is_none().then(Own::start).transpose()?;
+    let apart = arguments.apart.map(Apart::start).transpose().map_err(|error| error.to_string())?;
+    let own = (arguments.url.is_none() && apart.is_none()).then(Own::start).transpose()?;
+    let arguments = &Arguments {
+        url: apart.as_ref().map(Apart::url).or_else(|| arguments.url.clone()),
+        server_pid: apart.as_ref().map(Apart::pid).or(arguments.server_pid),
+        ..arguments.clone()
+    };
     let path = if matches!(arguments.profile, Profile::Fanout | Profile::Slow) { "/chat" } else { "/echo" };
     let url = own.as_ref().map(|own| own.url(path)).or_else(|| arguments.url.clone()).unwrap_or_default();
-    let aim = Arc::new(aim(arguments, &url, own.is_some())?);
-    preflight::check(count, aim.address, arguments.source_addresses, own.is_some())?;
+    let aim = Arc::new(aim(arguments, &url, own.is_some() || apart.is_some())?);
+    // A gateway in this process has the other end of each connection; a relay has two ends as well.
+    let is_double = own.is_some() || arguments.apart == Some(Job::Relay);
+    preflight::check(count, aim.address, arguments.source_addresses, is_double)?;
     let differ = if arguments.cross_check { cross_check(arguments, &aim, &url, &mut live) } else { None };
     let differs = differ.is_some();
     let mut run = Conductor::start(arguments, aim, &mut live)?.run()?;

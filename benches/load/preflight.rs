@@ -11,8 +11,8 @@ const OTHERS: u64 = 64;
 ///
 /// # Errors
 /// What is missing, and the command that helps.
-pub(crate) fn check(connections: usize, to: SocketAddr, sources: u8, own_server: bool) -> Result<(), String> {
-    descriptors(connections, own_server)?;
+pub(crate) fn check(connections: usize, to: SocketAddr, sources: u8, is_double: bool) -> Result<(), String> {
+    descriptors(connections, is_double)?;
     if sources > 0 && !to.ip().is_loopback() {
         return Err(format!("--source-addresses needs a server on loopback; {} is none", to.ip()));
     }
@@ -20,8 +20,9 @@ pub(crate) fn check(connections: usize, to: SocketAddr, sources: u8, own_server:
     ports(connections, to, sources, &range)
 }
 
-fn descriptors(connections: usize, own_server: bool) -> Result<(), String> {
-    let ends = if own_server { 2 } else { 1 };
+/// `is_double`: one process holds two descriptors for each connection.
+fn descriptors(connections: usize, is_double: bool) -> Result<(), String> {
+    let ends = if is_double { 2 } else { 1 };
     let wanted = ends * connections as u64 + OTHERS;
     let limit = getrlimit(Resource::Nofile);
     if limit.current.is_none_or(|have| have >= wanted) {

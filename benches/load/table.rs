@@ -94,7 +94,8 @@ fn counts<K: std::fmt::Display>(
 
 fn server(run: &Run, out: &mut String) {
     let Some(server) = &run.server else { return };
-    let _ = write!(out, "server ({} processes): CPU {:.2} s", server.pids.len(), server.cpu_seconds);
+    let processes = if server.pids.len() == 1 { "process" } else { "processes" };
+    let _ = write!(out, "server ({} {processes}): CPU {:.2} s", server.pids.len(), server.cpu_seconds);
     if let Some(each) = server.cpu_us_per_message {
         let _ = write!(out, ", {each:.2} µs a message");
     }

@@ -18,6 +18,7 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tempfile::TempDir;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -67,6 +68,43 @@ pub(crate) fn run(options: &Options) -> io::Result<Comparison> {
         seconds: options.time.as_secs_f64(),
         rows,
     })
+}
+
+/// wsgate as a process of its own, and the echo behind it if it is a relay: they end when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Apart {
+    target: Target,
+    _backend: Option<Target>,
+    _folder: TempDir,
+}
+
+impl Apart {
+    /// Starts it with one worker, its defaults, and no limit that a single address would run into; when this returns
+    /// it serves.
+    ///
+    /// # Errors
+    /// It does not.
+    pub(crate) fn start(job: Job) -> io::Result<Self> {
+        raise_descriptors()?;
+        let folder = tempfile::tempdir()?;
+        let made = Certificate::make(folder.path())?;
+        let backend = (job == Job::Relay).then(Target::backend).transpose()?;
+        let address = backend.as_ref().map(|backend| backend.address);
+        let target = Target::start(Program::Wsgate, Setup::Fast, &made, address)?;
+        Ok(Self { target, _backend: backend, _folder: folder })
+    }
+
+    /// Where it serves.
+    #[must_use]
+    pub(crate) fn url(&self) -> String {
+        format!("wss://{}/", self.target.address)
+    }
+
+    /// Its process, without the echo's.
+    #[must_use]
+    pub(crate) fn pid(&self) -> u32 {
+        self.target.ward.pid()
+    }
 }
 
 /// What these are compared at.
@@ -120,10 +158,16 @@ fn tell(what: &str, value: f64) {
     let _ = writeln!(io::stderr(), "round {what}: {}", table::shown(value));
 }
 
-/// Lets this process and its children open as many descriptors as they may: a relayed connection needs two.
-fn make_room() -> io::Result<()> {
+/// Lets this process and its children open as many descriptors as they may.
+fn raise_descriptors() -> io::Result<Rlimit> {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })?;
+    Ok(limit)
+}
+
+/// Looks whether there is room for idle connections: a relayed one needs two descriptors.
+fn make_room() -> io::Result<()> {
+    let limit = raise_descriptors()?;
     let needed = 2 * IDLE.1 as u64 + 200;
     match limit.maximum {
         Some(most) if most < needed => Err(io::Error::other(format!(

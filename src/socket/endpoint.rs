@@ -190,7 +190,10 @@ impl Endpoint {
     }
 
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
-        if !self.talk.gone && self.socket.poll_linger(cx).is_pending() {
+        if self.talk.gone {
+            // RFC 8446 §6.1: before its end each party says close_notify. Who has gone is not waited for.
+            let _ = self.socket.poll_close(cx);
+        } else if self.socket.poll_linger(cx).is_pending() {
             return Poll::Pending;
         }
         let ending = self.talk.ending.take();

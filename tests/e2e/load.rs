@@ -235,6 +235,21 @@ fn a_generator_that_is_not_the_limit_is_not_said_to_be() {
 }
 
 #[test]
+fn a_wsgate_apart_is_measured_with_what_it_spends() {
+    for (apart, options) in [("relay", &["-c", "3"][..]), ("chat", &["--profile", "fanout", "-c", "3", "--rate", "20"])]
+    {
+        let line = [&["load", "--apart", apart, "--for", "300ms", "--threads", "1"], options].concat();
+        let (found, code) = harness::run(line).expect("a report");
+        assert_eq!(code, code_of(&found, 0), "{found:?}");
+        assert_eq!(found.meta.options["apart"], apart);
+        assert!(found.errors.is_empty() && found.refusals.is_empty() && found.totals.received > 0, "{found:?}");
+        let server = found.server.as_ref().expect("what it spent");
+        assert!(server.cpu_seconds > 0.0 && server.pss_after > 1 << 20, "{server:?}");
+        assert!(!server.pids.contains(&std::process::id()), "{server:?}");
+    }
+}
+
+#[test]
 fn refusals_are_told_by_status() {
     let why = run("/nowhere", &["--for", "100ms", "-c", "2"]).expect_err("no connection");
     assert_eq!(why, "no connection came about: refused with 404");

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::str::FromStr;
 
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
@@ -17,9 +18,9 @@ use super::ward::{Ward, free_address};
 const WSGATE: &str = env!("CARGO_BIN_EXE_wsgate");
 
 /// What all of them do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 pub(crate) enum Job {
-    /// Stand in front of the same echo.
+    /// Stand in front of an echo.
     Relay,
     /// Bring every text to all who are there, with its author in front.
     Chat,
