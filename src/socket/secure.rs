@@ -139,7 +139,7 @@ impl Secure {
                     return Poll::Ready(Err(error));
                 }
             };
-            // Records of ours that rustls had to make (a key update's answer) go out with the next flush at the latest.
+            // Records of ours that rustls had to make: what is not sent now goes out with the next flush.
             if !self.outbox.is_empty() {
                 let _ = self.poll_drain(cx)?;
             }
