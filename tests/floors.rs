@@ -42,7 +42,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("hyper-util", &["admin.rs", "gateway/"]),
     ("ipnet", &["admission/", "config/"]),
     ("memchr", &["admission/proxy_header.rs", "wire/"]),
-    ("parking_lot", &["admission/", "gateway/worker.rs", "hub/", "tls/"]),
+    ("parking_lot", &["admission/", "gateway/worker.rs", "hub/", "pool/", "tls/"]),
     ("ppp", &["admission/proxy_header.rs"]),
     ("prometheus-client", &["telemetry/metrics.rs"]),
     ("rcgen", &["tls/"]),
