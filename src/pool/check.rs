@@ -164,14 +164,13 @@ async fn await_pong(socket: &mut Socket, payload: &[u8]) -> Result<(), String> {
             return Err("the connection ended before the pong".to_owned());
         }
         let mut left = &bytes[..count];
-        loop {
+        while !left.is_empty() {
             let (used, turn) = inbound.next(left).map_err(|violation| violation.to_string())?;
             left = &left[used..];
             match turn {
                 Turn::Control(Opcode::Pong) if inbound.control() == payload => return Ok(()),
                 Turn::Control(Opcode::Close) => return Err("it closed instead of answering a ping".to_owned()),
-                Turn::More => break,
-                Turn::Control(_) | Turn::Data { .. } | Turn::Payload { .. } => {}
+                Turn::More | Turn::Control(_) | Turn::Data { .. } | Turn::Payload { .. } => {}
             }
         }
     }
