@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::clock;
+use super::dial::is_ours;
 use super::member::{Change, Member};
 use super::{LEAVE, Lease, Pool};
 use crate::client::{self, UpgradeError};
@@ -35,7 +36,7 @@ pub(crate) struct Check {
 enum Verdict {
     Well,
     Ill(String),
-    /// Nothing: there was no room to look. A full backend gets no clients anyway.
+    /// Nothing: it was not the backend's fault that there was nothing to see.
     Unknown,
 }
 
@@ -67,11 +68,15 @@ impl Check {
         }
     }
 
+    /// Once, where there is room: a full backend gets no clients anyway.
     async fn look(&self) {
         let free = |cap: usize, _: u64, _: &mut _| (self.member.open() < cap).then(|| Arc::clone(&self.member));
         let Some(lease) = self.member.places.take(0, free) else { return };
-        let looked = clock::within(self.pool.wishes.health.timeout, self.examine());
-        let (verdict, socket) = match looked.await {
+        let timeout = self.pool.wishes.health.timeout;
+        // Clients that shake hands are no sign of illness: the time begins with the turn, and without one nothing is
+        // known.
+        let Some(Ok(slot)) = clock::within(timeout, self.member.slots().acquire_owned()).await else { return };
+        let (verdict, socket) = match clock::within(timeout, self.examine(slot)).await {
             Some(seen) => seen,
             None => (Verdict::Ill("no answer in time".to_owned()), None),
         };
@@ -82,10 +87,10 @@ impl Check {
     }
 
     /// With the verdict comes the connection, where there still is one.
-    async fn examine(&self) -> (Verdict, Option<Socket>) {
-        let Some(slot) = self.slot().await else { return (Verdict::Unknown, None) };
+    async fn examine(&self, slot: OwnedSemaphorePermit) -> (Verdict, Option<Socket>) {
         let mut socket = match client::connect(&self.member.backend.transport, &self.pool.trust).await {
             Ok(socket) => socket,
+            Err(error) if is_ours(&error) => return (Verdict::Unknown, None),
             Err(error) => return (Verdict::Ill(error.to_string()), None),
         };
         let seen = match self.pool.wishes.health.check {
@@ -93,12 +98,6 @@ impl Check {
             Kind::Handshake => self.shake_hands(&mut socket, slot).await,
         };
         (seen.map_or_else(Verdict::Ill, |()| Verdict::Well), Some(socket))
-    }
-
-    /// A turn among the handshakes, if there is one soon: clients that shake hands are no sign of illness.
-    async fn slot(&self) -> Option<OwnedSemaphorePermit> {
-        let half = self.pool.wishes.health.timeout / 2;
-        clock::within(half, self.member.slots().acquire_owned()).await?.ok()
     }
 
     /// RFC 6455 §4.1, and a ping where the backend knows what that is.

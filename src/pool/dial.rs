@@ -1,6 +1,8 @@
 //! From a place at a backend to its 101: connect, handshake, and another backend where one gave no sign of life.
 
+use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::clock::{self, Instant};
 use super::member::Member;
@@ -13,14 +15,35 @@ use crate::wire::offer::accept_for;
 /// What one attempt came to that failed.
 struct Failed {
     error: DialError,
-    /// Whether the backend was to speak and has not said a word. Then nothing has happened there, and another may be
-    /// asked; and it is the backend's fault, while an answer, however wrong, can be had by a client's strange request.
-    silent: bool,
+    /// Whether another backend may be asked: this one has not said a word, so nothing has happened there.
+    again: bool,
+    /// Whether it is this one's fault. An answer, however wrong, is not: a client's strange request may be the reason.
+    blame: bool,
 }
 
 impl Failed {
-    const fn new(error: DialError, silent: bool) -> Self {
-        Self { error, silent }
+    /// It was its turn to speak, and it did not.
+    const fn silent(error: DialError, blame: bool) -> Self {
+        Self { error, again: true, blame }
+    }
+
+    const fn final_word(error: DialError) -> Self {
+        Self { error, again: false, blame: false }
+    }
+}
+
+/// A time that something may take, up to the end of a longer one.
+#[derive(Clone, Copy)]
+struct Span {
+    end: Instant,
+    /// Whether it is all there: who has only the rest of another's time is not late.
+    whole: bool,
+}
+
+impl Span {
+    fn from_now(time: Duration, deadline: Instant) -> Self {
+        let end = clock::now() + time;
+        Self { end: end.min(deadline), whole: end <= deadline }
     }
 }
 
@@ -44,7 +67,7 @@ impl Pool {
             };
             let member = Arc::clone(lease.member());
             drop(lease);
-            if failed.silent {
+            if failed.blame {
                 self.blame(&member);
             }
             tried.push(member);
@@ -64,7 +87,7 @@ impl Pool {
     /// A place at a backend that was not tried yet, if one more may be.
     fn other(&self, wish: &Wish<'_>, failed: &Failed, tried: &[Arc<Member>], deadline: Instant) -> Option<Lease> {
         let now = clock::now();
-        if !failed.silent || tried.len() > self.wishes.retries || now >= deadline {
+        if !failed.again || tried.len() > self.wishes.retries || now >= deadline {
             return None;
         }
         let choose = |cap, key, chance: &mut _| self.choose(cap, key, chance, tried);
@@ -106,42 +129,43 @@ impl Pool {
         let url = || member.backend.url.clone();
         // Semaphores are fair: who came first goes first.
         let Some(Ok(_slot)) = clock::by(deadline, member.slots().acquire_owned()).await else {
-            return Err(Failed::new(DialError::HandshakesBusy(url()), false));
+            return Err(Failed::final_word(DialError::HandshakesBusy(url())));
         };
-        let connected = clock::by(
-            deadline.min(clock::now() + self.wishes.connect_timeout),
-            client::connect(&member.backend.transport, &self.trust),
-        );
-        let mut socket = match connected.await {
+        let span = Span::from_now(self.wishes.connect_timeout, deadline);
+        let connected = clock::by(span.end, client::connect(&member.backend.transport, &self.trust)).await;
+        let mut socket = match connected {
             Some(Ok(socket)) => socket,
-            Some(Err(error)) => return Err(Failed::new(DialError::Unreachable(url(), error), true)),
-            None => return Err(Failed::new(DialError::ConnectTimeout(url()), true)),
+            Some(Err(error)) => {
+                let blame = !is_ours(&error);
+                return Err(Failed::silent(DialError::Unreachable(url(), error), blame));
+            }
+            None => return Err(Failed::silent(DialError::ConnectTimeout(url()), span.whole)),
         };
         let key = client::key(client::random());
         let request = head::request(wish.target, &key, wish.headers, &wish.forwarded);
         let accept = accept_for(&key);
         let mut heard = false;
-        let answered = clock::by(
-            deadline.min(clock::now() + self.wishes.answer_timeout),
-            client::upgrade_hearing(&mut socket, &request, &accept, wish.offered, &mut heard),
-        );
-        let answer = match answered.await {
-            None => return Err(Failed::new(DialError::AnswerTimeout(url()), !heard)),
-            Some(Err(UpgradeError::Io(error))) => {
-                return Err(Failed::new(DialError::Broken(url(), error), !heard));
-            }
-            Some(Err(UpgradeError::Nonsense(nonsense))) => {
-                return Err(Failed::new(DialError::Nonsense(url(), nonsense), false));
-            }
-            Some(Ok(answer)) => answer,
-        };
-        match answer {
-            (Answer::Switched { protocol }, _) => Ok((socket, protocol)),
-            (Answer::Refused(refused), body) => {
+        let span = Span::from_now(self.wishes.answer_timeout, deadline);
+        let answered = client::upgrade_hearing(&mut socket, &request, &accept, wish.offered, &mut heard);
+        let failed = match clock::by(span.end, answered).await {
+            Some(Ok((Answer::Switched { protocol }, _))) => return Ok((socket, protocol)),
+            Some(Ok((Answer::Refused(refused), body))) => {
                 // Its own word, and a sound one: it is well.
                 member.succeed(clock::now());
-                Err(Failed::new(DialError::Refused(url(), refused, body), false))
+                DialError::Refused(url(), refused, body)
             }
-        }
+            Some(Err(UpgradeError::Nonsense(nonsense))) => DialError::Nonsense(url(), nonsense),
+            Some(Err(UpgradeError::Io(error))) if heard => DialError::Broken(url(), error),
+            None if heard => DialError::AnswerTimeout(url()),
+            Some(Err(UpgradeError::Io(error))) => return Err(Failed::silent(DialError::Broken(url(), error), true)),
+            None => return Err(Failed::silent(DialError::AnswerTimeout(url()), span.whole)),
+        };
+        Err(Failed::final_word(failed))
     }
+}
+
+/// Whether it is this machine that has no descriptor, port or memory left; the backend can do nothing about it.
+pub(super) fn is_ours(error: &io::Error) -> bool {
+    // ENOMEM, ENFILE, EMFILE and ENOBUFS (errno(3), Linux), which std has no words for.
+    matches!(error.raw_os_error(), Some(12 | 23 | 24 | 105)) || error.kind() == io::ErrorKind::AddrNotAvailable
 }

@@ -28,8 +28,7 @@ pub(super) struct Member {
     pub(super) turn: AtomicI64,
     /// Whether it was told of that it is nearly full.
     pub(super) crowded: AtomicBool,
-    /// Whether it is in its pool no more.
-    pub(super) retired: AtomicBool,
+    retired: AtomicBool,
     /// How often it was ejected.
     pub(super) ejections: AtomicU64,
     standing: Mutex<Standing>,
@@ -44,7 +43,9 @@ struct Standing {
     /// In a row: each failed on its return from the one before.
     ejections: u32,
     ejected_until: Option<Instant>,
-    /// Taken out by checks.
+    /// Whether there are checks.
+    watched: bool,
+    /// Taken out by them.
     down: bool,
     /// Checks in a row that spoke against `down`.
     contrary: usize,
@@ -91,10 +92,20 @@ impl Member {
         self.open.load(Ordering::Relaxed)
     }
 
+    /// A reload has taken it out of its pool.
+    pub(super) fn retire(&self) {
+        self.retired.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a reload has taken it out of its pool.
+    pub(super) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Relaxed)
+    }
+
     /// Whether it may be given to clients.
     pub(super) fn is_usable(&self, now: Instant) -> bool {
         let standing = self.standing.lock();
-        !standing.down && !standing.is_ejected(now) && !self.retired.load(Ordering::Relaxed)
+        !standing.down && !standing.is_ejected(now) && !self.is_retired()
     }
 
     /// Its weight now, in [`WHOLE`]s: a part of it while it is only just back.
@@ -156,7 +167,7 @@ impl Member {
     /// A check has ended.
     pub(super) fn judge(&self, now: Instant, is_well: bool, rule: &Health) -> Change {
         let mut standing = self.standing.lock();
-        if is_well != standing.down {
+        if is_well != standing.down || !standing.watched {
             standing.contrary = 0;
             return Change::None;
         }
@@ -175,10 +186,14 @@ impl Member {
         }
     }
 
-    /// Nobody checks it any more, so what checks have found is void.
-    pub(super) fn forget_checks(&self) {
+    /// Whether it is checked from now on. If not, what checks have found is void, and what they may yet find: one can
+    /// still be under way.
+    pub(super) fn watch(&self, is_watched: bool) {
         let mut standing = self.standing.lock();
-        (standing.down, standing.contrary, standing.checked) = (false, 0, None);
+        standing.watched = is_watched;
+        if !is_watched {
+            (standing.down, standing.contrary, standing.checked) = (false, 0, None);
+        }
     }
 
     /// The handshakes that may be in flight. With another limit than before those that are in flight are not counted.
@@ -274,13 +289,15 @@ mod tests {
             verdicts.iter().map(|is_well| member.judge(now, *is_well, &rule)).collect()
         };
         use Change::{Down, None, Up};
+        member.watch(true);
         assert_eq!(changes(&[false, false, true, false, false, false]), [None, None, None, None, None, Down]);
         assert!(!member.is_usable(now));
         assert_eq!(changes(&[false, true, false, true, true, true]), [None, None, None, None, Up, None]);
         assert!(member.is_usable(now));
         changes(&[false, false, false]);
-        member.forget_checks();
+        member.watch(false);
         assert!(member.is_usable(now));
+        assert_eq!(changes(&[false, false, false]), [None, None, None], "of one that was still under way");
     }
 
     #[test]

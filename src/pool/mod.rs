@@ -164,12 +164,10 @@ impl Pool {
         self.places.limit(self.wishes.connections_per_backend.unwrap_or(self.habits.cap), self.wishes.queue);
         for member in self.members() {
             member.limit_slots(self.wishes.handshakes_at_once.unwrap_or(self.habits.handshakes_at_once));
-            if self.wishes.health.check == Check::Off {
-                member.forget_checks();
-            }
+            member.watch(self.wishes.health.check != Check::Off);
         }
         for member in &self.gone {
-            member.retired.store(true, Ordering::Relaxed);
+            member.retire();
         }
         self.serve_queue();
     }
@@ -245,7 +243,8 @@ impl Pool {
 
     fn is_out_of_service(&self) -> bool {
         let now = clock::now();
-        self.wishes.ejection.last && !self.members().any(|member| member.is_usable(now))
+        let last = self.wishes.ejection.last;
+        !self.members().any(|member| if last { member.is_usable(now) } else { !member.is_retired() })
     }
 
     /// Once it is nine tenths full, and again only when it was below eight tenths in between.

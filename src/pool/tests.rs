@@ -195,12 +195,30 @@ async fn a_reload_keeps_what_is_known_of_those_who_stay() {
     let (_third, third) = port(&pool).await;
     assert_eq!(third, 3);
     assert!(matches!(enter(&pool).await, Err(DialError::Full)), "2 is still ejected");
-    assert!(before.seats[0].member.retired.load(Ordering::Relaxed));
+    assert!(before.seats[0].member.is_retired());
     drop(lease);
     assert!(matches!(enter(&pool).await, Err(DialError::Full)), "and 1 is none of this pool's");
     let back = after("backends = [\"ws://h:2\", \"ws://h:3\"]\nconnections_per_backend = 2", Some(&pool));
     assert_eq!(port(&back).await.1, 3);
     assert_eq!(back.facts().backends.iter().map(|backend| backend.open).collect::<Vec<_>>(), [0, 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_who_wait_get_nobody_whom_a_reload_has_taken_out() {
+    let more = "connections_per_backend = 1\nqueue = 9\nqueue_timeout = \"10s\"";
+    let before = pool(more);
+    let lease = enter(&before).await.expect("a place");
+    let reload = async {
+        tokio::task::yield_now().await;
+        let pool = after(&format!("backends = [\"ws://h:2\"]\n{more}"), Some(&before));
+        drop(lease);
+        pool
+    };
+    let (waited, pool) = tokio::join!(enter(&before), reload);
+    assert_eq!(waited.expect("a place").backend(), "ws://h:2");
+    // Whoever still asks for the old ones comes too late.
+    assert!(matches!(enter(&before).await, Err(DialError::OutOfService)));
+    assert_eq!(port(&pool).await.1, 2);
 }
 
 #[tokio::test(start_paused = true)]

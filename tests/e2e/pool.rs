@@ -658,7 +658,7 @@ async fn handshakes_with_one_backend_take_turns() {
 #[tokio::test]
 async fn who_has_no_turn_in_time_gets_504_and_who_leaves_gives_its_turn_away() {
     let backend = Backend::bind().await;
-    let more = "handshakes_at_once = 1\nconnect_timeout = \"100ms\"\nanswer_timeout = \"200ms\"\nretries = 0";
+    let more = "handshakes_at_once = 1\nconnect_timeout = \"1s\"\nanswer_timeout = \"300ms\"\nretries = 0";
     let gateway = gateway(&relay("transparent", &[&backend.url()], more));
     let mut first = asking(&gateway).await;
     let mut far = backend.accept().await;

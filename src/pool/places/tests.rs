@@ -112,7 +112,7 @@ fn a_member_that_is_in_its_pool_no_more_is_not_handed_on() {
     let (places, member) = house(1, 9);
     let lease = place(enter(&places, &member));
     let _waiting = queued(enter(&places, &member));
-    member.retired.store(true, Ordering::Relaxed);
+    member.retire();
     drop(lease);
     assert_eq!((member.open(), places.waiting()), (0, 1));
 }
