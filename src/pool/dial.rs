@@ -169,3 +169,29 @@ pub(super) fn is_ours(error: &io::Error) -> bool {
     // ENOMEM, ENFILE, EMFILE and ENOBUFS (errno(3), Linux), which std has no words for.
     matches!(error.raw_os_error(), Some(12 | 23 | 24 | 105)) || error.kind() == io::ErrorKind::AddrNotAvailable
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_span_that_its_deadline_cuts_is_not_whole() {
+        let (second, deadline) = (Duration::from_secs(1), clock::now() + Duration::from_secs(3));
+        let whole = Span::from_now(second * 3, deadline);
+        assert_eq!((whole.end, whole.whole), (deadline, true));
+        let short = Span::from_now(second, deadline);
+        assert_eq!((short.end, short.whole), (clock::now() + second, true));
+        tokio::time::advance(second).await;
+        let cut = Span::from_now(second * 3, deadline);
+        assert_eq!((cut.end, cut.whole), (deadline, false));
+    }
+
+    #[test]
+    fn what_this_machine_lacks_is_no_backends_fault() {
+        let os = io::Error::from_raw_os_error;
+        // EMFILE and EADDRNOTAVAIL; ECONNREFUSED, EHOSTUNREACH and ETIMEDOUT.
+        assert!([24, 99].into_iter().all(|code| is_ours(&os(code))));
+        assert!(![111, 113, 110].into_iter().any(|code| is_ours(&os(code))));
+        assert!(!is_ours(&io::ErrorKind::UnexpectedEof.into()));
+    }
+}
