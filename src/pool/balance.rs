@@ -82,8 +82,8 @@ fn take_turn(candidates: &mut [Candidate], may: impl Fn(&Candidate) -> bool) -> 
 fn random_two(candidates: &[Candidate], chance: &mut Chance) -> Option<usize> {
     let first = weighted(candidates, None, chance)?;
     let Some(second) = weighted(candidates, Some(first), chance) else { return Some(first) };
-    // Their weights have had their say in the choice of the two.
-    Some(if candidates[second].open < candidates[first].open { second } else { first })
+    // Weights speak here as well: by the choice of the two alone, connections that last would end up even.
+    Some(if less(&candidates[second], &candidates[first]) { second } else { first })
 }
 
 fn weighted(candidates: &[Candidate], without: Option<usize>, chance: &mut Chance) -> Option<usize> {
@@ -200,15 +200,13 @@ mod tests {
         // By one choice alone the difference would be about 100.
         let spread = even.iter().max().expect("ten") - even.iter().min().expect("ten");
         assert!(spread <= 10, "{even:?}");
-        let (mut house, mut chance) = (house(&[8, 1, 1]), Chance::new(3));
-        let mut firsts = [0; 3];
-        for _ in 0..10_000 {
-            // All as busy as each other: the weights alone speak.
-            firsts[pick(Balance::RandomTwo, &mut house, 0, &mut chance).expect("somebody")] += 1;
+        let weighted = shares(Balance::RandomTwo, &[6, 3, 1], 10_000);
+        for (share, expected) in weighted.iter().zip([6_000usize, 3_000, 1_000]) {
+            assert!(share.abs_diff(expected) < 100, "{weighted:?}");
         }
-        assert!((7_800..8_200).contains(&firsts[0]), "{firsts:?}");
+        let (mut house, mut chance) = (house(&[1, 1]), Chance::new(3));
         house[0].open = 1;
-        assert!((0..100).all(|_| pick(Balance::RandomTwo, &mut house[..2], 0, &mut chance) == Some(1)));
+        assert!((0..100).all(|_| pick(Balance::RandomTwo, &mut house, 0, &mut chance) == Some(1)));
     }
 
     #[test]

@@ -79,7 +79,7 @@ const SEEN: &[(&str, &str)] = &[
     ("pool.retry_budget", "pool::a_backend_that_ends_without_a_word_gives_way_to_the_next"),
     ("pool.eject_after", "pool::a_backend_that_keeps_failing_is_left_alone"),
     ("pool.eject_time", "pool::a_backend_comes_back_and_is_out_for_longer_when_it_fails_again"),
-    ("pool.eject_max", "pool::who_has_come_back_starts_slowly"),
+    ("pool.eject_max", "pool::the_time_for_which_one_is_left_alone_has_an_end_to_its_growth"),
     ("pool.eject_last", "pool::the_last_one_is_not_left_alone_unless_told"),
     ("pool.slow_start", "pool::who_has_come_back_starts_slowly"),
     ("pool.health", "health::tcp_is_a_connection_and_nothing_else"),

@@ -582,6 +582,23 @@ async fn a_backend_comes_back_and_is_out_for_longer_when_it_fails_again() {
 }
 
 #[tokio::test]
+async fn the_time_for_which_one_is_left_alone_has_an_end_to_its_growth() {
+    let (_socket, url) = refusing();
+    let good = numbered(5).await;
+    let more =
+        "balance = \"round_robin\"\neject_after = 1\neject_time = \"10ms\"\neject_max = \"20ms\"\nretry_budget = 100";
+    let config = relay("transparent", &[&url, &good], more);
+    let gateway = gateway(&format!("limits = {{ handshakes_per_address = \"0/s\" }}\n{ADMIN}{config}"));
+    // Doubled each time, the fourteenth would be a minute and a half after the thirteenth.
+    let ejections = async {
+        while gateway.metric(&of_backend("ejections_total", &url)).await < 14.0 {
+            assert_eq!(number_of(&gateway, &[]).await, 5);
+        }
+    };
+    within("fourteen ejections", ejections).await;
+}
+
+#[tokio::test]
 async fn the_last_one_is_not_left_alone_unless_told() {
     for (last, status, body) in
         [(false, 502, "the backend could not be reached\n"), (true, 503, "no backend is in service\n")]
