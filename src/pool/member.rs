@@ -294,6 +294,8 @@ mod tests {
         assert!(!member.is_usable(now));
         assert_eq!(changes(&[false, true, false, true, true, true]), [None, None, None, None, Up, None]);
         assert!(member.is_usable(now));
+        let slow = Duration::from_secs(100);
+        assert_eq!(member.weight(1, now + slow / 2, slow), WHOLE / 2, "it has only just come back");
         changes(&[false, false, false]);
         member.watch(false);
         assert!(member.is_usable(now));

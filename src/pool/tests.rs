@@ -222,6 +222,23 @@ async fn those_who_wait_get_nobody_whom_a_reload_has_taken_out() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn not_even_when_they_look_around_by_themselves() {
+    let more = "connections_per_backend = 1\nqueue = 9\nqueue_timeout = \"10s\"";
+    let before = pool(more);
+    let lease = enter(&before).await.expect("a place");
+    let reload = async {
+        tokio::task::yield_now().await;
+        let pool = after(&format!("backends = [\"ws://h:2\"]\n{more}"), Some(&before));
+        drop(lease);
+        pool
+    };
+    let since = clock::now();
+    let (first, second, _pool) = tokio::join!(enter(&before), enter(&before), reload);
+    assert_eq!(first.as_ref().map(Lease::backend).ok(), Some("ws://h:2"));
+    assert!(matches!(second, Err(DialError::QueueTimeout)) && since.elapsed() == Duration::from_secs(10));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_configuration_that_does_not_come_into_force_changes_nothing() {
     let before = pool("connections_per_backend = 1\nqueue = 1");
     let unused =

@@ -79,6 +79,20 @@ async fn servers_that_publish_control_frames_get_none_and_are_left_by_fin() {
 }
 
 #[tokio::test]
+async fn what_a_backend_still_says_after_the_fin_is_read_and_its_turn_is_over() {
+    let backend = Backend::bind().await;
+    let gateway = checked("legacy", &[&backend.url()], "handshakes_at_once = 1");
+    let (mut far, _) = backend.upgrade(&[]).await;
+    far.clean_end().await;
+    // A socket that is closed for good answers the first of these with a reset, and the second one fails.
+    for _ in 0..3 {
+        far.try_send(&server(TEXT, b"welcome")).await.expect("somebody reads it");
+    }
+    // The check is not over yet, but its handshake is: a client's may come.
+    let (_peer, _far) = tokio::join!(gateway.open("/ws"), backend.upgrade(&[]));
+}
+
+#[tokio::test]
 async fn a_ping_may_be_asked_for_or_left_out() {
     for (profile, ping) in [("transparent", false), ("legacy", true)] {
         let backend = Backend::bind().await;

@@ -697,3 +697,21 @@ async fn who_has_no_turn_in_time_gets_504_and_who_leaves_gives_its_turn_away() {
     far.clean_end().await;
     let (_peer, _far) = tokio::join!(gateway.open("/ws"), backend.upgrade(&[]));
 }
+
+#[tokio::test]
+async fn who_had_to_wait_for_its_turn_does_not_blame_the_backend_for_the_time_it_lacks() {
+    // The kernel takes the connections, nobody speaks TLS on them.
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+    let url = format!("wss://{}", listener.local_addr().expect("address"));
+    let more = "handshakes_at_once = 1\nconnect_timeout = \"1s\"\nanswer_timeout = \"20ms\"\n\
+        eject_after = 2\neject_last = true";
+    let gateway = gateway(&format!("{ADMIN}{}", relay("transparent", &[&url], more)));
+    let mut clients = [asking(&gateway).await, asking(&gateway).await];
+    for client in &mut clients {
+        assert_eq!(client.answer().await.status, 504);
+    }
+    gateway.until_metric(&of_backend("usable", &url), 1.0).await;
+    // With one that had all of its time it is two.
+    assert_eq!(refused(&gateway).await.status, 504);
+    gateway.until_metric(&of_backend("usable", &url), 0.0).await;
+}
