@@ -703,8 +703,8 @@ async fn who_had_to_wait_for_its_turn_does_not_blame_the_backend_for_the_time_it
     // The kernel takes the connections, nobody speaks TLS on them.
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
     let url = format!("wss://{}", listener.local_addr().expect("address"));
-    let more = "handshakes_at_once = 1\nconnect_timeout = \"1s\"\nanswer_timeout = \"20ms\"\n\
-        eject_after = 2\neject_last = true";
+    let more = "handshakes_at_once = 1\nconnect_timeout = \"600ms\"\nanswer_timeout = \"300ms\"\n\
+        eject_after = 2\neject_time = \"5m\"\neject_last = true";
     let gateway = gateway(&format!("{ADMIN}{}", relay("transparent", &[&url], more)));
     let mut clients = [asking(&gateway).await, asking(&gateway).await];
     for client in &mut clients {
