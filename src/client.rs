@@ -116,6 +116,20 @@ pub async fn upgrade(
     accept: &str,
     offered: &[String],
 ) -> Result<Answered, UpgradeError> {
+    upgrade_hearing(socket, request, accept, offered, &mut false).await
+}
+
+/// The same; `heard` says, however it ends, whether the server has sent anything at all.
+///
+/// # Errors
+/// The connection's, or an answer that is none.
+pub(crate) async fn upgrade_hearing(
+    socket: &mut Socket,
+    request: &[u8],
+    accept: &str,
+    offered: &[String],
+    heard: &mut bool,
+) -> Result<Answered, UpgradeError> {
     socket.write_all(request).await?;
     socket.flush().await?;
     let mut bytes = Vec::with_capacity(1024);
@@ -124,6 +138,7 @@ pub async fn upgrade(
             break answer;
         }
         read_more(socket, &mut bytes).await?;
+        *heard = true;
     };
     let mut rest = bytes.split_off(size);
     match &answer {
