@@ -11,7 +11,9 @@ pub use difference::Change;
 pub(crate) use difference::difference;
 pub use error::{Problem, Problems};
 pub use file::{BUILT_IN, Overrides};
-pub(crate) use pool::{Backend, Balance, Check, Ejection, HashBy, Health, Pool, Transport};
+pub(crate) use pool::{
+    Backend, Balance, Check, Ejection, HashBy, Health, Pool, ProxyProtocol, SourceAddress, Transport,
+};
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

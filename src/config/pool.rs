@@ -24,6 +24,10 @@ pub struct Pool {
     pub connect_timeout: Duration,
     /// From the upgrade request to the backend's answer; 504 beyond.
     pub answer_timeout: Duration,
+    /// Where backends see a client's connection come from; `None`: what the profile says (spread for legacy, else off).
+    pub source_address: Option<SourceAddress>,
+    /// What is said of the client before everything else.
+    pub proxy_protocol: Option<ProxyProtocol>,
     /// Further backends that one request may be tried on.
     pub retries: usize,
     /// Retries of the whole pool, in percent of its requests.
@@ -36,6 +40,26 @@ pub struct Pool {
     pub health: Health,
     /// PEM file of the CAs that `wss://` backends are checked against; absent: the public (webpki) roots.
     pub ca: Option<PathBuf>,
+}
+
+/// Where a backend sees its clients come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceAddress {
+    /// All from the gateway's own address.
+    Off,
+    /// Each client from an address of its own in 127.0.0.0/8, always the same, where the backend is on loopback.
+    Spread,
+    /// Each client from its true address (`IP_TRANSPARENT`): needs CAP_NET_ADMIN, and routes that bring answers back.
+    Transparent,
+}
+
+/// A version of the PROXY protocol (HAProxy's `proxy-protocol.txt`), towards a backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyProtocol {
+    /// The line of text.
+    V1,
+    /// The binary header.
+    V2,
 }
 
 /// When a backend that fails is left alone, and for how long.

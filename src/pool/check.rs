@@ -88,11 +88,12 @@ impl Check {
 
     /// With the verdict comes the connection, where there still is one.
     async fn examine(&self, slot: OwnedSemaphorePermit) -> (Verdict, Option<Socket>) {
-        let mut socket = match client::connect(&self.member.backend.transport, &self.pool.trust).await {
-            Ok(socket) => socket,
-            Err(error) if is_ours(&error) => return (Verdict::Unknown, None),
-            Err(error) => return (Verdict::Ill(error.to_string()), None),
-        };
+        let mut socket =
+            match client::connect_by(&self.member.backend.transport, &self.pool.trust, &self.pool.own_way()).await {
+                Ok(socket) => socket,
+                Err(error) if is_ours(&error) => return (Verdict::Unknown, None),
+                Err(error) => return (Verdict::Ill(error.to_string()), None),
+            };
         let seen = match self.pool.wishes.health.check {
             Kind::Off | Kind::Tcp => Ok(()),
             Kind::Handshake => self.shake_hands(&mut socket, slot).await,

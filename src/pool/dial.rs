@@ -132,7 +132,8 @@ impl Pool {
             return Err(Failed::final_word(DialError::HandshakesBusy(url())));
         };
         let span = Span::from_now(self.wishes.connect_timeout, deadline);
-        let connected = clock::by(span.end, client::connect(&member.backend.transport, &self.trust)).await;
+        let way = self.way_for(wish.forwarded.client);
+        let connected = clock::by(span.end, client::connect_by(&member.backend.transport, &self.trust, &way)).await;
         let mut socket = match connected {
             Some(Ok(socket)) => socket,
             Some(Err(error)) => {

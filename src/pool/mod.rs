@@ -8,6 +8,7 @@ mod clock;
 mod dial;
 mod member;
 mod places;
+mod source;
 
 use std::fmt;
 use std::io;
@@ -19,7 +20,7 @@ use self::member::Member;
 pub(crate) use self::places::Lease;
 use self::places::{Entry, Places};
 use crate::client::{self, Trust};
-use crate::config::{self, Check};
+use crate::config::{self, Check, SourceAddress};
 use crate::socket::Socket;
 use crate::telemetry::metrics::{BackendFacts, PoolFacts};
 use crate::wire::head::{Forwarded, Nonsense, Refused};
@@ -38,13 +39,22 @@ pub(crate) struct Habits {
     pub handshakes_at_once: usize,
     /// Whether pings and closes may be sent to backends, which some take for chat text.
     pub control_frames: bool,
+    /// Where backends see their clients come from.
+    pub source_address: SourceAddress,
 }
 
 impl Habits {
     /// For backends that keep RFC 6455.
-    pub(crate) const TRANSPARENT: Self = Self { cap: usize::MAX, handshakes_at_once: usize::MAX, control_frames: true };
+    pub(crate) const TRANSPARENT: Self = Self {
+        cap: usize::MAX,
+        handshakes_at_once: usize::MAX,
+        control_frames: true,
+        source_address: SourceAddress::Off,
+    };
     /// For those written by hand: `select` stops at 1024 descriptors, and `listen` was told 5.
-    pub(crate) const LEGACY: Self = Self { cap: 900, handshakes_at_once: 4, control_frames: false };
+    /// Many count their clients by address, and would take all of them for one.
+    pub(crate) const LEGACY: Self =
+        Self { cap: 900, handshakes_at_once: 4, control_frames: false, source_address: SourceAddress::Spread };
 }
 
 /// Backends that stand in for one another.

@@ -75,6 +75,8 @@ const SEEN: &[(&str, &str)] = &[
     ("pool.queue", "pool::who_waits_gets_a_place_in_the_order_of_arrival"),
     ("pool.queue_timeout", "pool::who_waits_for_too_long_gets_503_and_its_own_reason"),
     ("pool.handshakes_at_once", "pool::handshakes_with_one_backend_take_turns"),
+    ("pool.source_address", "pool::each_client_has_a_source_address_of_its_own"),
+    ("pool.proxy_protocol", "pool::a_backend_is_told_of_the_client_by_the_proxy_protocol"),
     ("pool.retries", "pool::a_backend_that_ends_without_a_word_gives_way_to_the_next"),
     ("pool.retry_budget", "pool::a_backend_that_ends_without_a_word_gives_way_to_the_next"),
     ("pool.eject_after", "pool::a_backend_that_keeps_failing_is_left_alone"),

@@ -715,3 +715,50 @@ async fn who_had_to_wait_for_its_turn_does_not_blame_the_backend_for_the_time_it
     assert_eq!(refused(&gateway).await.status, 504);
     gateway.until_metric(&of_backend("usable", &url), 0.0).await;
 }
+
+/// Where a backend with these pool settings sees a client of this address come from, and what it reads before the
+/// request, of so many bytes.
+async fn arrival(profile: &str, more: &str, client: &str, before: usize) -> (std::net::IpAddr, Vec<u8>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("ws://{}", listener.local_addr().expect("bound"));
+    let config = format!("trusted_proxies = [\"127.0.0.1\"]\n{}", relay(profile, &[&url], more));
+    let gateway = gateway(&config);
+    let mut peer = gateway.connect().await;
+    peer.send(upgrade_request("/ws", &[&format!("X-Forwarded-For: {client}")]).as_bytes()).await;
+    let (stream, from) = within("a connection", listener.accept()).await.expect("accepted");
+    let mut far = Peer::new(stream);
+    let first = far.read_exact(before).await;
+    let head = far.head().await;
+    assert!(head.starts_with("GET /ws HTTP/1.1\r\n"), "{head}");
+    far.send(&switch(&head, &[])).await;
+    assert_eq!(peer.answer().await.status, 101);
+    (from.ip(), first)
+}
+
+#[tokio::test]
+async fn each_client_has_a_source_address_of_its_own() {
+    let localhost = "127.0.0.1".parse::<std::net::IpAddr>().expect("an address");
+    let of = async |client| arrival("legacy", "", client, 0).await.0;
+    let (one, other) = (of("192.0.2.1").await, of("192.0.2.2").await);
+    assert!(one != other && ![one, other].contains(&localhost), "{one} {other}");
+    assert_eq!(of("192.0.2.1").await, one);
+    assert_eq!(arrival("transparent", "source_address = \"spread\"", "192.0.2.1", 0).await.0, one);
+    assert_eq!(arrival("legacy", "source_address = \"off\"", "192.0.2.1", 0).await.0, localhost);
+    assert_eq!(arrival("transparent", "", "192.0.2.1", 0).await.0, localhost);
+}
+
+#[tokio::test]
+async fn a_backend_is_told_of_the_client_by_the_proxy_protocol() {
+    let text = async |client, before| {
+        let (_, first) = arrival("transparent", "proxy_protocol = \"v1\"", client, before).await;
+        String::from_utf8(first).expect("text")
+    };
+    // Ports on loopback have five digits here.
+    let line = text("192.0.2.1", "PROXY TCP4 192.0.2.1 127.0.0.1 0 12345\r\n".len()).await;
+    assert!(line.starts_with("PROXY TCP4 192.0.2.1 127.0.0.1 0 ") && line.ends_with("\r\n"), "{line}");
+    let line = text("2001:db8::7", "PROXY TCP6 2001:db8::7 ::ffff:127.0.0.1 0 12345\r\n".len()).await;
+    assert!(line.starts_with("PROXY TCP6 2001:db8::7 ::ffff:127.0.0.1 0 ") && line.ends_with("\r\n"), "{line}");
+    let (_, header) = arrival("transparent", "proxy_protocol = \"v2\"", "192.0.2.1", 28).await;
+    assert_eq!(header[..26], *b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x01\x7f\0\0\x01\0\0");
+    arrival("transparent", "proxy_protocol = \"off\"", "192.0.2.1", 0).await;
+}

@@ -10,7 +10,7 @@ use super::limits::SHORT;
 use crate::config::address::read_backend;
 use crate::config::error::Wrong;
 use crate::config::quantity::duration_text;
-use crate::config::{Backend, Balance, Check, Ejection, HashBy, Health, Pool};
+use crate::config::{Backend, Balance, Check, Ejection, HashBy, Health, Pool, ProxyProtocol, SourceAddress};
 
 const BACKENDS: &str = r#"a list such as ["ws://127.0.0.1:8080"]"#;
 const BACKEND: &str = r#"a URL, or a table such as { url = "ws://127.0.0.1:8080", weight = 2, backup = true }"#;
@@ -22,6 +22,10 @@ const BALANCES: [(&str, Balance); 4] = [
 ];
 const HASH: &str = r#""address", "header:NAME" or "cookie:NAME""#;
 const CHECKS: [(&str, Check); 3] = [("off", Check::Off), ("tcp", Check::Tcp), ("handshake", Check::Handshake)];
+const SOURCES: [(&str, SourceAddress); 3] =
+    [("off", SourceAddress::Off), ("spread", SourceAddress::Spread), ("transparent", SourceAddress::Transparent)];
+const PROXY_PROTOCOLS: [(&str, Option<ProxyProtocol>); 3] =
+    [("off", None), ("v1", Some(ProxyProtocol::V1)), ("v2", Some(ProxyProtocol::V2))];
 const HEALTH_PATH: &str = r#"a path such as "/chat", with a query if need be"#;
 
 /// A PHP server needs a place of `select`'s 1024 for each; more than a million nobody has.
@@ -39,6 +43,8 @@ pub(super) fn pool_of(backends: Vec<Backend>) -> Pool {
         queue: 0,
         queue_timeout: Duration::from_secs(5),
         handshakes_at_once: None,
+        source_address: None,
+        proxy_protocol: None,
         connect_timeout: Duration::from_secs(3),
         answer_timeout: Duration::from_secs(10),
         retries: 2,
@@ -91,6 +97,8 @@ fn read_pool(value: &Value<'_>, base: &Path) -> Pool {
         queue: table.count("queue", 0..=10_000).unwrap_or(default.queue),
         queue_timeout: table.duration("queue_timeout", SHORT).unwrap_or(default.queue_timeout),
         handshakes_at_once: table.count("handshakes_at_once", 1..=10_000),
+        source_address: table.choice("source_address", &SOURCES, &[]),
+        proxy_protocol: table.choice("proxy_protocol", &PROXY_PROTOCOLS, &[]).flatten(),
         connect_timeout: table.duration("connect_timeout", SHORT).unwrap_or(default.connect_timeout),
         answer_timeout: table.duration("answer_timeout", SHORT).unwrap_or(default.answer_timeout),
         retries: table.count("retries", 0..=10).unwrap_or(default.retries),
