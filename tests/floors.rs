@@ -56,7 +56,10 @@ const CRATES: &[(&str, &[&str])] = &[
     ("strsim", &["config/file/"]),
     ("tikv-jemallocator", &["main.rs"]),
     ("time", &["tls/"]),
-    ("tokio", &["admin.rs", "client/", "gateway/", "hub/", "lifecycle.rs", "lifecycle/", "pool/", "serve.rs", "socket/"]),
+    (
+        "tokio",
+        &["admin.rs", "client/", "gateway/", "hub/", "lifecycle.rs", "lifecycle/", "pool/", "serve.rs", "socket/"],
+    ),
     ("tokio-rustls", &["client/", "socket/"]),
     ("toml", &["config/file/"]),
     ("tracing", &["admin.rs", "gateway/", "pool/", "serve.rs", "telemetry/record.rs"]),
@@ -267,6 +270,19 @@ fn purity(file: &File<'_>) -> Vec<String> {
     found
 }
 
+/// Workers have no clock of their own, and tokio's timers panic there: they are made where one is lent.
+fn timers(file: &File<'_>) -> Vec<String> {
+    let mentions = file.source.mentions.iter().filter(|mention| !(mention.test || file.test));
+    let made = mentions.filter(|mention| {
+        let last = mention.segments.last().is_some_and(|last| last.starts_with(char::is_lowercase));
+        mention.segments.starts_with(&["tokio".to_owned(), "time".to_owned()]) && last
+    });
+    if file.path == "lifecycle/clock.rs" {
+        return Vec::new();
+    }
+    made.map(|mention| file.at(mention.line, "timers are made by lifecycle::clock")).collect()
+}
+
 fn is_word_of(token: &Token<'_>, words: &[&str]) -> bool {
     token.kind == Kind::Word && words.contains(&token.text)
 }
@@ -467,6 +483,11 @@ fn outside_crates_stay_in_their_rooms() {
 #[test]
 fn pure_rooms_are_pure() {
     assert_lawful(&read(&rust_files("src")).iter().flat_map(purity).collect::<Vec<_>>());
+}
+
+#[test]
+fn timers_are_made_where_there_is_a_clock() {
+    assert_lawful(&read(&rust_files("src")).iter().flat_map(timers).collect::<Vec<_>>());
 }
 
 #[test]

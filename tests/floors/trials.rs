@@ -127,6 +127,16 @@ fn a_clock_chance_or_input_in_a_pure_room_is_found() {
 }
 
 #[test]
+fn a_timer_without_a_clock_is_found() {
+    let wrong = ["timers are made by lifecycle::clock"];
+    finds(timers, "pool/dial.rs", "async fn f() { tokio::time::sleep(wait).await; }", &wrong);
+    finds(timers, "hub/mod.rs", "use tokio::time::{Instant, timeout};", &wrong);
+    finds(timers, "pool/clock.rs", "use tokio::time::Instant;", &[]);
+    finds(timers, "lifecycle/clock.rs", "use tokio::time::sleep;", &[]);
+    finds(timers, "pool/dial.rs", "#[cfg(test)]\nmod tests { use tokio::time::advance; }", &[]);
+}
+
+#[test]
 fn bad_manners_are_found() {
     finds(manners, "hub/a.rs", "use std::fmt;", &["does not open with a sentence"]);
     finds(manners, "hub/string_utils.rs", "//! x", &["string_utils says nothing"]);
