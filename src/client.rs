@@ -18,7 +18,7 @@ use url::Url;
 use crate::config;
 pub use crate::socket::Socket;
 use crate::socket::Transport;
-use crate::wire::head::{self, Answer, Nonsense};
+use crate::wire::head::{self, Answer, Expected, Nonsense};
 use crate::wire::offer::accept_for;
 
 /// Whom a client trusts when it speaks TLS.
@@ -116,16 +116,28 @@ pub async fn upgrade(
     accept: &str,
     offered: &[String],
 ) -> Result<Answered, UpgradeError> {
+    exchange(socket, request, &Expected { accept, offered: Some(offered) }, &mut Vec::new()).await
+}
+
+/// The same; what the server has said so far is in `heard`, for whoever has to tell why there was no answer.
+///
+/// # Errors
+/// As for [`upgrade`].
+pub(crate) async fn exchange(
+    socket: &mut Socket,
+    request: &[u8],
+    expected: &Expected<'_>,
+    heard: &mut Vec<u8>,
+) -> Result<Answered, UpgradeError> {
     socket.write_all(request).await?;
     socket.flush().await?;
-    let mut bytes = Vec::with_capacity(1024);
     let (answer, size) = loop {
-        if let Some(answer) = head::answer(&bytes, accept, offered).map_err(UpgradeError::Nonsense)? {
+        if let Some(answer) = head::answer(heard, expected).map_err(UpgradeError::Nonsense)? {
             break answer;
         }
-        read_more(socket, &mut bytes).await?;
+        read_more(socket, heard).await?;
     };
-    let mut rest = bytes.split_off(size);
+    let mut rest = heard.split_off(size);
     match &answer {
         Answer::Switched { .. } => {
             if !rest.is_empty() {
@@ -133,9 +145,8 @@ pub async fn upgrade(
             }
         }
         Answer::Refused(refused) => {
-            while rest.len() < refused.body {
-                read_more(socket, &mut rest).await?;
-            }
+            // A server that announces more than it says has refused all the same.
+            while rest.len() < refused.body && read_more(socket, &mut rest).await.is_ok() {}
             rest.truncate(refused.body);
         }
     }

@@ -43,6 +43,11 @@ pub(crate) enum Refusal {
     RouteFull,
     /// The gateway is about to stop (RFC 9110 §15.6.4).
     Draining,
+    /// The request does not fit into the head that the backend can read (RFC 6585 §5).
+    BackendHead {
+        /// Bytes by which it is too long.
+        over: usize,
+    },
     /// All backends have as many connections as they may, or none is healthy (RFC 9110 §15.6.4).
     NoBackend,
     /// The backend could not be reached (RFC 9110 §15.6.3).
@@ -58,7 +63,7 @@ impl Refusal {
     #[must_use]
     pub(crate) fn status(self) -> StatusCode {
         match self {
-            Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::HeadTooLarge | Self::BackendHead { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::HeadTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Head(_) => StatusCode::BAD_REQUEST,
             Self::NoRoute => StatusCode::NOT_FOUND,
@@ -84,9 +89,12 @@ impl Refusal {
             Self::AddressRate { retry_after } => retry(retry_after.get()),
             Self::AddressCap => retry(RETRY_CAP),
             Self::GatewayFull | Self::RouteFull | Self::Draining | Self::NoBackend => retry(RETRY_FULL),
-            Self::NoRoute | Self::Origin(_) | Self::BackendRefused | Self::BackendNonsense | Self::BackendTimeout => {
-                Vec::new()
-            }
+            Self::NoRoute
+            | Self::Origin(_)
+            | Self::BackendHead { .. }
+            | Self::BackendRefused
+            | Self::BackendNonsense
+            | Self::BackendTimeout => Vec::new(),
         }
     }
 
@@ -105,6 +113,9 @@ impl Refusal {
             Self::GatewayFull => "the gateway has no room for more connections",
             Self::RouteFull => "there is no room for more connections here",
             Self::Draining => "the gateway is about to stop",
+            Self::BackendHead { over } => {
+                return format!("the request head is {over} bytes over what the backend takes\n");
+            }
             Self::NoBackend => "no backend has room for more connections",
             Self::BackendRefused => "the backend could not be reached",
             Self::BackendNonsense => "the backend did not answer as a WebSocket server",
@@ -128,6 +139,7 @@ impl Refusal {
             Self::GatewayFull => "gateway_full",
             Self::RouteFull => "route_full",
             Self::Draining => "draining",
+            Self::BackendHead { .. } => "backend_head_too_large",
             Self::NoBackend => "no_backend",
             Self::BackendRefused => "backend_refused",
             Self::BackendNonsense => "backend_nonsense",
@@ -159,6 +171,7 @@ fn headers_of(malformed: Malformed) -> Vec<(HeaderName, HeaderValue)> {
         | Malformed::KeyAbsent
         | Malformed::KeyTwice
         | Malformed::KeyInvalid
+        | Malformed::KeyLookalike
         | Malformed::ProtocolToken
         | Malformed::ProtocolTwice
         | Malformed::Extensions => Vec::new(),

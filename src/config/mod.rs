@@ -1,11 +1,13 @@
 //! What the owner wishes, checked once and plain data afterwards: no `Option` here means "must be set later".
 
 mod address;
+mod backend_head;
 mod difference;
 mod error;
 mod file;
 mod quantity;
 
+pub(crate) use backend_head::{BackendHead, Subprotocol};
 pub use difference::Change;
 pub(crate) use difference::difference;
 pub use error::{Problem, Problems};
@@ -214,6 +216,8 @@ pub struct Proxy {
     pub pool: String,
     /// How much help the backend needs.
     pub profile: Profile,
+    /// What it gets to see of a request.
+    pub head: BackendHead,
 }
 
 /// How a backend is treated.

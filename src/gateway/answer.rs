@@ -16,11 +16,12 @@ use super::session::{Place, Session};
 use super::snapshot::{LiveRoute, LiveTarget, Snapshot};
 use crate::admission::refusal::Refusal;
 use crate::admission::{self, Admission, Outcome, PlainRequest};
+use crate::config::BackendHead;
 use crate::hub::{self, page};
 use crate::lifecycle::Phase;
 use crate::pool::{DialError, Pool, Wish};
 use crate::telemetry::record::Record;
-use crate::wire::head::Forwarded;
+use crate::wire::head::{Forwarded, OverBudget};
 use crate::wire::offer::has_body;
 use crate::wire::request_head::HeadError;
 
@@ -167,13 +168,15 @@ async fn upgrade(asker: &Asker, admission: Admission, head: &request::Parts) -> 
         LiveTarget::Hub(hub) => (Place::Room(enter(hub, &admission.rest)?), None),
         LiveTarget::Echo => (Place::Echo, admission.offer.protocols.first().cloned()),
         LiveTarget::Redirect(_) => return Err(Refusal::NoRoute),
-        LiveTarget::Proxy { pool, edge, cap } => match dial(asker, (pool, *cap), &admission, head).await {
-            Ok(dialled) => {
-                let protocol = dialled.protocol.clone();
-                (Place::Backend { dialled: Box::new(dialled), edge: *edge, pool: Arc::clone(pool) }, protocol)
+        LiveTarget::Proxy { pool, edge, cap, head: shown } => {
+            match dial(asker, (pool, *cap, shown), &admission, head).await {
+                Ok(dialled) => {
+                    let protocol = shown.named(&admission.offer.protocols, dialled.protocol.clone());
+                    (Place::Backend { dialled: Box::new(dialled), edge: *edge, pool: Arc::clone(pool) }, protocol)
+                }
+                Err(error) => return explain(asker, pool, error),
             }
-            Err(error) => return explain(asker, pool, error),
-        },
+        }
     };
     let accept = admission.offer.accept.clone();
     let LiveRoute { label, limits, .. } = route;
@@ -190,7 +193,7 @@ fn enter(hub: &Arc<hub::Hub>, rest: &str) -> Result<hub::Seat, Refusal> {
 
 async fn dial(
     asker: &Asker,
-    (pool, cap): (&Pool, usize),
+    (pool, cap, shown): (&Pool, usize, &BackendHead),
     admission: &Admission,
     head: &request::Parts,
 ) -> Result<crate::pool::Dialled, DialError> {
@@ -209,7 +212,15 @@ async fn dial(
         host: head.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or(""),
     };
     let target = head.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-    pool.dial(&Wish { target, headers: &head.headers, forwarded, offered: &admission.offer.protocols, cap }).await
+    let wish = Wish {
+        target: &shown.target(target),
+        headers: &head.headers,
+        forwarded,
+        rules: shown.rules(),
+        offered: shown.offered(&admission.offer.protocols),
+        cap,
+    };
+    pool.dial(&wish).await
 }
 
 /// What went wrong with the backends, for the log in full and for the client in one line; a backend's own refusal is
@@ -217,6 +228,7 @@ async fn dial(
 fn explain(asker: &Asker, pool: &Pool, error: DialError) -> Result<Answer, Refusal> {
     tracing::warn!(pool = pool.name(), %error, "no backend for a client");
     match error {
+        DialError::Head(OverBudget { over }) => Err(Refusal::BackendHead { over }),
         DialError::Full => Err(Refusal::NoBackend),
         DialError::Unreachable(..) | DialError::Broken(..) => Err(Refusal::BackendRefused),
         DialError::ConnectTimeout(_) | DialError::AnswerTimeout(_) => Err(Refusal::BackendTimeout),

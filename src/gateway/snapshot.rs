@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::admission::Gate;
 use crate::client::Trust;
-use crate::config::{self, Config, Problem, Problems, Profile, SessionLimits};
+use crate::config::{self, BackendHead, Config, Problem, Problems, Profile, SessionLimits};
 use crate::hub::{Hub, Mailbox};
 use crate::pool::Pool;
 use crate::tls;
@@ -37,7 +37,7 @@ pub(super) struct LiveRoute {
 pub(super) enum LiveTarget {
     Hub(Arc<Hub>),
     Echo,
-    Proxy { pool: Arc<Pool>, edge: bool, cap: usize },
+    Proxy { pool: Arc<Pool>, edge: bool, cap: usize, head: Arc<BackendHead> },
     Redirect(String),
 }
 
@@ -126,7 +126,7 @@ fn live(
         (config::Target::Echo, _) => LiveTarget::Echo,
         (config::Target::Redirect(to), _) => LiveTarget::Redirect(to.clone()),
         (config::Target::Proxy(proxy), _) => match pools.get(&proxy.pool) {
-            Some(pool) => live_proxy(pool, proxy.profile),
+            Some(pool) => live_proxy(pool, proxy),
             // The configuration's reader has refused this already; without a pool there is nothing but 404s to give.
             None => LiveTarget::Redirect("/".to_owned()),
         },
@@ -134,10 +134,10 @@ fn live(
     LiveRoute { label, limits: Arc::new(route.limits), target }
 }
 
-fn live_proxy(pool: &Arc<Pool>, profile: Profile) -> LiveTarget {
-    let (edge, cap) = match profile {
+fn live_proxy(pool: &Arc<Pool>, proxy: &config::Proxy) -> LiveTarget {
+    let (edge, cap) = match proxy.profile {
         Profile::Transparent => (false, usize::MAX),
         Profile::Legacy => (true, LEGACY_CAP),
     };
-    LiveTarget::Proxy { pool: Arc::clone(pool), edge, cap }
+    LiveTarget::Proxy { pool: Arc::clone(pool), edge, cap, head: Arc::new(proxy.head.clone()) }
 }

@@ -13,7 +13,7 @@ use crate::client::{self, Trust, UpgradeError};
 use crate::config;
 use crate::lifecycle::clock::timeout;
 use crate::socket::Socket;
-use crate::wire::head::{self, Answer, Forwarded, Nonsense, Refused};
+use crate::wire::head::{self, Answer, Ask, Expected, Forwarded, Nonsense, OverBudget, Refused};
 use crate::wire::offer::accept_for;
 
 /// Backends that stand in for one another.
@@ -63,6 +63,8 @@ pub(crate) struct Dialled {
 /// Why no backend could be had.
 #[derive(Debug)]
 pub(crate) enum DialError {
+    /// The request is longer than the backends' head budget.
+    Head(OverBudget),
     /// Every backend has as many connections as it may.
     Full,
     /// No backend could be connected to; with the last one's error.
@@ -73,8 +75,8 @@ pub(crate) enum DialError {
     AnswerTimeout(String),
     /// A backend ended the connection instead of answering.
     Broken(String, io::Error),
-    /// A backend's answer was none.
-    Nonsense(String, Nonsense),
+    /// A backend's answer was none; with its first bytes, as a log may show them.
+    Nonsense(String, Nonsense, String),
     /// A backend refused; its own answer.
     Refused(String, Refused, Vec<u8>),
 }
@@ -82,12 +84,13 @@ pub(crate) enum DialError {
 impl fmt::Display for DialError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Head(over) => over.fmt(f),
             Self::Full => f.write_str("every backend has as many connections as it may"),
             Self::Unreachable(url, error) => write!(f, "{url}: {error}"),
             Self::ConnectTimeout(url) => write!(f, "{url}: no connection in time"),
             Self::AnswerTimeout(url) => write!(f, "{url}: no answer in time"),
             Self::Broken(url, error) => write!(f, "{url}: no answer: {error}"),
-            Self::Nonsense(url, nonsense) => write!(f, "{url}: {nonsense}"),
+            Self::Nonsense(url, nonsense, first) => write!(f, "{url}: {nonsense}; it began with \"{first}\""),
             Self::Refused(url, refused, _) => write!(f, "{url}: refused with status {}", refused.status),
         }
     }
@@ -104,8 +107,10 @@ pub(crate) struct Wish<'a> {
     pub headers: &'a http::HeaderMap,
     /// What is said of the client.
     pub forwarded: Forwarded<'a>,
-    /// The subprotocols it offered.
-    pub offered: &'a [String],
+    /// What of it the backend gets to see.
+    pub rules: head::Rules<'a>,
+    /// The subprotocols it offered, where they are the backend's to choose from.
+    pub offered: Option<&'a [String]>,
     /// Connections to each backend at most, where the pool does not say.
     pub cap: usize,
 }
@@ -140,11 +145,22 @@ impl Pool {
     /// # Errors
     /// See [`DialError`].
     pub(crate) async fn dial(&self, wish: &Wish<'_>) -> Result<Dialled, DialError> {
+        let key = client::key(client::random());
+        let Wish { target, headers, forwarded, rules, .. } = *wish;
+        let ask = Ask { target, key: &key, client: headers, forwarded, rules };
+        let head = head::request(&ask).map_err(DialError::Head)?;
+        if !head.dropped.is_empty() {
+            tracing::debug!(pool = self.name, dropped = ?head.dropped, "a request head was cut to its budget");
+        }
+        let accept = accept_for(&key);
         let mut last = DialError::Full;
         for at in self.ranking.order(&self.open()) {
             let Some(lease) = self.lease(at, wish.cap) else { continue };
             match self.connect(&lease.0.backend).await {
-                Ok(socket) => return self.upgrade(socket, lease, wish).await,
+                Ok(socket) => {
+                    let expected = Expected { accept: &accept, offered: wish.offered };
+                    return self.upgrade(socket, lease, &head.bytes, &expected).await;
+                }
                 Err(error) => {
                     tracing::warn!(pool = self.name, %error, "backend cannot be connected to");
                     last = error;
@@ -174,21 +190,37 @@ impl Pool {
         }
     }
 
-    async fn upgrade(&self, mut socket: Socket, lease: Lease, wish: &Wish<'_>) -> Result<Dialled, DialError> {
+    async fn upgrade(
+        &self,
+        mut socket: Socket,
+        lease: Lease,
+        request: &[u8],
+        expected: &Expected<'_>,
+    ) -> Result<Dialled, DialError> {
         let url = lease.backend().to_owned();
-        let key = client::key(client::random());
-        let request = head::request(wish.target, &key, wish.headers, &wish.forwarded);
-        let accept = accept_for(&key);
-        let answered = client::upgrade(&mut socket, &request, &accept, wish.offered);
+        let mut heard = Vec::with_capacity(1024);
+        let answered = client::exchange(&mut socket, request, expected, &mut heard);
         match timeout(self.wishes.answer_timeout, answered).await {
+            // A server that has said something has answered, though nobody knows what.
+            Err(_) | Ok(Err(UpgradeError::Io(_))) if !heard.is_empty() => {
+                Err(DialError::Nonsense(url, Nonsense::Unfinished, beginning(&heard)))
+            }
             Err(_) => Err(DialError::AnswerTimeout(url)),
             Ok(Err(UpgradeError::Io(error))) => Err(DialError::Broken(url, error)),
-            Ok(Err(UpgradeError::Nonsense(nonsense))) => Err(DialError::Nonsense(url, nonsense)),
+            Ok(Err(UpgradeError::Nonsense(nonsense))) => Err(DialError::Nonsense(url, nonsense, beginning(&heard))),
             Ok(Ok((Answer::Refused(refused), body))) => Err(DialError::Refused(url, refused, body)),
             Ok(Ok((Answer::Switched { protocol }, _))) => Ok(Dialled { socket, lease, protocol }),
         }
     }
 }
+
+/// The first bytes of an answer, as a log may show them.
+fn beginning(heard: &[u8]) -> String {
+    heard[..heard.len().min(SHOWN)].escape_ascii().to_string()
+}
+
+/// Bytes of an answer that a log shows.
+const SHOWN: usize = 160;
 
 /// How long a backend has for its own goodbye after ours.
 pub(crate) const LEAVE: Duration = Duration::from_secs(2);

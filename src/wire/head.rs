@@ -4,24 +4,24 @@
 //! `Sec-WebSocket-Key: ` to the letter, and neither lower case nor title case will do.
 
 mod answer;
+mod budget;
+mod name;
 
-pub use self::answer::{ANSWER_MAX, Answer, BODY_MAX, Nonsense, Refused, answer};
+pub use self::answer::{ANSWER_MAX, Answer, BODY_MAX, Expected, Nonsense, Refused, answer};
+pub use self::budget::OverBudget;
+pub(super) use self::name::is_key_lookalike;
+pub use self::name::{NotPassed, canonical, check_passed};
 
-use std::fmt::Write as _;
+use std::borrow::Cow;
 use std::net::IpAddr;
 
-use http::header::{self, HeaderMap, HeaderName};
+use http::header::{self, HeaderMap};
 
-/// Client headers that a backend gets to see, in the case in which it gets them. What is not here stays at the edge:
-/// hop-by-hop headers, offers of extensions, and whatever claims to be forwarded.
-const PASSED: &[(&str, HeaderName)] = &[
-    ("Origin", header::ORIGIN),
-    ("Sec-WebSocket-Protocol", header::SEC_WEBSOCKET_PROTOCOL),
-    ("Cookie", header::COOKIE),
-    ("Authorization", header::AUTHORIZATION),
-    ("User-Agent", header::USER_AGENT),
-    ("Accept-Language", header::ACCEPT_LANGUAGE),
-];
+use self::budget::Line;
+
+/// Client headers that every backend gets to see, in the order in which it gets them. What is neither here nor among
+/// the owner's own stays at the edge: hop-by-hop headers, offers of extensions, and whatever claims to be forwarded.
+const PASSED: [&str; 3] = ["authorization", "user-agent", "accept-language"];
 
 /// What the gateway says of the client whom it speaks for.
 #[derive(Clone, Copy, Debug)]
@@ -38,42 +38,91 @@ pub struct Forwarded<'a> {
     pub host: &'a str,
 }
 
-/// The upgrade request for a backend: `target` is path and query, `key` the gateway's own Sec-WebSocket-Key.
-#[must_use]
-pub fn request(target: &str, key: &str, client: &HeaderMap, forwarded: &Forwarded<'_>) -> Vec<u8> {
-    let mut head = String::with_capacity(512);
-    let _ = write!(
-        head,
-        "GET {target} HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n",
-        forwarded.host
-    );
-    let mut head = head.into_bytes();
-    for (name, header) in PASSED {
-        append_joined(&mut head, name, client, header);
-    }
-    append_forwarded(&mut head, forwarded);
-    head.extend_from_slice(b"\r\n");
-    head
+/// What of a client's request a backend gets to see.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules<'a> {
+    /// Bytes of the whole head at most, its empty line included; `None`: as long as it comes.
+    pub budget: Option<usize>,
+    /// Cookies that stay whatever the budget; names, in their own case (RFC 6265 §4.1.1).
+    pub cookies: &'a [String],
+    /// Client headers to pass besides those that every backend gets; see [`check_passed`].
+    pub pass: &'a [String],
+    /// Whether the client's offer of subprotocols is passed on.
+    pub subprotocols: bool,
 }
 
-/// Several lines of one name become one: `; ` joins cookies (RFC 6265 §5.4), `, ` the rest (RFC 9110 §5.3).
-fn append_joined(head: &mut Vec<u8>, name: &str, client: &HeaderMap, header: &HeaderName) {
-    let separator: &[u8] = if *header == header::COOKIE { b"; " } else { b", " };
-    let mut values = client.get_all(header).iter();
-    let Some(first) = values.next() else { return };
-    head.extend_from_slice(name.as_bytes());
-    head.extend_from_slice(b": ");
-    head.extend_from_slice(first.as_bytes());
-    for value in values {
-        head.extend_from_slice(separator);
-        head.extend_from_slice(value.as_bytes());
+/// A request that is to be written for a backend.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask<'a> {
+    /// Path and query.
+    pub target: &'a str,
+    /// The gateway's own Sec-WebSocket-Key.
+    pub key: &'a str,
+    /// The client's headers.
+    pub client: &'a HeaderMap,
+    /// What is said of the client.
+    pub forwarded: Forwarded<'a>,
+    /// What of it is passed on.
+    pub rules: Rules<'a>,
+}
+
+/// A whole request head.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// To be sent in one write.
+    pub bytes: Vec<u8>,
+    /// What was left out so that it fits: names of headers, and of cookies as `Cookie: name`.
+    pub dropped: Vec<String>,
+}
+
+/// The upgrade request for a backend. What servers cannot do without comes first: the key lies within the first 400
+/// bytes as long as target and Host together have no more than 200.
+///
+/// # Errors
+/// By how much it is over the budget when everything that may be left out is.
+pub fn request(ask: &Ask<'_>) -> Result<Head, OverBudget> {
+    let Ask { target, key, client, forwarded, rules } = ask;
+    let first = format!("GET {target} HTTP/1.1\r\n");
+    let mut lines = vec![
+        Line::own("Host", forwarded.host),
+        Line::own("Upgrade", "websocket"),
+        Line::own("Connection", "Upgrade"),
+        Line::own("Sec-WebSocket-Version", "13"),
+        Line::own("Sec-WebSocket-Key", *key),
+    ];
+    lines.extend(["origin", "cookie"].into_iter().filter_map(|name| joined(client, name)));
+    if rules.subprotocols {
+        lines.extend(joined(client, header::SEC_WEBSOCKET_PROTOCOL.as_str()));
     }
-    head.extend_from_slice(b"\r\n");
+    lines.extend(said_of(forwarded));
+    let own = rules.pass.iter().map(String::as_str).filter(|name| check_passed(name).is_ok());
+    for name in PASSED.into_iter().chain(own) {
+        if !lines.iter().any(|line| line.name.eq_ignore_ascii_case(name)) {
+            lines.extend(joined(client, name));
+        }
+    }
+    let dropped = match rules.budget {
+        // Two bytes are the empty line's.
+        Some(budget) => budget::fit(&mut lines, (first.len() + 2, budget), rules.cookies)?,
+        None => Vec::new(),
+    };
+    let mut bytes = first.into_bytes();
+    lines.iter().for_each(|line| line.write(&mut bytes));
+    bytes.extend_from_slice(b"\r\n");
+    Ok(Head { bytes, dropped })
+}
+
+/// Several lines of one name become one: `; ` joins cookies (RFC 6265 §5.4), `, ` the rest (RFC 9110 §5.3). What is
+/// empty is not written: there would be a blank behind its colon, or none.
+fn joined(client: &HeaderMap, name: &str) -> Option<Line> {
+    let separator: &[u8] = if name == header::COOKIE { b"; " } else { b", " };
+    let values = client.get_all(name).iter().map(|value| value.as_bytes().trim_ascii());
+    let values: Vec<&[u8]> = values.filter(|value| !value.is_empty()).collect();
+    (!values.is_empty()).then(|| Line { name: Cow::Owned(canonical(name)), value: values.join(separator) })
 }
 
 /// X-Forwarded-For, -Proto and -Host, X-Real-IP, and Forwarded (RFC 7239).
-fn append_forwarded(head: &mut Vec<u8>, forwarded: &Forwarded<'_>) {
+fn said_of(forwarded: &Forwarded<'_>) -> [Line; 5] {
     let Forwarded { client, chain, peer, secure, host } = forwarded;
     let scheme = if *secure { "https" } else { "http" };
     let chain = match chain {
@@ -85,46 +134,14 @@ fn append_forwarded(head: &mut Vec<u8>, forwarded: &Forwarded<'_>) {
         // RFC 7239 §6: an IPv6 address stands in brackets, and so in quotes.
         IpAddr::V6(address) => format!("\"[{address}]\""),
     };
-    let text = format!(
-        "X-Forwarded-For: {chain}\r\nX-Forwarded-Proto: {scheme}\r\nX-Forwarded-Host: {host}\r\nX-Real-IP: {client}\r\n\
-         Forwarded: for={node};host=\"{host}\";proto={scheme}\r\n"
-    );
-    head.extend_from_slice(text.as_bytes());
+    [
+        Line::own("X-Forwarded-For", chain),
+        Line::own("X-Forwarded-Proto", scheme),
+        Line::own("X-Forwarded-Host", *host),
+        Line::own("X-Real-IP", client.to_string()),
+        Line::own("Forwarded", format!("for={node};host=\"{host}\";proto={scheme}")),
+    ]
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use http::HeaderValue;
-
-    fn forwarded() -> Forwarded<'static> {
-        let client = IpAddr::from([203, 0, 113, 7]);
-        Forwarded { client, chain: None, peer: client, secure: true, host: "chat.example" }
-    }
-
-    #[test]
-    fn names_are_written_in_canonical_case_and_the_key_comes_early() {
-        let mut client = HeaderMap::new();
-        client.insert(header::ORIGIN, HeaderValue::from_static("https://chat.example"));
-        client.append(header::COOKIE, HeaderValue::from_static("a=1"));
-        client.append(header::COOKIE, HeaderValue::from_static("b=2"));
-        client.insert("x-sec-websocket-key", HeaderValue::from_static("spoof"));
-        client.insert(header::SEC_WEBSOCKET_EXTENSIONS, HeaderValue::from_static("permessage-deflate"));
-        client.insert("x-forwarded-for", HeaderValue::from_static("6.6.6.6"));
-        let head = String::from_utf8(request("/ws?a=b", "KEY", &client, &forwarded())).expect("text");
-        let expected = "GET /ws?a=b HTTP/1.1\r\nHost: chat.example\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-            Sec-WebSocket-Key: KEY\r\nSec-WebSocket-Version: 13\r\nOrigin: https://chat.example\r\nCookie: a=1; b=2\r\n\
-            X-Forwarded-For: 203.0.113.7\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: chat.example\r\n\
-            X-Real-IP: 203.0.113.7\r\nForwarded: for=203.0.113.7;host=\"chat.example\";proto=https\r\n\r\n";
-        assert_eq!(head, expected);
-    }
-
-    #[test]
-    fn a_trusted_chain_is_carried_on() {
-        let mut said = forwarded();
-        said.chain = Some("203.0.113.7, 10.0.0.2");
-        said.peer = IpAddr::from([10, 0, 0, 1]);
-        let head = String::from_utf8(request("/", "KEY", &HeaderMap::new(), &said)).expect("text");
-        assert!(head.contains("X-Forwarded-For: 203.0.113.7, 10.0.0.2, 10.0.0.1\r\n"), "{head}");
-    }
-}
+mod tests;

@@ -1,10 +1,24 @@
 //! A backend's answer to the gateway's upgrade request, from bytes (RFC 6455 §4.1, RFC 9112 §4).
+//!
+//! Hand-written servers write heads in their own way: any reason phrase or none, no space behind a colon, bare line
+//! feeds, HTTP/1.0. All of it is read; what makes a WebSocket of it, the accept value above all, has to be right.
+
+use crate::wire::request_head::MAX_HEADERS;
 
 /// Bytes of a backend's answer head at most.
 pub const ANSWER_MAX: usize = 16 * 1024;
 /// Bytes of a refusal's body that are passed on at most.
 pub const BODY_MAX: usize = 16 * 1024;
-const HEADERS_MAX: usize = 100;
+
+/// What a right answer has to say.
+#[derive(Clone, Copy, Debug)]
+pub struct Expected<'a> {
+    /// The accept value that answers the gateway's key.
+    pub accept: &'a str,
+    /// The subprotocols that were offered, of which it may name one. `None`: they are none of the backend's business,
+    /// and what it says of them is not heard.
+    pub offered: Option<&'a [String]>,
+}
 
 /// What a backend answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +52,10 @@ pub enum Nonsense {
     NotHttp,
     /// A head over [`ANSWER_MAX`].
     TooLong,
+    /// More than [`MAX_HEADERS`] headers.
+    TooMany,
+    /// A head that ended, or did not go on, before its empty line. Never from [`answer`], which knows no end.
+    Unfinished,
     /// A status that neither switches nor refuses.
     Status(u16),
     /// 101 without `Upgrade: websocket`.
@@ -57,6 +75,8 @@ impl std::fmt::Display for Nonsense {
         match self {
             Self::NotHttp => f.write_str("the answer is not HTTP"),
             Self::TooLong => write!(f, "the answer's head is over {ANSWER_MAX} bytes"),
+            Self::TooMany => write!(f, "the answer's head has more than {MAX_HEADERS} headers"),
+            Self::Unfinished => f.write_str("the answer's head has no end"),
             Self::Status(status) => write!(f, "status {status} instead of 101"),
             Self::Upgrade => f.write_str("101 without Upgrade: websocket"),
             Self::Connection => f.write_str("101 without Connection: Upgrade"),
@@ -72,20 +92,25 @@ impl std::fmt::Display for Nonsense {
 ///
 /// # Errors
 /// Anything that is neither a right 101 nor a 4xx.
-pub fn answer(bytes: &[u8], accept: &str, offered: &[String]) -> Result<Option<(Answer, usize)>, Nonsense> {
-    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+pub fn answer(bytes: &[u8], expected: &Expected<'_>) -> Result<Option<(Answer, usize)>, Nonsense> {
+    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut response = httparse::Response::new(&mut headers);
     let mut parser = httparse::ParserConfig::default();
-    parser.allow_spaces_after_header_name_in_responses(true).ignore_invalid_headers_in_responses(true);
+    parser
+        .allow_spaces_after_header_name_in_responses(true)
+        .allow_multiple_spaces_in_response_status_delimiters(true)
+        .allow_obsolete_multiline_headers_in_responses(true)
+        .ignore_invalid_headers_in_responses(true);
     let size = match parser.parse_response(&mut response, bytes) {
         Ok(httparse::Status::Complete(size)) => size,
         Ok(httparse::Status::Partial) if bytes.len() >= ANSWER_MAX => return Err(Nonsense::TooLong),
         Ok(httparse::Status::Partial) => return Ok(None),
+        Err(httparse::Error::TooManyHeaders) => return Err(Nonsense::TooMany),
         Err(_) => return Err(Nonsense::NotHttp),
     };
     let headers = Headers(response.headers);
     let answer = match response.code.unwrap_or(0) {
-        101 => headers.switched(accept, offered)?,
+        101 => headers.switched(expected)?,
         status @ 400..=499 => Answer::Refused(headers.refused(status)),
         status => return Err(Nonsense::Status(status)),
     };
@@ -108,7 +133,7 @@ impl<'a> Headers<'a> {
     }
 
     /// RFC 6455 §4.1: the client must fail the connection when any of this is wrong.
-    fn switched(&self, accept: &str, offered: &[String]) -> Result<Answer, Nonsense> {
+    fn switched(&self, expected: &Expected<'_>) -> Result<Answer, Nonsense> {
         if !self.has_token("Upgrade", "websocket") {
             return Err(Nonsense::Upgrade);
         }
@@ -116,12 +141,13 @@ impl<'a> Headers<'a> {
             return Err(Nonsense::Connection);
         }
         let mut accepts = self.all("Sec-WebSocket-Accept");
-        if accepts.next() != Some(accept) || accepts.next().is_some() {
+        if accepts.next() != Some(expected.accept) || accepts.next().is_some() {
             return Err(Nonsense::Accept);
         }
         if self.all("Sec-WebSocket-Extensions").any(|value| !value.is_empty()) {
             return Err(Nonsense::Extension);
         }
+        let Some(offered) = expected.offered else { return Ok(Answer::Switched { protocol: None }) };
         let mut protocols = self.all("Sec-WebSocket-Protocol");
         let protocol = protocols.next().map(str::to_owned);
         let is_offered = protocol.as_ref().is_none_or(|protocol| offered.contains(protocol));
@@ -150,6 +176,10 @@ mod tests {
 
     const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
+    fn read(bytes: &[u8], offered: &[String]) -> Result<Option<(Answer, usize)>, Nonsense> {
+        answer(bytes, &Expected { accept: ACCEPT, offered: Some(offered) })
+    }
+
     #[test]
     fn php_ways_of_saying_101_are_understood() {
         for head in [
@@ -161,10 +191,10 @@ mod tests {
             ),
         ] {
             let bytes = [head.as_bytes(), b"\x81\x02hi"].concat();
-            let got = answer(&bytes, ACCEPT, &[]);
+            let got = read(&bytes, &[]);
             assert_eq!(got, Ok(Some((Answer::Switched { protocol: None }, head.len()))), "{head}");
             for cut in 0..head.len() {
-                assert_eq!(answer(&bytes[..cut], ACCEPT, &[]), Ok(None), "{cut}");
+                assert_eq!(read(&bytes[..cut], &[]), Ok(None), "{cut}");
             }
         }
     }
@@ -197,17 +227,15 @@ mod tests {
             ),
         ];
         for (head, nonsense) in cases {
-            assert_eq!(answer(head.as_bytes(), ACCEPT, &["chat".to_owned()]), Err(nonsense), "{head}");
+            assert_eq!(read(head.as_bytes(), &["chat".to_owned()]), Err(nonsense), "{head}");
         }
-        assert_eq!(answer(&[b'H'; ANSWER_MAX], ACCEPT, &[]), Err(Nonsense::NotHttp));
+        assert_eq!(read(&[b'H'; ANSWER_MAX], &[]), Err(Nonsense::NotHttp));
     }
 
     #[test]
     fn a_refusal_is_read_with_its_body() {
         let head = "HTTP/1.1 403 No\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\n";
-        let Ok(Some((Answer::Refused(refused), size))) = answer(head.as_bytes(), ACCEPT, &[]) else {
-            panic!("refusal")
-        };
+        let Ok(Some((Answer::Refused(refused), size))) = read(head.as_bytes(), &[]) else { panic!("refusal") };
         assert_eq!((refused.status, refused.body, size), (403, 5, head.len()));
     }
 }
