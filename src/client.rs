@@ -153,12 +153,11 @@ pub(crate) async fn exchange(
     Ok((answer, rest))
 }
 
+/// Cancel safe: `bytes` never hold anything that was not read.
 async fn read_more(socket: &mut Socket, bytes: &mut Vec<u8>) -> io::Result<()> {
     let room = head::ANSWER_MAX.saturating_sub(bytes.len()).clamp(1, 4096);
-    let start = bytes.len();
-    bytes.resize(start + room, 0);
-    let count = socket.read(&mut bytes[start..]).await?;
-    bytes.truncate(start + count);
+    bytes.reserve(room.min(1024));
+    let count = socket.take(room as u64).read_buf(bytes).await?;
     if count == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
 }
 

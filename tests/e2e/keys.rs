@@ -63,9 +63,14 @@ const SEEN: &[(&str, &str)] = &[
     ("route.hub.escape", "keys::markup_is_escaped_unless_told_otherwise"),
     ("route.hub.rooms", "keys::rooms_are_counted"),
     ("route.echo", "keys::path_and_redirect"),
-    ("route.proxy", "keys::a_route_leads_to_its_pool"),
     ("route.proxy.pool", "keys::a_route_leads_to_its_pool"),
     ("route.proxy.profile", "keys::profile_legacy_answers_pings_itself"),
+    ("route.proxy.strip_prefix", "head::a_prefix_is_taken_off_the_path"),
+    ("route.proxy.pass_headers", "head::more_headers_pass_when_they_are_named"),
+    ("route.proxy.legacy.head_budget", "head::what_does_not_fit_into_the_budget_is_left_out"),
+    ("route.proxy.legacy.cookies", "head::cookies_that_are_named_are_never_left_out"),
+    ("route.proxy.legacy.subprotocol", "head::an_offer_of_subprotocols_is_answered_passed_or_stripped"),
+    ("route.proxy.legacy.subprotocols", "head::the_edge_names_only_subprotocols_of_its_list"),
     ("pool.backends", "keys::a_route_leads_to_its_pool"),
     ("pool.balance", "keys::balance_round_robin_takes_turns"),
     ("pool.connections_per_backend", "keys::connections_of_a_backend_are_counted"),
@@ -75,7 +80,8 @@ const SEEN: &[(&str, &str)] = &[
 ];
 
 /// The modules whose tests may stand in [`SEEN`].
-const MODULES: [(&str, &str); 2] = [("keys", include_str!("keys.rs")), ("life", include_str!("life.rs"))];
+const MODULES: [(&str, &str); 3] =
+    [("keys", include_str!("keys.rs")), ("life", include_str!("life.rs")), ("head", include_str!("head.rs"))];
 
 const ECHO: &str = "[[route]]\npath = \"/echo\"\necho = {}\n";
 const ADMIN: &str = "[admin]\nlisten = \"127.0.0.1:0\"\n";
