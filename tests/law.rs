@@ -2,6 +2,8 @@
 //!
 //! Frames are written and read here by code of this file's own, so that a mistake in `wire` cannot hide itself.
 
+#![allow(clippy::expect_used)] // what does not hold here ends the test, as it should
+
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 use proptest::prelude::*;

@@ -6,6 +6,7 @@ use http::header::{ALLOW, CONNECTION, HeaderName, RETRY_AFTER, SEC_WEBSOCKET_VER
 use http::{HeaderValue, StatusCode};
 
 use super::origin::OriginRefused;
+use crate::wire::close::Code;
 use crate::wire::offer::Malformed;
 use crate::wire::request_head::HeadError;
 
@@ -50,6 +51,8 @@ pub(crate) enum Refusal {
     },
     /// All backends have as many connections as they may, or none is healthy (RFC 9110 §15.6.4).
     NoBackend,
+    /// The backend refused with this status, which is not passed on as it is.
+    BackendStatus(u16),
     /// The backend could not be reached (RFC 9110 §15.6.3).
     BackendRefused,
     /// The backend's answer was no answer to an upgrade (RFC 9110 §15.6.3).
@@ -71,8 +74,28 @@ impl Refusal {
             Self::Origin(_) => StatusCode::FORBIDDEN,
             Self::AddressRate { .. } | Self::AddressCap => StatusCode::TOO_MANY_REQUESTS,
             Self::GatewayFull | Self::RouteFull | Self::Draining | Self::NoBackend => StatusCode::SERVICE_UNAVAILABLE,
+            Self::BackendStatus(status) => StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY),
             Self::BackendRefused | Self::BackendNonsense => StatusCode::BAD_GATEWAY,
             Self::BackendTimeout => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    /// The code of the Close that tells it, where a route wishes refusals to be told so (RFC 6455 §7.4.1). None for a
+    /// request that is no sound upgrade, or has no route to wish anything.
+    #[must_use]
+    pub(crate) fn close(self) -> Option<Code> {
+        match self {
+            Self::HeadTooLarge | Self::HeadTooSlow | Self::Head(_) | Self::NoRoute | Self::Malformed(_) => None,
+            Self::Origin(_) | Self::BackendHead { .. } | Self::BackendStatus(_) => Some(Code::POLICY),
+            Self::AddressRate { .. }
+            | Self::AddressCap
+            | Self::GatewayFull
+            | Self::RouteFull
+            | Self::NoBackend
+            | Self::BackendRefused
+            | Self::BackendTimeout => Some(Code::TRY_LATER),
+            Self::BackendNonsense => Some(Code::INTERNAL),
+            Self::Draining => Some(Code::GOING_AWAY),
         }
     }
 
@@ -92,6 +115,7 @@ impl Refusal {
             Self::NoRoute
             | Self::Origin(_)
             | Self::BackendHead { .. }
+            | Self::BackendStatus(_)
             | Self::BackendRefused
             | Self::BackendNonsense
             | Self::BackendTimeout => Vec::new(),
@@ -116,6 +140,7 @@ impl Refusal {
             Self::BackendHead { over } => {
                 return format!("the request head is {over} bytes over what the backend takes\n");
             }
+            Self::BackendStatus(status) => return format!("the backend refused with status {status}\n"),
             Self::NoBackend => "no backend has room for more connections",
             Self::BackendRefused => "the backend could not be reached",
             Self::BackendNonsense => "the backend did not answer as a WebSocket server",
@@ -140,6 +165,7 @@ impl Refusal {
             Self::RouteFull => "route_full",
             Self::Draining => "draining",
             Self::BackendHead { .. } => "backend_head_too_large",
+            Self::BackendStatus(_) => "backend_status",
             Self::NoBackend => "no_backend",
             Self::BackendRefused => "backend_refused",
             Self::BackendNonsense => "backend_nonsense",

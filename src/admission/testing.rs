@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 use super::Arrival;
 use crate::config::{
     AddressLimits, BackendHead, Config, GatewayLimits, Hub, Listen, Log, LogFormat, Origins, Profile, Proxy, Rate,
-    Route, SessionLimits, Target,
+    Refuse, Route, SessionLimits, Target,
 };
 
 /// Only one in this test ever comes back within its time.
@@ -26,6 +26,7 @@ pub(super) fn route(path: &str, target: Target) -> Route {
         host: None,
         origins: Origins::SameHost,
         require_origin: false,
+        refuse: Refuse::Http,
         connections: None,
         address: None,
         limits: SessionLimits {

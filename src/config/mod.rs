@@ -21,6 +21,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 pub(crate) use crate::limits::{AddressLimits, GatewayLimits, Rate, SessionLimits};
+use crate::wire::close::Code;
 use crate::wire::origin::OriginRule;
 
 /// A whole configuration, as checked and complete as it can be without opening certificates or sockets.
@@ -158,6 +159,8 @@ pub struct Route {
     pub origins: Origins,
     /// Whether a request without Origin is refused.
     pub require_origin: bool,
+    /// How a request is refused.
+    pub refuse: Refuse,
     /// Open WebSockets on this route; absent: only the gateway's own limit.
     pub connections: Option<usize>,
     /// The route's own caps by address, counted apart from the gateway's; absent: the gateway's.
@@ -166,6 +169,15 @@ pub struct Route {
     pub limits: SessionLimits,
     /// Where it leads.
     pub target: Target,
+}
+
+/// How a sound upgrade request is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refuse {
+    /// With a status and one plain line, which browsers hide from the page.
+    Http,
+    /// With a WebSocket that is closed at once: with this code, or the one of the refusal.
+    Close(Option<Code>),
 }
 
 /// Which Origins a route lets in (RFC 6454).

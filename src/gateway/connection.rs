@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use super::accept::{Arrival, Stream};
 use super::answer::{self, Asker};
 use super::front::{Front, raw_answer};
-use super::session::Running;
+use super::session::{Promise, Running};
 use super::snapshot::Snapshot;
 use super::worker::Local;
 use crate::admission::proxy_header::{self, Found};
@@ -73,14 +73,19 @@ async fn open(local: Rc<Local>, arrival: Arrival) -> Option<Running> {
         peer,
         proxied,
         record: Rc::clone(&record),
-        session: RefCell::default(),
+        promise: RefCell::default(),
     });
     let socket = speak_http(&local, &asker, socket, deadline).await;
-    drop(permit);
-    let session = asker.session.take();
+    let promise = asker.promise.take();
     drop(asker);
     let record = Rc::into_inner(record)?.into_inner();
-    Some(session?.start(&local, socket?, record))
+    match promise? {
+        Promise::Session(session) => {
+            drop(permit);
+            Some(session.start(&local, socket?, record))
+        }
+        Promise::Farewell(farewell) => Some(farewell.start(&local, socket?, record, permit)),
+    }
 }
 
 fn register(stream: Stream) -> io::Result<Transport> {
@@ -187,7 +192,7 @@ async fn speak_http(local: &Local, asker: &Rc<Asker>, socket: Socket, deadline: 
     let front = parts.io.into_inner();
     let owes_goodbye = front.owes_goodbye();
     let mut socket = front.into_socket(parts.read_buf);
-    if asker.session.borrow().is_some() {
+    if asker.promise.borrow().is_some() {
         return Some(socket);
     }
     if owes_goodbye {

@@ -3,6 +3,7 @@
 mod accept;
 mod answer;
 mod connection;
+mod farewell;
 mod front;
 mod reload;
 mod session;

@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use super::farewell::Farewell;
 use super::worker::Local;
 use crate::admission::caps::Permit;
 use crate::client;
@@ -26,6 +27,14 @@ pub(super) struct Session {
     pub(super) limits: Arc<SessionLimits>,
     /// Counted until the very end of the session.
     pub(super) permit: Permit,
+}
+
+/// What is to become of a socket whose 101 is sent.
+pub(super) enum Promise {
+    /// It is a session.
+    Session(Session),
+    /// It is turned away.
+    Farewell(Farewell),
 }
 
 /// Where a WebSocket leads.
@@ -65,19 +74,23 @@ impl Session {
     }
 }
 
-fn run(conversation: impl Conversation + Unpin + 'static, record: Record, permit: Permit) -> Running {
+/// Runs a conversation to its end, and keeps `permit` until then.
+pub(super) fn run<P>(conversation: impl Conversation + Unpin + 'static, record: Record, permit: P) -> Running
+where
+    P: Unpin + 'static,
+{
     Box::pin(Task { conversation, record, _permit: permit })
 }
 
 /// All that the task of an open WebSocket holds.
-struct Task<C> {
+struct Task<C, P> {
     conversation: C,
     /// Given back before the record is closed, so that whoever sees the counters finds the place free.
-    _permit: Permit,
+    _permit: P,
     record: Record,
 }
 
-impl<C: Conversation + Unpin> Future for Task<C> {
+impl<C: Conversation + Unpin, P: Unpin> Future for Task<C, P> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {

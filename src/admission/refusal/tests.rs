@@ -57,6 +57,7 @@ fn all() -> Vec<Refusal> {
         R::Draining,
         R::BackendHead { over: 7 },
         R::NoBackend,
+        R::BackendStatus(403),
         R::BackendRefused,
         R::BackendNonsense,
         R::BackendTimeout,
@@ -97,6 +98,7 @@ fn every_row_of_the_table_has_its_answer() {
         (Refusal::Draining, 503, &[("retry-after", "5")]),
         (Refusal::BackendHead { over: 1 }, 431, &[]),
         (Refusal::NoBackend, 503, &[("retry-after", "5")]),
+        (Refusal::BackendStatus(403), 403, &[]),
         (Refusal::BackendRefused, 502, &[]),
         (Refusal::BackendNonsense, 502, &[]),
         (Refusal::BackendTimeout, 504, &[]),
@@ -127,4 +129,21 @@ fn lines_are_one_plain_line_and_unique() {
         assert!((10..80).contains(&text.len()), "{line:?}");
     }
     assert_eq!(lines.iter().collect::<HashSet<_>>().len(), lines.len());
+}
+
+#[test]
+fn what_can_be_told_in_a_close_has_a_code() {
+    for refusal in all() {
+        let expected = match refusal.status().as_u16() {
+            403 => Some(1008),
+            431 if refusal != Refusal::HeadTooLarge => Some(1008),
+            429 | 504 => Some(1013),
+            503 if refusal == Refusal::Draining => Some(1001),
+            503 => Some(1013),
+            502 if refusal == Refusal::BackendNonsense => Some(1011),
+            502 => Some(1013),
+            _ => None,
+        };
+        assert_eq!(refusal.close().map(Code::get), expected, "{refusal:?}");
+    }
 }

@@ -5,11 +5,14 @@ use super::document::{Placed, Table, Value};
 use super::limits::{RouteLimits, read_route as read_limits};
 use crate::config::address::read_host;
 use crate::config::error::Wrong;
-use crate::config::{GatewayLimits, Hub, Origins, Profile, Proxy, Route, SessionLimits, Target};
+use crate::config::{GatewayLimits, Hub, Origins, Profile, Proxy, Refuse, Route, SessionLimits, Target};
+use crate::wire::close::Code;
 use crate::wire::origin::OriginRule;
 
 pub(super) const PROFILES: [(&str, Profile); 2] = [("transparent", Profile::Transparent), ("legacy", Profile::Legacy)];
 pub(super) const LATER_PROFILES: [&str; 4] = ["php-2048", "ratchet", "workerman", "swoole"];
+
+const REFUSALS: [(&str, Refuse); 2] = [("http", Refuse::Http), ("close", Refuse::Close(None))];
 
 const ORIGINS: &str = r#"a list such as ["https://example.com", "https://*.example.com", "null"], or "*" for any"#;
 const PATH: &str = r#"a path such as "/chat""#;
@@ -32,6 +35,7 @@ pub(super) fn route_of(path: String, target: Target, limits: SessionLimits) -> R
         host: None,
         origins: Origins::SameHost,
         require_origin: false,
+        refuse: Refuse::Http,
         connections: None,
         address: None,
         limits,
@@ -49,10 +53,11 @@ pub(super) fn read_route(table: Table<'_>, gateway: &GatewayLimits, session: Ses
     // A route whose host was refused may share its path with any other.
     let path = path.filter(|_| host != Some(None));
     let (origins, require_origin, limits) = (table.get("origins"), table.get("require_origin"), table.get("limits"));
+    let (refuse, refuse_code) = (table.get("refuse"), table.get("refuse_code"));
     let name = path.as_ref().map(|path| path.value.clone()).unwrap_or_default();
     let target = read_target(&table, &name);
     if matches!(target.target, Target::Redirect(_)) {
-        for setting in [&origins, &require_origin, &limits].into_iter().flatten() {
+        for setting in [&origins, &require_origin, &refuse, &refuse_code, &limits].into_iter().flatten() {
             setting.refuse("has no meaning on a redirect", "nothing");
         }
     }
@@ -62,12 +67,26 @@ pub(super) fn read_route(table: Table<'_>, gateway: &GatewayLimits, session: Ses
         host: host.flatten(),
         origins: origins.and_then(|value| read_origins(&value)).unwrap_or(Origins::SameHost),
         require_origin: require_origin.and_then(|value| value.flag()).unwrap_or(false),
+        refuse: read_refuse(refuse, refuse_code),
         connections,
         address,
         ..route_of(name, target.target, session)
     };
     table.finish();
     Draft { route, path, pool: target.pool, redirect: target.redirect }
+}
+
+fn read_refuse(manner: Option<Value<'_>>, code: Option<Value<'_>>) -> Refuse {
+    let manner = manner.and_then(|value| value.choice(&REFUSALS, &[])).unwrap_or(Refuse::Http);
+    let Some(value) = code else { return manner };
+    let number = value.raw.as_integer().and_then(|number| number.as_str().parse::<u16>().ok());
+    let own = number.filter(|number| (4000..=4999).contains(number)).and_then(Code::from_wire);
+    match manner {
+        _ if own.is_none() => value.refuse("not a close code of your own", "4000 to 4999"),
+        Refuse::Http => value.refuse("has no meaning without refuse = \"close\"", "refuse = \"close\" beside it"),
+        Refuse::Close(_) => {}
+    }
+    if manner == Refuse::Http { manner } else { Refuse::Close(own) }
 }
 
 struct Aim {
