@@ -251,7 +251,7 @@ fn explain(asker: &Asker, admission: &Admission, pool: &Pool, error: DialError) 
         DialError::Head(OverBudget { over }) => Err(Refusal::BackendHead { over }),
         DialError::Full => Err(Refusal::NoBackend),
         DialError::Unreachable(..) | DialError::Broken(..) => Err(Refusal::BackendRefused),
-        DialError::ConnectTimeout(_) | DialError::AnswerTimeout(_) => Err(Refusal::BackendTimeout),
+        DialError::ConnectTimeout(_) | DialError::AnswerTimeout(..) => Err(Refusal::BackendTimeout),
         DialError::Nonsense(..) => Err(Refusal::BackendNonsense),
         DialError::Refused(_, refused, _) if asker.snapshot.config.routes[admission.route].refuse != Refuse::Http => {
             Err(Refusal::BackendStatus(refused.status))

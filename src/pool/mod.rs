@@ -71,8 +71,8 @@ pub(crate) enum DialError {
     Unreachable(String, io::Error),
     /// No backend could be connected to in time.
     ConnectTimeout(String),
-    /// A backend did not answer in time.
-    AnswerTimeout(String),
+    /// A backend did not answer in time; with what it had said until then.
+    AnswerTimeout(String, String),
     /// A backend ended the connection instead of answering.
     Broken(String, io::Error),
     /// A backend's answer was none; with its first bytes, as a log may show them.
@@ -88,7 +88,8 @@ impl fmt::Display for DialError {
             Self::Full => f.write_str("every backend has as many connections as it may"),
             Self::Unreachable(url, error) => write!(f, "{url}: {error}"),
             Self::ConnectTimeout(url) => write!(f, "{url}: no connection in time"),
-            Self::AnswerTimeout(url) => write!(f, "{url}: no answer in time"),
+            Self::AnswerTimeout(url, first) if first.is_empty() => write!(f, "{url}: no answer in time"),
+            Self::AnswerTimeout(url, first) => write!(f, "{url}: no whole answer in time; it began with \"{first}\""),
             Self::Broken(url, error) => write!(f, "{url}: no answer: {error}"),
             Self::Nonsense(url, nonsense, first) => write!(f, "{url}: {nonsense}; it began with \"{first}\""),
             Self::Refused(url, refused, _) => write!(f, "{url}: refused with status {}", refused.status),
@@ -201,11 +202,14 @@ impl Pool {
         let mut heard = Vec::with_capacity(1024);
         let answered = client::exchange(&mut socket, request, expected, &mut heard);
         match timeout(self.wishes.answer_timeout, answered).await {
-            // A server that has said something has answered, though nobody knows what.
-            Err(_) | Ok(Err(UpgradeError::Io(_))) if !heard.is_empty() => {
+            // A server that says anything but 101 has answered, whether it ends its head or not.
+            Err(_) if head::status(&heard).is_some_and(|status| status != 101) => {
                 Err(DialError::Nonsense(url, Nonsense::Unfinished, beginning(&heard)))
             }
-            Err(_) => Err(DialError::AnswerTimeout(url)),
+            Err(_) => Err(DialError::AnswerTimeout(url, beginning(&heard))),
+            Ok(Err(UpgradeError::Io(_))) if !heard.is_empty() => {
+                Err(DialError::Nonsense(url, Nonsense::Unfinished, beginning(&heard)))
+            }
             Ok(Err(UpgradeError::Io(error))) => Err(DialError::Broken(url, error)),
             Ok(Err(UpgradeError::Nonsense(nonsense))) => Err(DialError::Nonsense(url, nonsense, beginning(&heard))),
             Ok(Ok((Answer::Refused(refused), body))) => Err(DialError::Refused(url, refused, body)),

@@ -7,7 +7,7 @@ mod answer;
 mod budget;
 mod name;
 
-pub use self::answer::{ANSWER_MAX, Answer, BODY_MAX, Expected, Nonsense, Refused, answer};
+pub use self::answer::{ANSWER_MAX, Answer, BODY_MAX, Expected, Nonsense, Refused, answer, status};
 pub use self::budget::OverBudget;
 pub(super) use self::name::is_key_lookalike;
 pub use self::name::{NotPassed, canonical, check_passed};

@@ -51,6 +51,7 @@ const SEEN: &[(&str, &str)] = &[
     ("route.host", "keys::host_chooses_the_route"),
     ("route.origins", "keys::origins_are_let_in"),
     ("route.require_origin", "keys::origin_can_be_required"),
+    ("route.refuse", "refuse::an_origin_that_is_not_allowed"),
     ("route.limits", "keys::a_route_has_limits_of_its_own"),
     ("route.limits.connections", "keys::a_route_has_limits_of_its_own"),
     ("route.limits.connections_per_address", "keys::a_route_has_limits_of_its_own"),
@@ -80,8 +81,12 @@ const SEEN: &[(&str, &str)] = &[
 ];
 
 /// The modules whose tests may stand in [`SEEN`].
-const MODULES: [(&str, &str); 3] =
-    [("keys", include_str!("keys.rs")), ("life", include_str!("life.rs")), ("head", include_str!("head.rs"))];
+const MODULES: [(&str, &str); 4] = [
+    ("keys", include_str!("keys.rs")),
+    ("life", include_str!("life.rs")),
+    ("head", include_str!("head.rs")),
+    ("refuse", include_str!("refuse.rs")),
+];
 
 const ECHO: &str = "[[route]]\npath = \"/echo\"\necho = {}\n";
 const ADMIN: &str = "[admin]\nlisten = \"127.0.0.1:0\"\n";

@@ -16,6 +16,7 @@ mod life;
 mod load;
 mod log;
 mod pool;
+mod refuse;
 mod regressions;
 mod relay;
 mod requests;

@@ -12,8 +12,6 @@ use crate::wire::origin::OriginRule;
 pub(super) const PROFILES: [(&str, Profile); 2] = [("transparent", Profile::Transparent), ("legacy", Profile::Legacy)];
 pub(super) const LATER_PROFILES: [&str; 4] = ["php-2048", "ratchet", "workerman", "swoole"];
 
-const REFUSALS: [(&str, Refuse); 2] = [("http", Refuse::Http), ("close", Refuse::Close(None))];
-
 const ORIGINS: &str = r#"a list such as ["https://example.com", "https://*.example.com", "null"], or "*" for any"#;
 const PATH: &str = r#"a path such as "/chat""#;
 const REDIRECT: &str = r#"a path such as "/chat", or an http:// or https:// URL"#;
@@ -53,11 +51,11 @@ pub(super) fn read_route(table: Table<'_>, gateway: &GatewayLimits, session: Ses
     // A route whose host was refused may share its path with any other.
     let path = path.filter(|_| host != Some(None));
     let (origins, require_origin, limits) = (table.get("origins"), table.get("require_origin"), table.get("limits"));
-    let (refuse, refuse_code) = (table.get("refuse"), table.get("refuse_code"));
+    let refuse = table.get("refuse");
     let name = path.as_ref().map(|path| path.value.clone()).unwrap_or_default();
     let target = read_target(&table, &name);
     if matches!(target.target, Target::Redirect(_)) {
-        for setting in [&origins, &require_origin, &refuse, &refuse_code, &limits].into_iter().flatten() {
+        for setting in [&origins, &require_origin, &refuse, &limits].into_iter().flatten() {
             setting.refuse("has no meaning on a redirect", "nothing");
         }
     }
@@ -67,7 +65,7 @@ pub(super) fn read_route(table: Table<'_>, gateway: &GatewayLimits, session: Ses
         host: host.flatten(),
         origins: origins.and_then(|value| read_origins(&value)).unwrap_or(Origins::SameHost),
         require_origin: require_origin.and_then(|value| value.flag()).unwrap_or(false),
-        refuse: read_refuse(refuse, refuse_code),
+        refuse: refuse.map_or(Refuse::Http, |value| read_refuse(&value)),
         connections,
         address,
         ..route_of(name, target.target, session)
@@ -76,17 +74,18 @@ pub(super) fn read_route(table: Table<'_>, gateway: &GatewayLimits, session: Ses
     Draft { route, path, pool: target.pool, redirect: target.redirect }
 }
 
-fn read_refuse(manner: Option<Value<'_>>, code: Option<Value<'_>>) -> Refuse {
-    let manner = manner.and_then(|value| value.choice(&REFUSALS, &[])).unwrap_or(Refuse::Http);
-    let Some(value) = code else { return manner };
+fn read_refuse(value: &Value<'_>) -> Refuse {
     let number = value.raw.as_integer().and_then(|number| number.as_str().parse::<u16>().ok());
     let own = number.filter(|number| (4000..=4999).contains(number)).and_then(Code::from_wire);
-    match manner {
-        _ if own.is_none() => value.refuse("not a close code of your own", "4000 to 4999"),
-        Refuse::Http => value.refuse("has no meaning without refuse = \"close\"", "refuse = \"close\" beside it"),
-        Refuse::Close(_) => {}
+    match (value.as_text(), own) {
+        (Some("http"), _) => Refuse::Http,
+        (Some("close"), _) => Refuse::Close(None),
+        (_, Some(_)) => Refuse::Close(own),
+        _ => {
+            value.refuse("no manner of refusing", r#""http", "close", or a close code of your own, 4000 to 4999"#);
+            Refuse::Http
+        }
     }
-    if manner == Refuse::Http { manner } else { Refuse::Close(own) }
 }
 
 struct Aim {

@@ -117,6 +117,15 @@ pub fn answer(bytes: &[u8], expected: &Expected<'_>) -> Result<Option<(Answer, u
     Ok(Some((answer, size)))
 }
 
+/// The status of an answer whose head need not be complete; `None` while it is not known.
+#[must_use]
+pub fn status(bytes: &[u8]) -> Option<u16> {
+    let mut response = httparse::Response::new(&mut []);
+    // Whether the head goes on, or has headers that there is no room for here, its first line has been read.
+    let _ = response.parse(bytes);
+    response.code
+}
+
 struct Headers<'a>(&'a [httparse::Header<'a>]);
 
 impl<'a> Headers<'a> {
@@ -230,6 +239,39 @@ mod tests {
             assert_eq!(read(head.as_bytes(), &["chat".to_owned()]), Err(nonsense), "{head}");
         }
         assert_eq!(read(&[b'H'; ANSWER_MAX], &[]), Err(Nonsense::NotHttp));
+    }
+
+    #[test]
+    fn a_status_is_known_before_the_head_ends() {
+        for (bytes, expected) in [
+            ("", None),
+            ("HTTP/1.1 40", None),
+            ("HTTP/1.1 400", Some(400)),
+            ("HTTP/1.0 403 Forbidden", Some(403)),
+            ("HTTP/1.1 101 x\r\nUpgrade: websocket\r\n", Some(101)),
+            ("garbage", None),
+        ] {
+            assert_eq!(status(bytes.as_bytes()), expected, "{bytes}");
+        }
+    }
+
+    #[test]
+    fn the_head_is_bounded() {
+        let many = format!("HTTP/1.1 101 x\r\n{}\r\n", "X: y\r\n".repeat(MAX_HEADERS + 1));
+        assert_eq!(read(many.as_bytes(), &[]), Err(Nonsense::TooMany));
+        let long = format!("HTTP/1.1 101 x\r\nX: {}", "y".repeat(ANSWER_MAX));
+        assert_eq!(read(long.as_bytes(), &[]), Err(Nonsense::TooLong));
+    }
+
+    #[test]
+    fn what_nobody_asked_for_is_not_heard() {
+        let head = format!(
+            "HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {ACCEPT}\r\n\
+             Sec-WebSocket-Protocol: soap\r\n\r\n"
+        );
+        let got = answer(head.as_bytes(), &Expected { accept: ACCEPT, offered: None });
+        assert_eq!(got, Ok(Some((Answer::Switched { protocol: None }, head.len()))));
+        assert_eq!(read(head.as_bytes(), &["chat".to_owned()]), Err(Nonsense::Protocol));
     }
 
     #[test]
