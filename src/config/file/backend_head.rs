@@ -40,14 +40,20 @@ pub(super) fn read(proxy: &Table<'_>, legacy: Option<&Table<'_>>, profile: Profi
     head
 }
 
-/// `true` is the route's whole path; the root has nothing that could be taken off.
+/// `true` is the route's whole path.
 fn read_prefix(value: &Value<'_>, path: &str) -> Option<String> {
-    if value.as_text().is_none() && value.raw.as_bool().is_none() {
-        value.refuse("neither a switch nor a path", PREFIX);
-        return None;
-    }
-    if value.as_text().is_none() {
-        return value.flag()?.then(|| path.to_owned()).filter(|path| path.len() > 1);
+    match value.raw.as_bool() {
+        Some(false) => return None,
+        Some(true) if path == "/" => {
+            value.refuse("the route's path has nothing to take off", "false on the route \"/\"");
+            return None;
+        }
+        Some(true) => return Some(path.to_owned()),
+        None if value.as_text().is_none() => {
+            value.refuse("neither a switch nor a path", PREFIX);
+            return None;
+        }
+        None => {}
     }
     value.text(|text| match text.len() > 1 && text.starts_with('/') && is_at_or_below(text, path) {
         true => Ok(text.to_owned()),
