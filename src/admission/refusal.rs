@@ -49,7 +49,11 @@ pub(crate) enum Refusal {
         /// Bytes by which it is too long.
         over: usize,
     },
-    /// All backends have as many connections as they may, or none is healthy (RFC 9110 §15.6.4).
+    /// All backends have as many connections as they may (RFC 9110 §15.6.4).
+    BackendsFull,
+    /// The same, and none became free while the client waited for it (RFC 9110 §15.6.4).
+    QueueTimeout,
+    /// All backends are out of service (RFC 9110 §15.6.4).
     NoBackend,
     /// The backend refused with this status, which is not passed on as it is.
     BackendStatus(u16),
@@ -73,7 +77,12 @@ impl Refusal {
             Self::Malformed(malformed) => malformed.status(),
             Self::Origin(_) => StatusCode::FORBIDDEN,
             Self::AddressRate { .. } | Self::AddressCap => StatusCode::TOO_MANY_REQUESTS,
-            Self::GatewayFull | Self::RouteFull | Self::Draining | Self::NoBackend => StatusCode::SERVICE_UNAVAILABLE,
+            Self::GatewayFull
+            | Self::RouteFull
+            | Self::Draining
+            | Self::BackendsFull
+            | Self::QueueTimeout
+            | Self::NoBackend => StatusCode::SERVICE_UNAVAILABLE,
             Self::BackendStatus(status) => StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY),
             Self::BackendRefused | Self::BackendNonsense => StatusCode::BAD_GATEWAY,
             Self::BackendTimeout => StatusCode::GATEWAY_TIMEOUT,
@@ -91,6 +100,8 @@ impl Refusal {
             | Self::AddressCap
             | Self::GatewayFull
             | Self::RouteFull
+            | Self::BackendsFull
+            | Self::QueueTimeout
             | Self::NoBackend
             | Self::BackendRefused
             | Self::BackendTimeout => Some(Code::TRY_LATER),
@@ -111,7 +122,12 @@ impl Refusal {
             Self::Malformed(malformed) => headers_of(malformed),
             Self::AddressRate { retry_after } => retry(retry_after.get()),
             Self::AddressCap => retry(RETRY_CAP),
-            Self::GatewayFull | Self::RouteFull | Self::Draining | Self::NoBackend => retry(RETRY_FULL),
+            Self::GatewayFull
+            | Self::RouteFull
+            | Self::Draining
+            | Self::BackendsFull
+            | Self::QueueTimeout
+            | Self::NoBackend => retry(RETRY_FULL),
             Self::NoRoute
             | Self::Origin(_)
             | Self::BackendHead { .. }
@@ -141,7 +157,9 @@ impl Refusal {
                 return format!("the request head is {over} bytes over what the backend takes\n");
             }
             Self::BackendStatus(status) => return format!("the backend refused with status {status}\n"),
-            Self::NoBackend => "no backend has room for more connections",
+            Self::BackendsFull => "no backend has room for more connections",
+            Self::QueueTimeout => "no backend had room in time",
+            Self::NoBackend => "no backend is in service",
             Self::BackendRefused => "the backend could not be reached",
             Self::BackendNonsense => "the backend did not answer as a WebSocket server",
             Self::BackendTimeout => "the backend did not answer in time",
@@ -166,6 +184,8 @@ impl Refusal {
             Self::Draining => "draining",
             Self::BackendHead { .. } => "backend_head_too_large",
             Self::BackendStatus(_) => "backend_status",
+            Self::BackendsFull => "backends_full",
+            Self::QueueTimeout => "queue_timeout",
             Self::NoBackend => "no_backend",
             Self::BackendRefused => "backend_refused",
             Self::BackendNonsense => "backend_nonsense",

@@ -17,13 +17,15 @@ use super::session::{Place, Promise, Session};
 use super::snapshot::{LiveRoute, LiveTarget, Snapshot};
 use crate::admission::refusal::Refusal;
 use crate::admission::{self, Admission, Outcome, PlainRequest, Visible};
+use crate::client;
 use crate::config::{BackendHead, Refuse};
 use crate::hub::{self, page};
 use crate::lifecycle::Phase;
-use crate::pool::{DialError, Pool, Wish};
+use crate::pool::{DialError, Dialled, Pool, Wish};
 use crate::telemetry::record::Record;
+use crate::wire;
 use crate::wire::close::Close;
-use crate::wire::head::{Forwarded, OverBudget};
+use crate::wire::head::{Ask, Forwarded, OverBudget};
 use crate::wire::offer::has_body;
 use crate::wire::request_head::HeadError;
 
@@ -181,25 +183,23 @@ fn show(asset: page::Asset) -> Answer {
 
 /// The place is taken before the 101, so that there can still be another answer.
 async fn upgrade(asker: &Asker, admission: Admission, head: &request::Parts) -> Result<Answer, Refusal> {
-    let route = asker.snapshot.routes[admission.route].clone();
+    let live = asker.snapshot.routes[admission.route].clone();
     asker.record.borrow_mut().address = Some(admission.client);
-    let (place, protocol) = match &route.target {
+    let (place, protocol) = match &live.target {
         LiveTarget::Hub(hub) => (Place::Room(enter(hub, &admission.rest)?), None),
         LiveTarget::Echo => (Place::Echo, admission.offer.protocols.first().cloned()),
         LiveTarget::Redirect(_) => return Err(Refusal::NoRoute),
-        LiveTarget::Proxy { pool, edge, cap, head: shown } => {
-            match dial(asker, (pool, *cap, shown), &admission, head).await {
-                Ok(dialled) => {
-                    let protocol = shown.named(&admission.offer.protocols, dialled.protocol.clone());
-                    (Place::Backend { dialled: Box::new(dialled), edge: *edge, pool: Arc::clone(pool) }, protocol)
-                }
-                Err(error) => return explain(asker, &admission, pool, error),
+        LiveTarget::Proxy { pool, edge, head: shown } => match dial(asker, (pool, shown), &admission, head).await? {
+            Ok(dialled) => {
+                let protocol = shown.named(&admission.offer.protocols, dialled.protocol.clone());
+                (Place::Backend { dialled: Box::new(dialled), edge: *edge, pool: Arc::clone(pool) }, protocol)
             }
-        }
+            Err(error) => return explain(asker, &admission, pool, error),
+        },
     };
     let accept = admission.offer.accept.clone();
-    let LiveRoute { label, limits, .. } = route;
-    let session = Session { place, label, limits, permit: admission.permit };
+    let LiveRoute { route, limits, .. } = live;
+    let session = Session { place, route, limits, permit: admission.permit };
     *asker.promise.borrow_mut() = Some(Promise::Session(session));
     Ok(switch(&accept, protocol.as_deref()))
 }
@@ -211,12 +211,13 @@ fn enter(hub: &Arc<hub::Hub>, rest: &str) -> Result<hub::Seat, Refusal> {
     })
 }
 
+/// A backend's WebSocket, or why there is none; refused at once where the drain is faster.
 async fn dial(
     asker: &Asker,
-    (pool, cap, shown): (&Pool, usize, &BackendHead),
+    (pool, shown): (&Pool, &BackendHead),
     admission: &Admission,
     head: &request::Parts,
-) -> Result<crate::pool::Dialled, DialError> {
+) -> Result<Result<Dialled, DialError>, Refusal> {
     // A PROXY header tells who the client is, and nothing of what the client's own headers are worth.
     let trusted = asker.snapshot.gate.trusts(asker.peer);
     let said = |name: &str| trusted.then(|| head.headers.get(name)?.to_str().ok()).flatten();
@@ -232,15 +233,24 @@ async fn dial(
         host: head.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or(""),
     };
     let target = head.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-    let wish = Wish {
-        target: &shown.target(target),
-        headers: &head.headers,
-        forwarded,
-        rules: shown.rules(),
-        offered: shown.offered(&admission.offer.protocols),
-        cap,
+    let (target, key) = (shown.target(target), client::key(client::random()));
+    let ask = Ask { target: &target, key: &key, client: &head.headers, forwarded, rules: shown.rules() };
+    let written = wire::head::request(&ask).map_err(|OverBudget { over }| Refusal::BackendHead { over })?;
+    if !written.dropped.is_empty() {
+        tracing::debug!(pool = pool.name(), dropped = ?written.dropped, "a request head was cut to its budget");
+    }
+    let offered = shown.offered(&admission.offer.protocols);
+    let wish = Wish { headers: &head.headers, forwarded, head: &written, offered };
+    // A drain frees places one after the other: whoever waits for one would only be sent home again.
+    let entered = tokio::select! {
+        biased;
+        entered = pool.enter(&wish) => entered,
+        () = asker.shared.life.reached(Phase::Draining) => return Err(Refusal::Draining),
     };
-    pool.dial(&wish).await
+    Ok(match entered {
+        Ok(lease) => pool.dial(lease, &wish).await,
+        Err(error) => Err(error),
+    })
 }
 
 /// What went wrong with the backends, for the log in full and for the client in one line; a backend's own refusal is
@@ -248,10 +258,13 @@ async fn dial(
 fn explain(asker: &Asker, admission: &Admission, pool: &Pool, error: DialError) -> Result<Answer, Refusal> {
     tracing::warn!(pool = pool.name(), %error, "no backend for a client");
     match error {
-        DialError::Head(OverBudget { over }) => Err(Refusal::BackendHead { over }),
-        DialError::Full => Err(Refusal::NoBackend),
+        DialError::Full => Err(Refusal::BackendsFull),
+        DialError::QueueTimeout => Err(Refusal::QueueTimeout),
+        DialError::OutOfService => Err(Refusal::NoBackend),
         DialError::Unreachable(..) | DialError::Broken(..) => Err(Refusal::BackendRefused),
-        DialError::ConnectTimeout(_) | DialError::AnswerTimeout(..) => Err(Refusal::BackendTimeout),
+        DialError::ConnectTimeout(_) | DialError::HandshakesBusy(_) | DialError::AnswerTimeout(..) => {
+            Err(Refusal::BackendTimeout)
+        }
         DialError::Nonsense(..) => Err(Refusal::BackendNonsense),
         DialError::Refused(_, refused, _) if asker.snapshot.config.routes[admission.route].refuse != Refuse::Http => {
             Err(Refusal::BackendStatus(refused.status))

@@ -14,6 +14,7 @@ pub use self::name::{NotPassed, canonical, check_passed};
 
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::ops::Range;
 
 use http::header::{self, HeaderMap};
 
@@ -73,6 +74,16 @@ pub struct Head {
     pub bytes: Vec<u8>,
     /// What was left out so that it fits: names of headers, and of cookies as `Cookie: name`.
     pub dropped: Vec<String>,
+    /// Where the key stands.
+    key: Range<usize>,
+}
+
+impl Head {
+    /// The same with another key, for another connection (RFC 6455 §4.1 item 7: each has its own).
+    #[must_use]
+    pub fn with_key(&self, key: &str) -> Vec<u8> {
+        [&self.bytes[..self.key.start], key.as_bytes(), &self.bytes[self.key.end..]].concat()
+    }
 }
 
 /// The upgrade request for a backend. What servers cannot do without comes first: the key lies within the first 400
@@ -90,6 +101,8 @@ pub fn request(ask: &Ask<'_>) -> Result<Head, OverBudget> {
         Line::own("Sec-WebSocket-Version", "13"),
         Line::own("Sec-WebSocket-Key", *key),
     ];
+    // None of these lines may be left out.
+    let key_end = first.len() + lines.iter().map(Line::len).sum::<usize>() - 2;
     lines.extend(["origin", "cookie"].into_iter().filter_map(|name| joined(client, name)));
     if rules.subprotocols {
         lines.extend(joined(client, header::SEC_WEBSOCKET_PROTOCOL.as_str()));
@@ -109,7 +122,17 @@ pub fn request(ask: &Ask<'_>) -> Result<Head, OverBudget> {
     let mut bytes = first.into_bytes();
     lines.iter().for_each(|line| line.write(&mut bytes));
     bytes.extend_from_slice(b"\r\n");
-    Ok(Head { bytes, dropped })
+    Ok(Head { bytes, dropped, key: key_end - key.len()..key_end })
+}
+
+/// The shortest upgrade request there is, on nobody's behalf: for seeing whether a backend is well.
+#[must_use]
+pub fn bare_request(target: &str, host: &str, key: &str) -> Vec<u8> {
+    format!(
+        "GET {target} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+    .into_bytes()
 }
 
 /// Several lines of one name become one: `; ` joins cookies (RFC 6265 §5.4), `, ` the rest (RFC 9110 §5.3). What is

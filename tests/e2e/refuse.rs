@@ -143,14 +143,43 @@ async fn a_pool_that_is_full() {
     let (http, close) = (site(HTTP, "", &route), site(TOLD, "", &route));
     let _one = tokio::join!(http.open("/ws"), backend.upgrade(&[]));
     let _two = tokio::join!(close.open("/ws"), backend.upgrade(&[]));
-    both([&http, &close], &[], (503, 1013), "no backend has room for more connections", "no_backend").await;
+    both([&http, &close], &[], (503, 1013), "no backend has room for more connections", "backends_full").await;
+}
+
+#[tokio::test]
+async fn a_queue_that_took_too_long() {
+    let backend = Backend::bind().await;
+    let route = proxy(&backend.url(), "connections_per_backend = 1\nqueue = 1\nqueue_timeout = \"50ms\"");
+    let (http, close) = (site(HTTP, "", &route), site(TOLD, "", &route));
+    let _one = tokio::join!(http.open("/ws"), backend.upgrade(&[]));
+    let _two = tokio::join!(close.open("/ws"), backend.upgrade(&[]));
+    both([&http, &close], &[], (503, 1013), "no backend had room in time", "queue_timeout").await;
+}
+
+#[tokio::test]
+async fn a_pool_that_is_out_of_service() {
+    let (_socket, url) = refusing();
+    let route = proxy(&url, "eject_after = 1\neject_last = true\nretries = 0");
+    let (http, close) = (site(HTTP, "", &route), site(TOLD, "", &route));
+    for gateway in [&http, &close] {
+        let (_, answer) = ask(gateway, &upgrade_request("/ws", &[])).await;
+        assert!(matches!(answer.status, 502 | 101), "it fails, and is left alone: {answer:?}");
+    }
+    both([&http, &close], &[], (503, 1013), "no backend is in service", "no_backend").await;
+}
+
+/// An address that refuses every connection and that nobody else gets: bound, but not listening.
+fn refusing() -> (TcpSocket, String) {
+    let socket = TcpSocket::new_v4().expect("socket");
+    socket.bind("127.0.0.1:0".parse().expect("address")).expect("bind");
+    let url = format!("ws://{}", socket.local_addr().expect("address"));
+    (socket, url)
 }
 
 #[tokio::test]
 async fn a_backend_that_cannot_be_reached() {
-    let socket = TcpSocket::new_v4().expect("socket");
-    socket.bind("127.0.0.1:0".parse().expect("address")).expect("bind");
-    let route = proxy(&format!("ws://{}", socket.local_addr().expect("address")), "");
+    let (_socket, url) = refusing();
+    let route = proxy(&url, "");
     let (http, close) = (site(HTTP, "", &route), site(TOLD, "", &route));
     both([&http, &close], &[], (502, 1013), "the backend could not be reached", "backend_refused").await;
 }

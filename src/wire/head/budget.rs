@@ -42,7 +42,8 @@ impl Line {
         }
     }
 
-    fn len(&self) -> usize {
+    /// Bytes with its colon, its space and its line end.
+    pub(super) fn len(&self) -> usize {
         self.name.len() + self.value.len() + 4
     }
 

@@ -106,6 +106,8 @@ fn what_does_not_fit_is_left_out_in_order_and_then_refused() {
         forwarded: forwarded(),
         rules: Rules { budget: Some(least.len()), cookies: &keep, ..NO_RULES },
     });
-    let dropped = head.expect("fits").dropped;
+    let head = head.expect("fits");
+    assert_eq!(String::from_utf8(head.with_key("OTHER")), Ok(least.replace("Key: KEY", "Key: OTHER")));
+    let dropped = head.dropped;
     assert_eq!(dropped, ["User-Agent", "Forwarded", "X-Forwarded-Host", "Cookie: _ga"]);
 }
