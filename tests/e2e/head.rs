@@ -314,7 +314,7 @@ async fn an_answer_without_an_end_is_502_and_never_a_hang() {
         let answer = peer.answer().await;
         let expected = "the backend did not answer as a WebSocket server\n";
         assert_eq!((answer.status, answer.body.as_str()), (502, expected), "{said:?} closes: {closes}");
-        let told = logged(&[&backend.url(), "the answer's head has no end"]).await;
+        let told = logged(&[&backend.url(), "the answer has no end"]).await;
         assert!(told.contains(&format!("it began with \"{}\"", said.escape_default())), "{told}");
     }
     // What may still become a 101 is late, and the log shows it as well.
@@ -356,6 +356,17 @@ async fn an_answers_head_is_bounded() {
         assert_eq!(peer.answer().await.status, 502, "{told}");
         logged(&[&backend.url(), told]).await;
     }
+}
+
+#[tokio::test]
+async fn a_refusal_whose_body_never_comes_is_502() {
+    log();
+    let backend = Backend::bind().await;
+    let gateway = site(LEGACY, &backend.url(), "answer_timeout = \"100ms\"");
+    let (mut peer, mut far, _) = begun(&gateway, &backend).await;
+    far.send(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 9\r\n\r\nbro").await;
+    assert_eq!(peer.answer().await.status, 502);
+    logged(&[&backend.url(), "the answer has no end; it began with \"HTTP/1.1 403 Forbidden"]).await;
 }
 
 #[tokio::test]

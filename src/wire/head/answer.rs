@@ -54,7 +54,8 @@ pub enum Nonsense {
     TooLong,
     /// More than [`MAX_HEADERS`] headers.
     TooMany,
-    /// A head that ended, or did not go on, before its empty line. Never from [`answer`], which knows no end.
+    /// A head without its empty line, or a body shorter than was announced, behind which nothing came. Never from
+    /// [`answer`], which knows no end.
     Unfinished,
     /// A status that neither switches nor refuses.
     Status(u16),
@@ -76,7 +77,7 @@ impl std::fmt::Display for Nonsense {
             Self::NotHttp => f.write_str("the answer is not HTTP"),
             Self::TooLong => write!(f, "the answer's head is over {ANSWER_MAX} bytes"),
             Self::TooMany => write!(f, "the answer's head has more than {MAX_HEADERS} headers"),
-            Self::Unfinished => f.write_str("the answer's head has no end"),
+            Self::Unfinished => f.write_str("the answer has no end"),
             Self::Status(status) => write!(f, "status {status} instead of 101"),
             Self::Upgrade => f.write_str("101 without Upgrade: websocket"),
             Self::Connection => f.write_str("101 without Connection: Upgrade"),
