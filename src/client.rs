@@ -20,7 +20,7 @@ use self::way::Way;
 use crate::config;
 pub use crate::socket::Socket;
 use crate::socket::Transport;
-use crate::wire::head::{self, Answer, Nonsense};
+use crate::wire::head::{self, Answer, Expected, Nonsense};
 use crate::wire::offer::accept_for;
 
 /// Whom a client trusts when it speaks TLS.
@@ -124,31 +124,28 @@ pub async fn upgrade(
     accept: &str,
     offered: &[String],
 ) -> Result<Answered, UpgradeError> {
-    upgrade_hearing(socket, request, accept, offered, &mut false).await
+    exchange(socket, request, &Expected { accept, offered: Some(offered) }, &mut Vec::new()).await
 }
 
-/// The same; `heard` says, however it ends, whether the server has sent anything at all.
+/// The same; what the server has said so far is in `heard`, for whoever has to tell why there was no answer.
 ///
 /// # Errors
-/// The connection's, or an answer that is none.
-pub(crate) async fn upgrade_hearing(
+/// As for [`upgrade`].
+pub(crate) async fn exchange(
     socket: &mut Socket,
     request: &[u8],
-    accept: &str,
-    offered: &[String],
-    heard: &mut bool,
+    expected: &Expected<'_>,
+    heard: &mut Vec<u8>,
 ) -> Result<Answered, UpgradeError> {
     socket.write_all(request).await?;
     socket.flush().await?;
-    let mut bytes = Vec::with_capacity(1024);
     let (answer, size) = loop {
-        if let Some(answer) = head::answer(&bytes, accept, offered).map_err(UpgradeError::Nonsense)? {
+        if let Some(answer) = head::answer(heard, expected).map_err(UpgradeError::Nonsense)? {
             break answer;
         }
-        read_more(socket, &mut bytes).await?;
-        *heard = true;
+        read_more(socket, heard).await?;
     };
-    let mut rest = bytes.split_off(size);
+    let mut rest = heard.split_off(size);
     match &answer {
         Answer::Switched { .. } => {
             if !rest.is_empty() {
@@ -156,21 +153,19 @@ pub(crate) async fn upgrade_hearing(
             }
         }
         Answer::Refused(refused) => {
-            while rest.len() < refused.body {
-                read_more(socket, &mut rest).await?;
-            }
+            // A server that announces more than it says has refused all the same.
+            while rest.len() < refused.body && read_more(socket, &mut rest).await.is_ok() {}
             rest.truncate(refused.body);
         }
     }
     Ok((answer, rest))
 }
 
+/// Cancel safe: `bytes` never hold anything that was not read.
 async fn read_more(socket: &mut Socket, bytes: &mut Vec<u8>) -> io::Result<()> {
     let room = head::ANSWER_MAX.saturating_sub(bytes.len()).clamp(1, 4096);
-    let start = bytes.len();
-    bytes.resize(start + room, 0);
-    let count = socket.read(&mut bytes[start..]).await?;
-    bytes.truncate(start + count);
+    bytes.reserve(room.min(1024));
+    let count = socket.take(room as u64).read_buf(bytes).await?;
     if count == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
 }
 

@@ -4,6 +4,7 @@ mod accept;
 mod answer;
 mod checks;
 mod connection;
+mod farewell;
 mod front;
 mod reload;
 mod session;

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use super::farewell::Farewell;
 use super::worker::{Load, Local};
 use crate::admission::caps::Permit;
 use crate::client;
@@ -27,6 +28,14 @@ pub(super) struct Session {
     pub(super) limits: Arc<SessionLimits>,
     /// Counted until the very end of the session.
     pub(super) permit: Permit,
+}
+
+/// What is to become of a socket whose 101 is sent.
+pub(super) enum Promise {
+    /// It is a session.
+    Session(Session),
+    /// It is turned away.
+    Farewell(Farewell),
 }
 
 /// Where a WebSocket leads.

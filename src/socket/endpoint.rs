@@ -147,6 +147,11 @@ impl Endpoint {
         }
     }
 
+    /// Ends a session that should not have begun: its Close is the first thing that the client gets.
+    pub(crate) fn dismiss(&mut self, cx: &mut Context<'_>, close: Close) {
+        self.close(cx, close, Party::Gateway);
+    }
+
     /// The gateway ends the session.
     fn order(&mut self, cx: &mut Context<'_>, order: Order) {
         let code = Code::from_wire(order.code).unwrap_or(Code::GOING_AWAY);
