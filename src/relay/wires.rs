@@ -147,7 +147,10 @@ mod tests {
     #[tokio::test]
     async fn a_frame_in_two_records_is_one_write_when_both_are_here() {
         let long = message(&"x".repeat(20_000));
-        assert_eq!(writes(false, &[(&long[..16_384], true), (&long[16_384..], false)]).await, [long.clone()]);
+        assert_eq!(
+            writes(false, &[(&long[..16_384], true), (&long[16_384..], false)]).await,
+            std::slice::from_ref(&long)
+        );
         // What follows has not come: the beginning does not wait for it.
         let halves = [long[..16_384].to_vec(), long[16_384..].to_vec()];
         assert_eq!(writes(false, &[(&long[..16_384], false), (&long[16_384..], false)]).await, halves);

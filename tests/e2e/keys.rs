@@ -213,7 +213,10 @@ async fn workers_are_threads() {
     let tasks = std::fs::read_dir(format!("/proc/{}/task", program.id())).expect("tasks");
     let name = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("comm")).unwrap_or_default();
     let names: Vec<_> = tasks.map(|task| name(task.expect("task")).trim().to_owned()).collect();
-    let mut workers: Vec<_> = names.iter().filter(|name| name.starts_with("wsgate-")).collect();
+    let mut workers: Vec<_> = names
+        .iter()
+        .filter(|name| name.strip_prefix("wsgate-").is_some_and(|rest| rest.parse::<usize>().is_ok()))
+        .collect();
     workers.sort();
     assert_eq!(workers, ["wsgate-0", "wsgate-1", "wsgate-2"], "{names:?}");
 }
