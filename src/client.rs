@@ -59,13 +59,19 @@ pub async fn connect(transport: &config::Transport, trust: &Trust) -> io::Result
     match transport {
         config::Transport::Ws(host, port) => Ok(Socket::plain(Transport::Tcp(connect_tcp(host, *port).await?))),
         config::Transport::Unix(path) => Ok(Socket::plain(Transport::Unix(UnixStream::connect(path).await?))),
-        config::Transport::Wss(host, port) => {
-            let name = ServerName::try_from(host.clone()).map_err(io::Error::other)?;
-            let stream = Transport::Tcp(connect_tcp(host, *port).await?);
-            let stream = TlsConnector::from(Arc::clone(&trust.0)).connect(name, stream).await?;
-            Ok(Socket::outbound(stream))
-        }
+        config::Transport::Wss(host, port) => secure(connect_tcp(host, *port).await?, host, trust).await,
     }
+}
+
+/// TLS over a stream that is connected already; the host is the name to check. Cancel safe: a dropped future drops the
+/// connection.
+///
+/// # Errors
+/// Those of TLS, and a host that no certificate can have.
+pub async fn secure(stream: TcpStream, host: &str, trust: &Trust) -> io::Result<Socket> {
+    let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+    let stream = TlsConnector::from(Arc::clone(&trust.0)).connect(name, Transport::Tcp(stream)).await?;
+    Ok(Socket::outbound(stream))
 }
 
 async fn connect_tcp(host: &str, port: u16) -> io::Result<TcpStream> {

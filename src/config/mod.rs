@@ -6,6 +6,7 @@ mod error;
 mod file;
 mod quantity;
 
+pub(crate) use address::backend;
 pub use difference::Change;
 pub(crate) use difference::difference;
 pub use error::{Problem, Problems};
