@@ -98,6 +98,7 @@ mod tests {
         assert_eq!(read(&right, false), Some(Answered::Right { protocol: None }));
         assert_eq!(read(RIGHT, false), None);
         assert_eq!(read(&right.replace(": a", ": b"), false), Some(Answered::WrongAccept));
+        assert_eq!(Answered::read(right.as_bytes(), "", &[], true).map(|read| read.0), Some(Answered::WrongAccept));
         let extended = format!("{RIGHT}Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n");
         assert_eq!(read(&extended, false), Some(Answered::Extended));
         assert_eq!(read("HTTP/1.1 426 No\r\n\r\n", false), Some(Answered::Status(426)));

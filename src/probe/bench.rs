@@ -12,8 +12,10 @@ use super::place::{Approach, Place};
 use super::request::{Asked, Request};
 use crate::client::random;
 
-/// The shortest time without a sound after which nothing more is expected: a busy server may take that long.
+/// The shortest time without a sound after which nothing more is expected: a busy server may take that long. It is also
+/// this part of the limit, so that who allows more is more patient in all.
 const QUIET: Duration = Duration::from_millis(300);
+const QUIET_PART: u32 = 16;
 /// Between the pieces of what is to arrive in two segments: long enough for a server to read the first.
 const GAP: Duration = Duration::from_millis(80);
 /// Frames that are kept of what is heard at one time.
@@ -54,6 +56,8 @@ pub(super) struct Bench {
     pub(super) limit: Duration,
     /// How long silence must last to mean something.
     pub(super) quiet: Duration,
+    /// How long a message takes to arrive.
+    pub(super) trip: Duration,
     /// Who hears messages.
     pub(super) audience: Audience,
     watcher: Option<Line>,
@@ -66,7 +70,7 @@ impl Bench {
     pub(super) fn new(place: Place, asked: Asked, limit: Duration) -> Self {
         let run = u32::from_be_bytes(random());
         let run = format!("{run:08x}");
-        Self { place, asked, limit, quiet: limit, audience: Audience::Nobody, watcher: None, run, said: 0 }
+        Self { place, asked, limit, quiet: limit, trip: limit, audience: Audience::Nobody, watcher: None, run, said: 0 }
     }
 
     /// Something that nobody has said before; none is a part of another.
@@ -77,7 +81,9 @@ impl Bench {
 
     /// Learns from a round trip how long silence must last.
     pub(super) fn learn(&mut self, trip: Duration) {
-        self.quiet = (trip * 10).clamp(QUIET.min(self.limit), self.limit);
+        self.trip = trip;
+        let least = QUIET.max(self.limit / QUIET_PART).min(self.limit);
+        self.quiet = (trip * 10).clamp(least, self.limit);
     }
 
     /// The gateway's own request.

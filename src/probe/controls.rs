@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tokio::time;
 
 use super::bench::{Bench, gather};
-use super::findings::{Closing, Control, Findings};
+use super::findings::{Audience, Closing, Control, Findings};
 use super::frames::{Frame, whole};
 use super::heads::{Verdict, shown};
 use super::line::{Heard, Line, More};
@@ -59,7 +59,8 @@ async fn answers(bench: &Bench, guest: &mut Line, words: &str) -> Vec<Frame> {
 async fn astray(bench: &mut Bench, guest: &mut Line, frames: &[Frame], words: &str) -> (Control, String) {
     let heard = |frames: &[Frame]| frames.iter().any(|frame| frame.says(words));
     let times = (bench.quiet, bench.limit);
-    if heard(frames) || heard(&gather(bench.ear(guest), times, heard).await) {
+    let elsewhere = bench.audience == Audience::Others;
+    if heard(frames) || elsewhere && heard(&gather(bench.ear(guest), times, heard).await) {
         return (Control::Message, "taken for a message: users see it as text".to_owned());
     }
     match guest.is_over().await {

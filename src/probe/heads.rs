@@ -132,13 +132,19 @@ pub(super) async fn plain_get(bench: &mut Bench) -> Verdict {
     let get = format!("GET {} HTTP/1.1\r\nHost: {}\r\n\r\n", bench.asked.target, bench.asked.host);
     line.send(get.as_bytes(), bench.limit).await;
     let until = tokio::time::Instant::now() + bench.quiet;
-    let more = line.more(until).await;
-    let bytes = std::mem::take(&mut line.bytes);
+    let answered = loop {
+        let more = line.more(until).await;
+        let over = more != More::Came;
+        match Answered::read(&line.bytes, "", &[], over) {
+            Some((Answered::Closed, _)) if more == More::Quiet => break Answered::Silent,
+            Some((answered, _)) => break answered,
+            None => {}
+        }
+    };
     line.leave().await;
-    Ok(match (more, Answered::read(&bytes, "", &[], true)) {
-        (More::Quiet, _) => "no answer: it waits for more, and keeps the connection".to_owned(),
-        (_, Some((Answered::WrongAccept, _))) => "answered with 101, and kept as if it were a client".to_owned(),
-        (_, Some((answered, _))) => answered.to_string(),
-        (_, None) => "no answer".to_owned(),
+    Ok(match answered {
+        Answered::WrongAccept | Answered::Right { .. } => "answered with 101, and kept like a client".to_owned(),
+        Answered::Silent => "no answer: it waits for more, and keeps the connection".to_owned(),
+        answered => answered.to_string(),
     })
 }

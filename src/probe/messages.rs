@@ -8,8 +8,8 @@ use super::heads::{Verdict, shown};
 use super::line::Line;
 use crate::wire::frame::Opcode;
 
-/// Messages that keep the server busy while others come.
-const CROWD: usize = 20;
+/// Messages that keep the server busy while others come, at most.
+const CROWD: u128 = 20;
 
 /// Who hears a message: its sender, another, both, nobody. From here on somebody watches.
 pub(super) async fn audience(bench: &mut Bench, findings: &mut Findings) -> Verdict {
@@ -64,7 +64,9 @@ pub(super) async fn split(bench: &mut Bench, findings: &mut Findings) -> Verdict
 pub(super) async fn busy(bench: &mut Bench, findings: &mut Findings) -> Verdict {
     let mut guest = bench.guest().await?;
     let mut crowd = bench.guest().await?;
-    for _ in 0..CROWD {
+    // Not so many that a slow server keeps the others waiting beyond the silence that means something.
+    let few = bench.quiet.as_micros() / bench.trip.as_micros().max(1) / 2;
+    for _ in 0..few.clamp(1, CROWD) {
         let words = bench.words();
         crowd.send(&text(&words), bench.limit).await;
     }
