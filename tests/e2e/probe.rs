@@ -15,6 +15,7 @@ use wsgate::{Boldness, Config, End, Report, Wishes};
 
 use crate::support::frames::{BINARY, CLOSE, CONTINUATION, Frame, PING, PONG, TEXT, read, server};
 use crate::support::process::run;
+use crate::support::{gateway, tls};
 
 // ---- Weak servers ------------------------------------------------------------------------------
 
@@ -464,6 +465,31 @@ async fn where_there_is_no_websocket_server_it_says_what_there_is() {
     let other = run(here.path(), &["probe", &url, "--host", "other.example", "--time-limit", "15s"]).await;
     assert_eq!(other.code, Some(1));
     assert!(other.out.contains(": refused with 404."), "{}", other.out);
+}
+
+#[tokio::test]
+async fn tls_and_unix_sockets_are_probed_like_tcp() {
+    let tls = tls::localhost();
+    let folder = tempfile::tempdir().expect("folder");
+    let (ca, socket) = (folder.path().join("ca.pem"), folder.path().join("socket"));
+    std::fs::write(&ca, &tls.authority.pem).expect("write");
+    let echo = "[limits]\nhandshakes_per_address = \"0/s\"\n[[route]]\npath = \"/echo\"\norigins = \"*\"\necho = {}\n";
+    let secure = gateway(&format!("{}{echo}", tls.config));
+    let unix = gateway(&format!("listen = [\"unix:{}\"]\n{}", socket.display(), echo.replace("/echo", "/")));
+    let host = secure.address().replace("127.0.0.1", "localhost");
+    let here = Wishes { ca: Some(ca), ..wishes(&format!("wss://{host}/echo"), Boldness::Gentle) };
+    let there = wishes(&format!("unix:{}", socket.display()), Boldness::Gentle);
+    for wishes in [&here, &there] {
+        let report = within_two_minutes(wsgate::probe(wishes, &mut |_| ())).await.expect("sound wishes");
+        says(&report, &[("audience", "echo: "), ("fragments_ping", "put together"), ("close", "answered with 1000")]);
+        assert_eq!((profile(&report), &report.end), ("transparent", &End::Complete), "{report:?}");
+        let backend = wishes.url.replace("/echo", "");
+        assert!(report.configuration.contains(&format!("backends = [{backend:?}]")), "{}", report.configuration);
+    }
+    let strangers = Wishes { ca: None, ..here };
+    let report = within_two_minutes(wsgate::probe(&strangers, &mut |_| ())).await.expect("sound wishes");
+    assert!(matches!(&report.end, End::NoServer(why) if why.contains("invalid peer certificate")), "{:?}", report.end);
+    drop(unix);
 }
 
 #[tokio::test]
