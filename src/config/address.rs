@@ -99,7 +99,7 @@ pub(super) fn read_backend(text: &str, base: &Path) -> Result<Backend, Wrong> {
     } else {
         return Err(Wrong::new("not a backend", BACKEND));
     };
-    Ok(Backend { url: text.to_owned(), transport })
+    Ok(Backend { url: text.to_owned(), transport, weight: 1, backup: false })
 }
 
 /// Reads the same from the command line; a relative path starts where it was typed.

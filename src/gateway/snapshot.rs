@@ -7,11 +7,9 @@ use crate::admission::Gate;
 use crate::client::Trust;
 use crate::config::{self, Config, Problem, Problems, Profile, SessionLimits};
 use crate::hub::{Hub, Mailbox};
-use crate::pool::Pool;
+use crate::pool::{Habits, Pool};
+use crate::telemetry::metrics::Route;
 use crate::tls;
-
-/// Open connections to each backend of a legacy profile, where the pool does not say: `select` stops at 1024.
-const LEGACY_CAP: usize = 900;
 
 /// One configuration in force. A connection keeps the one it came in with.
 pub(super) struct Snapshot {
@@ -27,7 +25,7 @@ pub(super) struct Snapshot {
 #[derive(Clone)]
 pub(super) struct LiveRoute {
     /// Host and path, as logs and counters name it.
-    pub(super) label: Arc<str>,
+    pub(super) route: Arc<Route>,
     pub(super) limits: Arc<SessionLimits>,
     pub(super) target: LiveTarget,
 }
@@ -37,7 +35,7 @@ pub(super) struct LiveRoute {
 pub(super) enum LiveTarget {
     Hub(Arc<Hub>),
     Echo,
-    Proxy { pool: Arc<Pool>, edge: bool, cap: usize },
+    Proxy { pool: Arc<Pool>, edge: bool },
     Redirect(String),
 }
 
@@ -63,6 +61,16 @@ impl Snapshot {
         let gate = Gate::new(&config, before.map(|before| &before.gate));
         let routes = config.routes.iter().map(|route| live(route, &pools, mailboxes, before)).collect();
         Ok((Self { config, gate, tls, routes, pools }, warnings))
+    }
+
+    /// It has been put into force: what pools share with those before goes by their new limits.
+    pub(super) fn take_over(&self) {
+        self.pools().for_each(|pool| pool.take_over());
+    }
+
+    /// All pools.
+    pub(super) fn pools(&self) -> impl Iterator<Item = &Arc<Pool>> {
+        self.pools.values()
     }
 
     /// All hubs.
@@ -93,7 +101,8 @@ fn build_pools(config: &Config, before: Option<&Snapshot>, problems: &mut Vec<Pr
         match trust(name, wishes) {
             Ok(trust) => {
                 let known = before.and_then(|before| before.pools.get(name)).map(|pool| &**pool);
-                pools.insert(name.clone(), Arc::new(Pool::new(name, wishes, trust, known)));
+                let pool = Pool::new(name, wishes, habits(config, name), trust, known);
+                pools.insert(name.clone(), Arc::new(pool));
             }
             Err(found) => problems.extend(found),
         }
@@ -116,8 +125,8 @@ fn live(
     mailboxes: &Arc<[Arc<Mailbox>]>,
     before: Option<&Snapshot>,
 ) -> LiveRoute {
-    let label: Arc<str> = format!("{}{}", route.host.as_deref().unwrap_or(""), route.path).into();
-    let known = before.and_then(|before| before.routes.iter().find(|known| known.label == label));
+    let name = Route { route: format!("{}{}", route.host.as_deref().unwrap_or(""), route.path) };
+    let known = before.and_then(|before| before.routes.iter().find(|known| *known.route == name));
     let target = match (&route.target, known.map(|known| &known.target)) {
         (config::Target::Hub(wishes), Some(LiveTarget::Hub(hub))) if hub.wishes() == wishes => {
             LiveTarget::Hub(Arc::clone(hub))
@@ -131,13 +140,22 @@ fn live(
             None => LiveTarget::Redirect("/".to_owned()),
         },
     };
-    LiveRoute { label, limits: Arc::new(route.limits), target }
+    LiveRoute { route: Arc::new(name), limits: Arc::new(route.limits), target }
 }
 
 fn live_proxy(pool: &Arc<Pool>, profile: Profile) -> LiveTarget {
-    let (edge, cap) = match profile {
-        Profile::Transparent => (false, usize::MAX),
-        Profile::Legacy => (true, LEGACY_CAP),
+    let edge = match profile {
+        Profile::Transparent => false,
+        Profile::Legacy => true,
     };
-    LiveTarget::Proxy { pool: Arc::clone(pool), edge, cap }
+    LiveTarget::Proxy { pool: Arc::clone(pool), edge }
+}
+
+/// A server that is legacy on one route is the same server on the others.
+fn habits(config: &Config, name: &str) -> Habits {
+    let is_legacy = |route: &config::Route| match &route.target {
+        config::Target::Proxy(proxy) => proxy.pool == name && proxy.profile == Profile::Legacy,
+        _ => false,
+    };
+    if config.routes.iter().any(is_legacy) { Habits::LEGACY } else { Habits::TRANSPARENT }
 }

@@ -8,7 +8,8 @@ use super::profile::Proposal;
 pub(super) const PROFILES_READ: &[&str] = &["transparent", "legacy"];
 
 /// The keys of `[route.proxy.legacy]` and `[pool.NAME]` that the configuration knows, of those that may be proposed.
-pub(super) const KEYS_READ: &[(Table, &str)] = &[(Table::Pool, "connections_per_backend")];
+pub(super) const KEYS_READ: &[(Table, &str)] =
+    &[(Table::Pool, "connections_per_backend"), (Table::Pool, "source_address")];
 
 /// Where a key stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +36,7 @@ pub(super) struct Backend<'a> {
 
 /// The block for this backend, with those keys that are known.
 pub(super) fn block(proposal: &Proposal, backend: Backend<'_>, known: &[(Table, &str)]) -> String {
-    let settings = settings(proposal, known);
+    let settings = settings(proposal);
     let keys =
         |table: Table| settings.iter().filter(move |setting| setting.0 == table && known.contains(&(table, setting.1)));
     let mut text = format!(
@@ -65,7 +66,7 @@ fn push(text: &mut String, key: &str, value: &str) {
 }
 
 /// What differs from the profile, as keys and values.
-fn settings(proposal: &Proposal, known: &[(Table, &str)]) -> Vec<(Table, &'static str, String)> {
+fn settings(proposal: &Proposal) -> Vec<(Table, &'static str, String)> {
     let (usual, wanted) = (proposal.profile.manner, proposal.wanted);
     let mut settings = Vec::new();
     let mut differ = |table, key, differs: bool, value: String| {
@@ -86,12 +87,11 @@ fn settings(proposal: &Proposal, known: &[(Table, &str)]) -> Vec<(Table, &'stati
         differ(legacy, "subprotocol", protocol != usual.subprotocol, format!("{protocol:?}"));
         differ(legacy, "binary", wanted.binary != usual.binary, format!("{:?}", wanted.binary));
         differ(legacy, "quickack", wanted.quickack != usual.quickack, wanted.quickack.to_string());
-        let source = wanted.source_address;
-        differ(legacy, "source_address", source != usual.source_address, source.to_string());
     }
-    // Where each client has an address of its own, the cap of one address is none of the backend.
-    let spread = wanted.source_address && known.contains(&(Table::Legacy, "source_address"));
-    let connections = if spread { usual.connections } else { wanted.connections };
+    let source = if wanted.source_address { "spread" } else { "off" };
+    let differs = wanted.source_address != usual.source_address;
+    differ(Table::Pool, "source_address", differs, format!("{source:?}"));
+    let connections = wanted.connections;
     differ(Table::Pool, "connections_per_backend", is_more(connections, usual.connections), number(connections));
     settings
 }
@@ -142,9 +142,10 @@ mod tests {
     #[test]
     fn a_weak_server_gets_its_limits_as_far_as_they_can_be_said() {
         let message = Some(Bound { works: 2040, fails: Some(2060), harms: false });
-        let proposal = propose(&Findings { message, cap: Some(5), ..weak() }, PROFILES_READ);
+        let capped = Findings { message, cap: Some(5), elsewhere: Some(false), ..weak() };
+        let proposal = propose(&capped, PROFILES_READ);
         let expected = "[[route]]\npath = \"/\"\nproxy = { pool = \"php\", profile = \"legacy\" }\n\n[route.limits]\n\
-             message_size = 2040\n\n[pool.php]\nbackends = [\"ws://127.0.0.1:8000\"]\nconnections_per_backend = 5\n";
+             message_size = 2040\n\n[pool.php]\nbackends = [\"ws://127.0.0.1:8000\"]\nsource_address = \"off\"\nconnections_per_backend = 5\n";
         assert_eq!(block(&proposal, HERE, KEYS_READ), expected);
     }
 
@@ -152,7 +153,7 @@ mod tests {
     fn keys_of_the_profile_are_said_once_the_configuration_knows_them() {
         let message = Some(Bound { works: 2040, fails: Some(2060), harms: false });
         let findings = Findings { message, cap: Some(5), binary: Some(Passage::Dropped), ..weak() };
-        let known = [(Table::Legacy, "message_size"), (Table::Legacy, "binary"), (Table::Legacy, "source_address")];
+        let known = [(Table::Legacy, "message_size"), (Table::Legacy, "binary")];
         let text = block(&propose(&findings, PROFILES_READ), HERE, &known);
         let expected = "[[route]]\npath = \"/\"\n[route.proxy]\npool = \"php\"\nprofile = \"legacy\"\n\n\
              [route.proxy.legacy]\nmessage_size = 2040\nbinary = \"reject\"\n\n[pool.php]\n\

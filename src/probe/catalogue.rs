@@ -169,7 +169,7 @@ impl Experiment {
             Self::MessageSize => sizes::messages(bench, findings, sizes::MESSAGE_GENTLE).await,
             Self::HeadSize => sizes::heads(bench, findings, sizes::HEAD_GENTLE).await,
             Self::OneAddress => crowd::one_address(bench, findings).await,
-            Self::OtherAddresses => crowd::other_addresses(bench).await,
+            Self::OtherAddresses => crowd::other_addresses(bench, findings).await,
             Self::Reset => crowd::reset(bench, findings).await,
             Self::BadText => messages::bad_text(bench, findings).await,
             Self::TitleCase => heads::variant(bench, Request::in_title_case).await,

@@ -96,13 +96,14 @@ async fn returns(bench: &Bench, from: Option<IpAddr>) -> bool {
 }
 
 /// Connections from other loopback addresses.
-pub(super) async fn other_addresses(bench: &mut Bench) -> Verdict {
+pub(super) async fn other_addresses(bench: &mut Bench, findings: &mut Findings) -> Verdict {
     if !bench.place.is_loopback() {
         return Ok(
             "not tried: only a server on this machine's 127.0.0.1 can be reached from other addresses".to_owned()
         );
     }
     for number in 4..7 {
+        findings.elsewhere = Some(false);
         let from = bench.place.spare_address(number);
         match bench.guest_by(Approach { from, reset: false }).await {
             Ok(guest) => {
@@ -113,6 +114,7 @@ pub(super) async fn other_addresses(bench: &mut Bench) -> Verdict {
             }
         }
     }
+    findings.elsewhere = Some(true);
     Ok("three other addresses of 127.0.0.0/8 are served".to_owned())
 }
 

@@ -121,6 +121,8 @@ pub(super) struct Findings {
     pub(super) head: Option<Bound>,
     /// Connections of one address, where there is a cap.
     pub(super) cap: Option<usize>,
+    /// Whether other loopback addresses get in at all.
+    pub(super) elsewhere: Option<bool>,
     /// Whether another loopback address gets in where one is at its cap.
     pub(super) spread: Option<bool>,
     /// Whether the place of one who left by RST is free again.

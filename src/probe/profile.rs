@@ -149,9 +149,13 @@ fn wanted(findings: &Findings, best: Manner) -> Manner {
         Some(bound) if bound.fails.is_some() && bound.works > 0 => Some(bound.works),
         _ => usual,
     };
-    let sources = best.source_address && findings.loopback;
-    let needs_sources = findings.loopback && (findings.spread == Some(true) || findings.reset == Some(false));
-    let source_address = sources || needs_sources;
+    // Elsewhere there are no addresses to spread over, and nothing to be said of them.
+    let counts = findings.spread == Some(true) || findings.reset == Some(false);
+    let source_address = match findings.loopback {
+        true => (best.source_address || counts) && findings.elsewhere != Some(false),
+        false => best.source_address,
+    };
+    let is_spread = source_address && findings.loopback;
     Manner {
         one_frame_per_read: findings.reads_once().filter(|_| heard).unwrap_or(best.one_frame_per_read),
         message_size: measured(findings.message, best.message_size),
@@ -168,8 +172,9 @@ fn wanted(findings: &Findings, best: Manner) -> Manner {
         },
         quickack: findings.trips.is_some_and(|(delayed, at_once)| costs(delayed, at_once)),
         connections: match findings.cap {
-            Some(cap) => Some(cap),
-            None => best.connections,
+            // The cap of one address is the backend's own where all clients come from one.
+            Some(cap) if !is_spread => Some(cap),
+            Some(_) | None => best.connections,
         },
     }
 }
@@ -260,6 +265,25 @@ mod tests {
     }
 
     #[test]
+    fn a_cap_by_address_is_met_with_addresses_where_there_are_any() {
+        let wanted = |findings: Findings| {
+            let wanted = propose(&findings, &ALL).wanted;
+            (wanted.source_address, wanted.connections)
+        };
+        let capped = Findings { cap: Some(5), spread: Some(true), elsewhere: Some(true), ..sound() };
+        assert_eq!(wanted(capped.clone()), (true, None));
+        assert_eq!(
+            wanted(Findings { spread: Some(false), elsewhere: Some(false), ..capped.clone() }),
+            (false, Some(5))
+        );
+        assert_eq!(wanted(Findings { spread: None, elsewhere: None, loopback: false, ..capped }), (false, Some(5)));
+        let weak = Findings { cap: Some(5), loopback: false, ..hand_written() };
+        assert_eq!(wanted(weak), (true, Some(5)), "the profile's, without effect on a backend that is elsewhere");
+        assert_eq!(wanted(Findings { elsewhere: Some(false), ..hand_written() }), (false, Some(900)));
+        assert_eq!(wanted(Findings { reset: Some(false), ..sound() }), (true, None));
+    }
+
+    #[test]
     fn what_was_measured_is_wanted_and_what_was_not_is_the_profiles() {
         let findings = Findings {
             message: Some(Bound { works: 992, fails: None, harms: false }),
@@ -278,11 +302,9 @@ mod tests {
             subprotocol: "answer",
             binary: "reject",
             quickack: true,
-            connections: Some(5),
+            connections: Some(900),
         };
         assert_eq!(wanted, expected);
-        let remote = propose(&Findings { loopback: false, ..hand_written() }, &ALL).wanted;
-        assert_eq!((remote.source_address, remote.message_size), (false, Some(992)));
         assert_eq!(
             propose(&Findings { protocol: Some(Protocol::Refused), ..sound() }, &ALL).wanted.subprotocol,
             "strip"

@@ -16,7 +16,10 @@ pub struct Backend {
 
 impl Backend {
     pub async fn bind() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+        Self::of(TcpListener::bind("127.0.0.1:0").await.expect("bind"))
+    }
+
+    pub fn of(listener: TcpListener) -> Self {
         let address = listener.local_addr().expect("address");
         Self { listener, address }
     }
@@ -75,7 +78,8 @@ pub fn switch(head: &str, more: &[&str]) -> Vec<u8> {
     .into_bytes()
 }
 
-async fn echo(mut peer: Peer) {
+/// Echoes until the other end closes or is gone.
+pub async fn echo(mut peer: Peer) {
     while let Ok(frame) = peer.try_frame().await {
         assert!(frame.masked, "the gateway is a client here");
         let first = (u8::from(frame.fin) << 7) | frame.opcode;

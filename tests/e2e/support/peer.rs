@@ -1,15 +1,22 @@
 //! A raw peer: bytes out, bytes in, with just enough HTTP to read an answer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::frames::{self, Frame};
 use super::within;
+
+/// More than all the kernel's buffers on the way can hold.
+const FLOOD: usize = 128 << 20;
+/// No write went through for so long: nobody is reading.
+pub const STUCK: Duration = Duration::from_millis(300);
 
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
@@ -82,6 +89,18 @@ impl Peer {
         self.stream.write(bytes).await.expect("send")
     }
 
+    /// Writes this frame over and over until nobody takes it any more; how many bytes were taken.
+    pub async fn flood(&mut self, frame: &[u8]) -> usize {
+        let mut sent = 0;
+        while sent < FLOOD {
+            match timeout(STUCK, self.send_some(&frame[sent % frame.len()..])).await {
+                Ok(count) => sent += count,
+                Err(_) => return sent,
+            }
+        }
+        panic!("somebody took {sent} bytes for nobody");
+    }
+
     /// The two directions, each of them a peer of its own.
     pub fn split(self) -> (Self, Self) {
         assert!(self.stream.buffer().is_empty(), "bytes read too far");
@@ -127,13 +146,19 @@ impl Peer {
 
     /// Reads up to and with the blank line of a head.
     pub async fn head(&mut self) -> String {
+        self.try_head().await.unwrap_or_else(|(error, head)| panic!("{error} after {head:?}"))
+    }
+
+    /// The same, or how the stream ended, and after what.
+    pub async fn try_head(&mut self) -> Result<String, (std::io::Error, String)> {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
-            head.push(within("a head", self.stream.read_u8()).await.unwrap_or_else(|error| {
-                panic!("{error} after {:?}", String::from_utf8_lossy(&head));
-            }));
+            match within("a head", self.stream.read_u8()).await {
+                Ok(byte) => head.push(byte),
+                Err(error) => return Err((error, String::from_utf8_lossy(&head).into_owned())),
+            }
         }
-        String::from_utf8(head).expect("text")
+        Ok(String::from_utf8(head).expect("text"))
     }
 
     /// Asks for an upgrade.
