@@ -1,7 +1,5 @@
 //! The experiments in their order, from the harmless to the deadly: names, titles, and what each may do to a server.
 
-use std::fmt;
-
 use super::answer::Answered;
 use super::bench::Bench;
 use super::findings::Findings;
@@ -128,7 +126,12 @@ pub(super) const CARDS: &[Card] = &[
         "messages of up to 1 MiB",
         "some servers freeze, or spin, for everybody",
     )),
-    blind(risky(Experiment::DelayedAck, "delayed_ack", "round trips of 1,100 bytes", "as large_messages")),
+    blind(risky(
+        Experiment::DelayedAck,
+        "delayed_ack",
+        "round trips of 1,100 bytes",
+        "no more than large_messages has shown",
+    )),
     blind(risky(Experiment::Unmasked, "unmasked", "a frame without a mask", "it may broadcast junk to everybody")),
     risky(Experiment::PlainGet, "plain_get", "a plain GET, as of a health check", "some servers die of it"),
     risky(Experiment::EndlessFrame, "endless_frame", "a frame that claims 2^40 bytes", "some servers spin for ever"),
@@ -183,12 +186,6 @@ impl Experiment {
             Self::PlainGet => heads::plain_get(bench).await,
             Self::EndlessFrame => messages::endless(bench).await,
         }
-    }
-}
-
-impl fmt::Display for Card {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.title)
     }
 }
 

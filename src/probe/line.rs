@@ -123,9 +123,11 @@ impl Line {
         }
     }
 
-    /// Whether the server has ended it; what it has sent until now is read and forgotten.
+    /// Whether the server has ended it; the frames that it has sent until now are read and forgotten.
     pub(super) async fn is_over(&mut self) -> bool {
-        while self.more(Instant::now()).await == More::Came {
+        while matches!(self.frame(Instant::now()).await, Heard::Frame(_)) {}
+        if take(&mut self.bytes).is_err() {
+            // It has lost its way; whether it is still there can be seen all the same.
             self.bytes.clear();
         }
         self.over

@@ -26,6 +26,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
+use self::answer::Answered;
 use self::bench::{Bench, Health};
 use self::block::{Backend, KEYS_READ, PROFILES_READ, block};
 use self::catalogue::{CARDS, Card, Experiment};
@@ -132,7 +133,7 @@ async fn one(card: &Card, boldness: Boldness, bench: &mut Bench, findings: &mut 
         Ok(Ok(verdict)) => verdict,
         Ok(Err(answered)) if first => {
             step.verdict = Some(answered.to_string());
-            return (step, Some(End::NoServer(answered.to_string())));
+            return (step, Some(End::NoServer(explained(&answered))));
         }
         Ok(Err(answered)) => format!("could not be tried: {answered}"),
         Err(_) => "not done in time".to_owned(),
@@ -143,12 +144,25 @@ async fn one(card: &Card, boldness: Boldness, bench: &mut Bench, findings: &mut 
     step.harm = match bench.health().await {
         Health::Well => None,
         // A server that drops idle guests is no wonder; one that drops them after this is.
-        Health::Reborn if card.danger.is_none() => None,
+        Health::Reborn if card.danger.is_none() => {
+            step.harm = Some("the guest who only watches was cut off: by a restart, or for being idle".to_owned());
+            return (step, None);
+        }
         Health::Reborn => Some("everybody was cut off; the server was started again".to_owned()),
         Health::Gone(why) => Some(format!("the server has stopped answering ({why})")),
     };
     let end = step.harm.is_some().then_some(End::Harmed(card.name));
     (step, end)
+}
+
+/// A refusal, and what may be asked for instead.
+fn explained(answered: &Answered) -> String {
+    match answered {
+        Answered::Status(400..=499) => {
+            format!("{answered} (some answer to one path, --host or --origin alone)")
+        }
+        other => other.to_string(),
+    }
 }
 
 fn conclude(wishes: &Wishes, place: &Place, findings: &Findings, (steps, end): (Vec<Step>, End)) -> Report {

@@ -75,7 +75,10 @@ impl fmt::Display for Report {
             )?,
             End::NoServer(why) => return writeln!(f, "There is no WebSocket server at {}: {why}.", self.url),
             End::Harmed(name) => {
-                writeln!(f, "The server stopped answering: {name} did it. Start it again; nothing more was tried.")?;
+                writeln!(
+                    f,
+                    "The server stopped answering: {name} did it. See whether it runs; nothing more was tried."
+                )?;
             }
         }
         if let Some((profile, why)) = &self.profile {

@@ -52,6 +52,8 @@ enum Key {
     OrClosed,
     /// … dies.
     OrDead,
+    /// … dies, and is started again at once.
+    OrReborn,
 }
 
 struct World {
@@ -61,6 +63,8 @@ struct World {
     counts: Mutex<HashMap<IpAddr, usize>>,
     members: Mutex<Vec<(SocketAddr, mpsc::UnboundedSender<Vec<u8>>)>>,
     dead: watch::Sender<bool>,
+    /// Who has come in an earlier life is cut off.
+    lives: watch::Sender<usize>,
 }
 
 /// Starts it; it lives as long as the test, or dies of its faults.
@@ -73,6 +77,7 @@ async fn start(faults: Faults) -> String {
         counts: Mutex::default(),
         members: Mutex::default(),
         dead: watch::Sender::new(false),
+        lives: watch::Sender::new(0),
     };
     tokio::spawn(accept(listener, Arc::new(world)));
     url
@@ -87,10 +92,11 @@ async fn accept(listener: TcpListener, world: Arc<World>) {
         };
         let world = Arc::clone(&world);
         tokio::spawn(async move {
-            let mut dead = world.dead.subscribe();
+            let (mut dead, mut lives) = (world.dead.subscribe(), world.lives.subscribe());
             tokio::select! {
                 () = serve(stream, peer, &world) => {}
                 _ = dead.wait_for(|dead| *dead) => {}
+                _ = lives.changed() => {}
             }
         });
     }
@@ -170,12 +176,15 @@ fn greet(bytes: &mut Vec<u8>, world: &World) -> Option<Vec<u8>> {
     let lines = || text.lines().filter_map(|line| line.split_once(':'));
     let key = match world.faults.key {
         Key::AnyCase => lines().find(|(name, _)| name.eq_ignore_ascii_case("Sec-WebSocket-Key")),
-        Key::OrClosed | Key::OrDead => {
+        Key::OrClosed | Key::OrDead | Key::OrReborn => {
             lines().find(|(name, value)| *name == "Sec-WebSocket-Key" && value.starts_with(' '))
         }
     };
     if key.is_none() && world.faults.key == Key::OrDead {
         world.dead.send_replace(true);
+    }
+    if key.is_none() && world.faults.key == Key::OrReborn {
+        world.lives.send_modify(|lives| *lives += 1);
     }
     bytes.drain(..end.map_or(bytes.len(), |end| end + 4));
     let offers = lines().any(|(name, _)| name.eq_ignore_ascii_case("Sec-WebSocket-Protocol"));
@@ -395,6 +404,14 @@ async fn a_server_that_closes_on_strange_names_lives_on() {
 }
 
 #[tokio::test]
+async fn a_server_that_is_started_again_has_died_all_the_same() {
+    let report = probe(Faults { key: Key::OrReborn, ..Faults::default() }, Boldness::Harsh).await;
+    assert_eq!((profile(&report), &report.end), ("transparent", &End::Harmed("title_case")));
+    let harm = report.steps.last().expect("steps").harm.as_deref();
+    assert_eq!(harm, Some("everybody was cut off; the server was started again"));
+}
+
+#[tokio::test]
 async fn a_server_that_freezes_on_long_messages_is_left_at_the_first() {
     let faults = Faults { freezes_over: Some(992), ..Faults::default() };
     let report = probe(faults, Boldness::Harsh).await;
@@ -465,7 +482,11 @@ async fn where_there_is_no_websocket_server_it_says_what_there_is() {
     });
     let other = run(here.path(), &["probe", &url, "--host", "other.example", "--time-limit", "15s"]).await;
     assert_eq!(other.code, Some(1));
-    assert!(other.out.contains(": refused with 404."), "{}", other.out);
+    assert!(
+        other.out.contains(": refused with 404 (some answer to one path, --host or --origin alone)."),
+        "{}",
+        other.out
+    );
 }
 
 #[tokio::test]
