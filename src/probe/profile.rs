@@ -147,7 +147,9 @@ fn wanted(findings: &Findings, best: Manner) -> Manner {
     let heard = findings.audience.is_some_and(|audience| audience != Audience::Nobody);
     let measured = |bound: Option<super::ladder::Bound>, usual: Option<usize>| match bound {
         Some(bound) if bound.fails.is_some() && bound.works > 0 => Some(bound.works),
-        _ => usual,
+        // No failure was seen, perhaps because nothing larger was tried.
+        Some(bound) => usual.map(|usual| usual.max(bound.works)),
+        None => usual,
     };
     // Elsewhere there are no addresses to spread over, and nothing to be said of them.
     let counts = findings.spread == Some(true) || findings.reset == Some(false);
@@ -262,6 +264,16 @@ mod tests {
         for profile in PROFILES {
             assert!(known.contains(&profile.nearest), "{}", profile.name);
         }
+    }
+
+    #[test]
+    fn a_size_is_raised_by_what_works_and_lowered_by_what_fails_alone() {
+        let size = |works, fails| {
+            let message = Some(Bound { works, fails, harms: false });
+            propose(&Findings { message, ..hand_written() }, &["legacy"]).wanted.message_size
+        };
+        assert_eq!([size(512, None), size(992, None), size(1 << 20, None)], [Some(992), Some(992), Some(1 << 20)]);
+        assert_eq!([size(512, Some(900)), size(0, Some(125))], [Some(512), Some(992)]);
     }
 
     #[test]
