@@ -12,7 +12,7 @@ use fastwebsockets::{Role, WebSocket};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::UnixStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use url::Url;
 
@@ -73,13 +73,19 @@ pub(crate) async fn connect_by(transport: &config::Transport, trust: &Trust, way
             way.announce_to(&mut stream, None).await?;
             Ok(Socket::plain(Transport::Unix(stream)))
         }
-        config::Transport::Wss(host, port) => {
-            let name = ServerName::try_from(host.clone()).map_err(io::Error::other)?;
-            let stream = Transport::Tcp(way.connect_tcp(host, *port).await?);
-            let stream = TlsConnector::from(Arc::clone(&trust.0)).connect(name, stream).await?;
-            Ok(Socket::outbound(stream))
-        }
+        config::Transport::Wss(host, port) => secure(way.connect_tcp(host, *port).await?, host, trust).await,
     }
+}
+
+/// TLS over a stream that is connected already; the host is the name to check. Cancel safe: a dropped future drops the
+/// connection.
+///
+/// # Errors
+/// Those of TLS, and a host that no certificate can have.
+pub async fn secure(stream: TcpStream, host: &str, trust: &Trust) -> io::Result<Socket> {
+    let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+    let stream = TlsConnector::from(Arc::clone(&trust.0)).connect(name, Transport::Tcp(stream)).await?;
+    Ok(Socket::outbound(stream))
 }
 
 /// Why an upgrade did not come about.

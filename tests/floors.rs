@@ -17,11 +17,11 @@ use source::{Kind, Mention, Source, Token};
 
 /// The rooms by floor. A room knows the floors below its own, and nobody beside it.
 const FLOORS: &[(u8, &[&str])] = &[
-    (8, &["main.rs", "arguments.rs", "serve.rs"]),
+    (8, &["main.rs", "arguments.rs", "serve.rs", "probing.rs"]),
     (7, &["lib.rs"]),
     (6, &["gateway"]),
     (5, &["relay"]),
-    (4, &["pool"]),
+    (4, &["pool", "probe"]),
     (3, &["admission", "tls", "hub", "echo", "client"]),
     (2, &["config", "socket", "admin"]),
     (1, &["wire", "route", "limits", "telemetry", "lifecycle"]),
@@ -35,7 +35,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("clap", &["arguments.rs", "main.rs"]),
     ("fastwebsockets", &["client.rs"]),
     ("governor", &["admission/rate.rs", "socket/rate.rs"]),
-    ("http", &["admin.rs", "admission/", "gateway/", "pool/", "wire/"]),
+    ("http", &["admin.rs", "admission/", "gateway/", "pool/", "probe/", "wire/"]),
     ("http-body-util", &["admin.rs", "gateway/"]),
     ("httparse", &["wire/"]),
     ("hyper", &["admin.rs", "gateway/"]),
@@ -58,7 +58,20 @@ const CRATES: &[(&str, &[&str])] = &[
     ("time", &["tls/"]),
     (
         "tokio",
-        &["admin.rs", "client/", "gateway/", "hub/", "lifecycle.rs", "lifecycle/", "pool/", "serve.rs", "socket/"],
+        &[
+            "admin.rs",
+            "client/",
+            "gateway/",
+            "hub/",
+            "lifecycle.rs",
+            "lifecycle/",
+            "pool/",
+            "probe/",
+            "probing.rs",
+            "relay/",
+            "serve.rs",
+            "socket/",
+        ],
     ),
     ("tokio-rustls", &["client/", "socket/"]),
     ("toml", &["config/file/"]),
@@ -274,8 +287,8 @@ fn purity(file: &File<'_>) -> Vec<String> {
 fn timers(file: &File<'_>) -> Vec<String> {
     let mentions = file.source.mentions.iter().filter(|mention| !(mention.test || file.test));
     let made = mentions.filter(|mention| {
-        let last = mention.segments.last().is_some_and(|last| last.starts_with(char::is_lowercase));
-        mention.segments.starts_with(&["tokio".to_owned(), "time".to_owned()]) && last
+        let made = mention.segments.get(2).is_some_and(|name| name.starts_with(char::is_lowercase));
+        mention.segments.starts_with(&["tokio".to_owned(), "time".to_owned()]) && made
     });
     if file.path == "lifecycle/clock.rs" {
         return Vec::new();

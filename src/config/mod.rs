@@ -8,6 +8,7 @@ mod file;
 mod pool;
 mod quantity;
 
+pub(crate) use address::backend;
 pub(crate) use backend_head::{BackendHead, Subprotocol};
 pub use difference::Change;
 pub(crate) use difference::difference;

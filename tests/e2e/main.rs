@@ -17,6 +17,7 @@ mod life;
 mod load;
 mod log;
 mod pool;
+mod probe;
 mod records;
 mod refuse;
 mod regressions;
