@@ -21,6 +21,7 @@
 
 mod admin;
 mod admission;
+mod auth;
 pub mod client;
 mod config;
 mod echo;

@@ -2,9 +2,10 @@
 
 use std::num::NonZeroU64;
 
-use http::header::{ALLOW, CONNECTION, HeaderName, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE};
+use http::header::{ALLOW, CONNECTION, HeaderName, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 
+use super::credentials::TokenFault;
 use super::origin::OriginRefused;
 use crate::wire::offer::Malformed;
 use crate::wire::request_head::HeadError;
@@ -43,6 +44,14 @@ pub(crate) enum Refusal {
     RouteFull,
     /// The gateway is about to stop (RFC 9110 §15.6.4).
     Draining,
+    /// The token does not open this route (RFC 6750 §3).
+    Token(TokenFault),
+    /// As many clients wait for the server that knows who may come in as may wait (RFC 9110 §15.6.4).
+    AuthBusy,
+    /// That server could not be asked, or its answer says neither yes nor no (RFC 9110 §15.6.4).
+    AuthFailed,
+    /// That server did not answer in time (RFC 9110 §15.6.4).
+    AuthTimeout,
     /// All backends have as many connections as they may, or none is healthy (RFC 9110 §15.6.4).
     NoBackend,
     /// The backend could not be reached (RFC 9110 §15.6.3).
@@ -65,7 +74,9 @@ impl Refusal {
             Self::Malformed(malformed) => malformed.status(),
             Self::Origin(_) => StatusCode::FORBIDDEN,
             Self::AddressRate { .. } | Self::AddressCap => StatusCode::TOO_MANY_REQUESTS,
+            Self::Token(fault) => fault.status(),
             Self::GatewayFull | Self::RouteFull | Self::Draining | Self::NoBackend => StatusCode::SERVICE_UNAVAILABLE,
+            Self::AuthBusy | Self::AuthFailed | Self::AuthTimeout => StatusCode::SERVICE_UNAVAILABLE,
             Self::BackendRefused | Self::BackendNonsense => StatusCode::BAD_GATEWAY,
             Self::BackendTimeout => StatusCode::GATEWAY_TIMEOUT,
         }
@@ -83,7 +94,9 @@ impl Refusal {
             Self::Malformed(malformed) => headers_of(malformed),
             Self::AddressRate { retry_after } => retry(retry_after.get()),
             Self::AddressCap => retry(RETRY_CAP),
+            Self::Token(fault) => vec![(WWW_AUTHENTICATE, HeaderValue::from_static(fault.challenge()))],
             Self::GatewayFull | Self::RouteFull | Self::Draining | Self::NoBackend => retry(RETRY_FULL),
+            Self::AuthBusy | Self::AuthFailed | Self::AuthTimeout => retry(RETRY_FULL),
             Self::NoRoute | Self::Origin(_) | Self::BackendRefused | Self::BackendNonsense | Self::BackendTimeout => {
                 Vec::new()
             }
@@ -105,6 +118,10 @@ impl Refusal {
             Self::GatewayFull => "the gateway has no room for more connections",
             Self::RouteFull => "there is no room for more connections here",
             Self::Draining => "the gateway is about to stop",
+            Self::Token(fault) => fault.line(),
+            Self::AuthBusy => "too many wait to be let in",
+            Self::AuthFailed => "it cannot be found out whether you may come in",
+            Self::AuthTimeout => "it could not be found out in time whether you may come in",
             Self::NoBackend => "no backend has room for more connections",
             Self::BackendRefused => "the backend could not be reached",
             Self::BackendNonsense => "the backend did not answer as a WebSocket server",
@@ -128,6 +145,10 @@ impl Refusal {
             Self::GatewayFull => "gateway_full",
             Self::RouteFull => "route_full",
             Self::Draining => "draining",
+            Self::Token(fault) => fault.label(),
+            Self::AuthBusy => "auth_busy",
+            Self::AuthFailed => "auth_failed",
+            Self::AuthTimeout => "auth_timeout",
             Self::NoBackend => "no_backend",
             Self::BackendRefused => "backend_refused",
             Self::BackendNonsense => "backend_nonsense",

@@ -1,6 +1,7 @@
 //! What the owner wishes, checked once and plain data afterwards: no `Option` here means "must be set later".
 
 mod address;
+pub(crate) mod auth;
 mod difference;
 mod error;
 mod file;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use self::auth::Auth;
 pub(crate) use crate::limits::{AddressLimits, GatewayLimits, Rate, SessionLimits};
 use crate::wire::origin::OriginRule;
 
@@ -160,6 +162,8 @@ pub struct Route {
     pub connections: Option<usize>,
     /// The route's own caps by address, counted apart from the gateway's; absent: the gateway's.
     pub address: Option<AddressLimits>,
+    /// How a client shows that it may come in; absent: it need not.
+    pub auth: Option<Auth>,
     /// What one session may do.
     pub limits: SessionLimits,
     /// Where it leads.

@@ -16,6 +16,8 @@ use super::session::{Place, Session};
 use super::snapshot::{LiveRoute, LiveTarget, Snapshot};
 use crate::admission::refusal::Refusal;
 use crate::admission::{self, Admission, Outcome, PlainRequest};
+use crate::auth::{Denied, Pass, Visit};
+use crate::config::SessionLimits;
 use crate::hub::{self, page};
 use crate::lifecycle::Phase;
 use crate::pool::{DialError, Pool, Wish};
@@ -34,6 +36,14 @@ pub(super) struct Asker {
     pub(super) record: Rc<RefCell<Record>>,
     /// Left here with a 101, for whoever has the socket when it is sent.
     pub(super) session: RefCell<Option<Session>>,
+}
+
+/// What a backend gets to see of a client's request.
+#[derive(Clone, Copy)]
+struct Shown<'a> {
+    headers: &'a HeaderMap,
+    target: &'a str,
+    vouched: &'a [(String, HeaderValue)],
 }
 
 type Answer = Response<Full<Bytes>>;
@@ -160,14 +170,27 @@ fn show(asset: page::Asset) -> Answer {
 }
 
 /// The place is taken before the 101, so that there can still be another answer.
-async fn upgrade(asker: &Asker, admission: Admission, head: &request::Parts) -> Result<Answer, Refusal> {
+async fn upgrade(asker: &Asker, mut admission: Admission, head: &request::Parts) -> Result<Answer, Refusal> {
     let live = asker.snapshot.routes[admission.route].clone();
     asker.record.borrow_mut().address = Some(admission.client);
+    let target = head.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    let mut shown = Shown { headers: &head.headers, target, vouched: &[] };
+    let pass = match &live.guard {
+        Some(guard) => match guard.check(&Visit { headers: shown.headers, target }).await {
+            Ok(pass) => Some(pass),
+            Err(Denied::Refused(refusal)) => return Err(refusal),
+        },
+        None => None,
+    };
+    if let Some(pass) = &pass {
+        shown = Shown { headers: &pass.headers, target: &pass.target, vouched: &pass.vouched };
+        admission.offer.protocols.retain(|offered| !pass.unchosen.contains(offered));
+    }
     let (place, protocol) = match &live.target {
         LiveTarget::Hub(hub) => (Place::Room(enter(hub, &admission.rest)?), None),
         LiveTarget::Echo => (Place::Echo, admission.offer.protocols.first().cloned()),
         LiveTarget::Redirect(_) => return Err(Refusal::NoRoute),
-        LiveTarget::Proxy { pool, edge, cap } => match dial(asker, (pool, *cap), &admission, head).await {
+        LiveTarget::Proxy { pool, edge, cap } => match dial(asker, (pool, *cap), &admission, &shown).await {
             Ok(dialled) => {
                 let protocol = dialled.protocol.clone();
                 (Place::Backend { dialled: Box::new(dialled), edge: *edge, pool: Arc::clone(pool) }, protocol)
@@ -177,8 +200,13 @@ async fn upgrade(asker: &Asker, admission: Admission, head: &request::Parts) -> 
     };
     let accept = admission.offer.accept.clone();
     let LiveRoute { route, limits, .. } = live;
+    let limits = match pass.as_ref().and_then(Pass::left) {
+        Some(left) => Arc::new(SessionLimits { credentials: Some(left), ..*limits }),
+        None => limits,
+    };
+    let protocol = protocol.as_deref().or(pass.and_then(|pass| pass.protocol));
     *asker.session.borrow_mut() = Some(Session { place, route, limits, permit: admission.permit });
-    Ok(switch(&accept, protocol.as_deref()))
+    Ok(switch(&accept, protocol))
 }
 
 fn enter(hub: &Arc<hub::Hub>, rest: &str) -> Result<hub::Seat, Refusal> {
@@ -192,13 +220,13 @@ async fn dial(
     asker: &Asker,
     (pool, cap): (&Pool, usize),
     admission: &Admission,
-    head: &request::Parts,
+    shown: &Shown<'_>,
 ) -> Result<crate::pool::Dialled, DialError> {
     // A PROXY header tells who the client is, and nothing of what the client's own headers are worth.
     let trusted = asker.snapshot.gate.trusts(asker.peer);
-    let said = |name: &str| trusted.then(|| head.headers.get(name)?.to_str().ok()).flatten();
+    let said = |name: &str| trusted.then(|| shown.headers.get(name)?.to_str().ok()).flatten();
     // Proxies may add a line of their own. A chain that did not lead to the client (see `client_address`) is no chain.
-    let lines = head.headers.get_all("x-forwarded-for").iter().filter_map(|line| line.to_str().ok());
+    let lines = shown.headers.get_all("x-forwarded-for").iter().filter_map(|line| line.to_str().ok());
     let chain = lines.collect::<Vec<_>>().join(", ");
     let has_chain = trusted && !chain.is_empty() && admission.client != asker.peer;
     let forwarded = Forwarded {
@@ -206,10 +234,10 @@ async fn dial(
         chain: has_chain.then_some(&*chain),
         peer: asker.peer,
         secure: said("x-forwarded-proto").map_or(asker.secure, |scheme| scheme.eq_ignore_ascii_case("https")),
-        host: head.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or(""),
+        host: shown.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or(""),
     };
-    let target = head.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-    pool.dial(&Wish { target, headers: &head.headers, forwarded, offered: &admission.offer.protocols, cap }).await
+    let Shown { headers, target, vouched } = *shown;
+    pool.dial(&Wish { target, headers, vouched, forwarded, offered: &admission.offer.protocols, cap }).await
 }
 
 /// What went wrong with the backends, for the log in full and for the client in one line; a backend's own refusal is

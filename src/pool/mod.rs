@@ -102,6 +102,8 @@ pub(crate) struct Wish<'a> {
     pub target: &'a str,
     /// The client's headers.
     pub headers: &'a http::HeaderMap,
+    /// What somebody vouches for, by header; the client's own headers of these names are not among `headers`.
+    pub vouched: &'a [(String, http::HeaderValue)],
     /// What is said of the client.
     pub forwarded: Forwarded<'a>,
     /// The subprotocols it offered.
@@ -177,7 +179,8 @@ impl Pool {
     async fn upgrade(&self, mut socket: Socket, lease: Lease, wish: &Wish<'_>) -> Result<Dialled, DialError> {
         let url = lease.backend().to_owned();
         let key = client::key(client::random());
-        let request = head::request(wish.target, &key, wish.headers, &wish.forwarded);
+        let mut request = head::request(wish.target, &key, wish.headers, &wish.forwarded);
+        head::append(&mut request, wish.vouched);
         let accept = accept_for(&key);
         let answered = client::upgrade(&mut socket, &request, &accept, wish.offered);
         match timeout(self.wishes.answer_timeout, answered).await {

@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use http::header::{self, HeaderMap, HeaderName};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 /// Client headers that a backend gets to see, in the case in which it gets them. What is not here stays at the edge:
 /// hop-by-hop headers, offers of extensions, and whatever claims to be forwarded.
@@ -51,6 +51,15 @@ pub fn request(target: &str, key: &str, client: &HeaderMap, forwarded: &Forwarde
     append_forwarded(&mut head, forwarded);
     head.extend_from_slice(b"\r\n");
     head
+}
+
+/// Adds lines to a request that is complete: these names and values, as they are written.
+pub fn append(request: &mut Vec<u8>, lines: &[(String, HeaderValue)]) {
+    request.truncate(request.len().saturating_sub(b"\r\n".len()));
+    for (name, value) in lines {
+        request.extend([name.as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+    }
+    request.extend_from_slice(b"\r\n");
 }
 
 /// Several lines of one name become one: `; ` joins cookies (RFC 6265 §5.4), `, ` the rest (RFC 9110 §5.3).
@@ -235,7 +244,6 @@ impl<'a> Headers<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
 
     const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 

@@ -10,6 +10,7 @@ fn all() -> Vec<Refusal> {
     use Malformed as M;
     use OriginRefused as O;
     use Refusal as R;
+    use TokenFault as T;
     let heads = [
         HeadError::NotHttp,
         HeadError::Http2,
@@ -45,7 +46,25 @@ fn all() -> Vec<Refusal> {
         M::Body,
     ];
     let origins = [O::Twice, O::Absent, O::Empty, O::Unreadable, O::NotAllowed];
+    let tokens = [
+        T::Absent,
+        T::Several,
+        T::Malformed,
+        T::Algorithm,
+        T::Critical,
+        T::Key,
+        T::Signature,
+        T::Expired,
+        T::NotYet,
+        T::Issuer,
+        T::Audience,
+        T::Claim,
+        T::Unsafe,
+    ];
     let rest = [
+        R::AuthBusy,
+        R::AuthFailed,
+        R::AuthTimeout,
         R::HeadTooLarge,
         R::HeadTooSlow,
         R::NoRoute,
@@ -60,7 +79,7 @@ fn all() -> Vec<Refusal> {
         R::BackendTimeout,
     ];
     let nested = heads.map(R::Head).into_iter().chain(malformed.map(R::Malformed)).chain(origins.map(R::Origin));
-    nested.chain(rest).collect()
+    nested.chain(tokens.map(R::Token)).chain(rest).collect()
 }
 
 /// Name and value of every header, in a form to compare.
@@ -88,6 +107,12 @@ fn every_row_of_the_table_has_its_answer() {
         (Refusal::Malformed(Malformed::Version), 426, version),
         (Refusal::Malformed(Malformed::Body), 400, close),
         (Refusal::Origin(OriginRefused::NotAllowed), 403, &[]),
+        (Refusal::Token(TokenFault::Absent), 401, &[("www-authenticate", "Bearer")]),
+        (Refusal::Token(TokenFault::Several), 400, &[("www-authenticate", "Bearer error=\"invalid_request\"")]),
+        (Refusal::Token(TokenFault::Expired), 401, &[("www-authenticate", "Bearer error=\"invalid_token\"")]),
+        (Refusal::AuthBusy, 503, &[("retry-after", "5")]),
+        (Refusal::AuthFailed, 503, &[("retry-after", "5")]),
+        (Refusal::AuthTimeout, 503, &[("retry-after", "5")]),
         (Refusal::AddressRate { retry_after: SOON }, 429, &[("retry-after", "7")]),
         (Refusal::AddressCap, 429, &[("retry-after", "10")]),
         (Refusal::GatewayFull, 503, &[("retry-after", "5")]),

@@ -1,5 +1,8 @@
 //! Reads `[[route]]`.
 
+use std::path::Path;
+
+use super::auth::read_auth;
 use super::document::{Placed, Table, Value};
 use super::limits::{RouteLimits, read_route as read_limits};
 use crate::config::address::read_host;
@@ -33,13 +36,14 @@ pub(super) fn route_of(path: String, target: Target, limits: SessionLimits) -> R
         require_origin: false,
         connections: None,
         address: None,
+        auth: None,
         limits,
         target,
     }
 }
 
 /// Reads one route; what is refused gets a stand-in, which nobody sees since the problem is reported.
-pub(super) fn read_route(table: Table<'_>, gateway: &GatewayLimits, session: SessionLimits) -> Draft {
+pub(super) fn read_route(table: Table<'_>, gateway: &GatewayLimits, session: SessionLimits, base: &Path) -> Draft {
     let path = table.require("path", PATH).and_then(|value| {
         let path = value.text(read_path)?;
         Some(Placed::new(path, value.place()))
@@ -48,9 +52,10 @@ pub(super) fn read_route(table: Table<'_>, gateway: &GatewayLimits, session: Ses
     // A route whose host was refused may share its path with any other.
     let path = path.filter(|_| host != Some(None));
     let (origins, require_origin, limits) = (table.get("origins"), table.get("require_origin"), table.get("limits"));
+    let auth = table.get("auth");
     let target = read_target(&table);
     if matches!(target.target, Target::Redirect(_)) {
-        for setting in [&origins, &require_origin, &limits].into_iter().flatten() {
+        for setting in [&origins, &require_origin, &limits, &auth].into_iter().flatten() {
             setting.refuse("has no meaning on a redirect", "nothing");
         }
     }
@@ -63,6 +68,7 @@ pub(super) fn read_route(table: Table<'_>, gateway: &GatewayLimits, session: Ses
         require_origin: require_origin.and_then(|value| value.flag()).unwrap_or(false),
         connections,
         address,
+        auth: auth.and_then(|value| read_auth(&value, base, matches!(target.target, Target::Proxy(_)))),
         ..route_of(name, target.target, session)
     };
     table.finish();
