@@ -1,7 +1,9 @@
 //! Who may open a WebSocket on a route, for backends that cannot ask: a token is judged, or somebody is asked.
 
+mod cache;
 mod jwt;
 mod keys;
+mod request;
 mod token;
 
 use std::time::{Duration, Instant};
@@ -9,16 +11,20 @@ use std::time::{Duration, Instant};
 use http::{HeaderMap, HeaderValue};
 
 use self::jwt::Judge;
+pub(crate) use self::request::No;
+use self::request::{Server, Word};
 use crate::admission::credentials::TokenFault;
 use crate::admission::refusal::Refusal;
 use crate::config::auth::Auth;
 use crate::config::{Problem, Problems};
+use crate::wire::head::Forwarded;
 
 /// Who stands before one route.
 pub(crate) struct Guard(Kind);
 
 enum Kind {
     Jwt(Judge),
+    Request(Server),
 }
 
 /// A request that asks to be let in.
@@ -28,6 +34,8 @@ pub(crate) struct Visit<'a> {
     pub headers: &'a HeaderMap,
     /// Path and query.
     pub target: &'a str,
+    /// What is said of the client.
+    pub forwarded: Forwarded<'a>,
 }
 
 /// What comes of being let in.
@@ -52,18 +60,20 @@ pub(crate) struct Pass {
 pub(crate) enum Denied {
     /// Refused by this gateway.
     Refused(Refusal),
+    /// Refused by the server that was asked.
+    Answered(No),
 }
 
 impl Guard {
-    /// What these wishes ask for; files are read.
+    /// What these wishes ask for; files are read. A client waits for `patience` at most until a server is asked.
     ///
     /// # Errors
     /// What is wrong with the files; the key of these problems begins with `key`.
-    pub(crate) fn build(wishes: &Auth, key: &str) -> Result<Self, Problems> {
+    pub(crate) fn build(wishes: &Auth, patience: Duration, key: &str) -> Result<Self, Problems> {
         let named = |problem: Problem| Problem { key: format!("{key}.{}", problem.key), ..problem };
         let built = match wishes {
             Auth::Jwt(wishes) => Judge::new(wishes).map(Kind::Jwt),
-            Auth::Request(_) => Err(Problem::new("", "kind", "not supported yet").into()),
+            Auth::Request(wishes) => Server::new(wishes, patience).map(Kind::Request),
         };
         built.map(Self).map_err(|problems| Problems(problems.0.into_iter().map(named).collect()))
     }
@@ -75,6 +85,11 @@ impl Guard {
     pub(crate) async fn check(&self, visit: &Visit<'_>) -> Result<Pass, Denied> {
         match &self.0 {
             Kind::Jwt(judge) => judge_token(judge, visit).map_err(|fault| Denied::Refused(Refusal::Token(fault))),
+            Kind::Request(server) => match server.decide(visit).await {
+                Ok(Word::Yes(vouched)) => Ok(vouched_for(server, visit, vouched)),
+                Ok(Word::No(no)) => Err(Denied::Answered(no)),
+                Err(refusal) => Err(Denied::Refused(refusal)),
+            },
         }
     }
 }
@@ -95,6 +110,13 @@ fn judge_token(judge: &Judge, visit: &Visit<'_>) -> Result<Pass, TokenFault> {
     let until = Instant::now().checked_add(good.left);
     let protocol = (!unchosen.is_empty()).then_some(token::BEARER);
     Ok(Pass { headers, target, vouched, unchosen, protocol, until })
+}
+
+fn vouched_for(server: &Server, visit: &Visit<'_>, vouched: Vec<(String, HeaderValue)>) -> Pass {
+    let mut headers = visit.headers.clone();
+    drop_all(&mut headers, server.headers().iter());
+    let target = visit.target.to_owned();
+    Pass { headers, target, vouched, unchosen: Vec::new(), protocol: None, until: None }
 }
 
 fn drop_all<'a>(headers: &mut HeaderMap, names: impl Iterator<Item = &'a String>) {

@@ -14,15 +14,15 @@ use hyper::body::{Bytes, Incoming};
 use super::Shared;
 use super::session::{Place, Session};
 use super::snapshot::{LiveRoute, LiveTarget, Snapshot};
+use super::visit::{Shown, forwarded, hops};
 use crate::admission::refusal::Refusal;
 use crate::admission::{self, Admission, Outcome, PlainRequest};
-use crate::auth::{Denied, Pass, Visit};
+use crate::auth::{Denied, No, Pass, Visit};
 use crate::config::SessionLimits;
 use crate::hub::{self, page};
 use crate::lifecycle::Phase;
-use crate::pool::{DialError, Pool, Wish};
+use crate::pool::{DialError, Pool};
 use crate::telemetry::record::Record;
-use crate::wire::head::Forwarded;
 use crate::wire::offer::has_body;
 use crate::wire::request_head::HeadError;
 
@@ -36,14 +36,6 @@ pub(super) struct Asker {
     pub(super) record: Rc<RefCell<Record>>,
     /// Left here with a 101, for whoever has the socket when it is sent.
     pub(super) session: RefCell<Option<Session>>,
-}
-
-/// What a backend gets to see of a client's request.
-#[derive(Clone, Copy)]
-struct Shown<'a> {
-    headers: &'a HeaderMap,
-    target: &'a str,
-    vouched: &'a [(String, HeaderValue)],
 }
 
 type Answer = Response<Full<Bytes>>;
@@ -174,11 +166,14 @@ async fn upgrade(asker: &Asker, mut admission: Admission, head: &request::Parts)
     let live = asker.snapshot.routes[admission.route].clone();
     asker.record.borrow_mut().address = Some(admission.client);
     let target = head.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    let hops = hops(asker, &admission, &head.headers);
+    let forwarded = forwarded(asker, &admission, &head.headers, hops.as_deref());
     let mut shown = Shown { headers: &head.headers, target, vouched: &[] };
     let pass = match &live.guard {
-        Some(guard) => match guard.check(&Visit { headers: shown.headers, target }).await {
+        Some(guard) => match guard.check(&Visit { headers: shown.headers, target, forwarded }).await {
             Ok(pass) => Some(pass),
             Err(Denied::Refused(refusal)) => return Err(refusal),
+            Err(Denied::Answered(no)) => return Ok(pass_no_on(asker, no)),
         },
         None => None,
     };
@@ -190,13 +185,15 @@ async fn upgrade(asker: &Asker, mut admission: Admission, head: &request::Parts)
         LiveTarget::Hub(hub) => (Place::Room(enter(hub, &admission.rest)?), None),
         LiveTarget::Echo => (Place::Echo, admission.offer.protocols.first().cloned()),
         LiveTarget::Redirect(_) => return Err(Refusal::NoRoute),
-        LiveTarget::Proxy { pool, edge, cap } => match dial(asker, (pool, *cap), &admission, &shown).await {
-            Ok(dialled) => {
-                let protocol = dialled.protocol.clone();
-                (Place::Backend { dialled: Box::new(dialled), edge: *edge, pool: Arc::clone(pool) }, protocol)
+        LiveTarget::Proxy { pool, edge, cap } => {
+            match pool.dial(&shown.wish(forwarded, &admission.offer.protocols, *cap)).await {
+                Ok(dialled) => {
+                    let protocol = dialled.protocol.clone();
+                    (Place::Backend { dialled: Box::new(dialled), edge: *edge, pool: Arc::clone(pool) }, protocol)
+                }
+                Err(error) => return explain(asker, pool, error),
             }
-            Err(error) => return explain(asker, pool, error),
-        },
+        }
     };
     let accept = admission.offer.accept.clone();
     let LiveRoute { route, limits, .. } = live;
@@ -216,28 +213,18 @@ fn enter(hub: &Arc<hub::Hub>, rest: &str) -> Result<hub::Seat, Refusal> {
     })
 }
 
-async fn dial(
-    asker: &Asker,
-    (pool, cap): (&Pool, usize),
-    admission: &Admission,
-    shown: &Shown<'_>,
-) -> Result<crate::pool::Dialled, DialError> {
-    // A PROXY header tells who the client is, and nothing of what the client's own headers are worth.
-    let trusted = asker.snapshot.gate.trusts(asker.peer);
-    let said = |name: &str| trusted.then(|| shown.headers.get(name)?.to_str().ok()).flatten();
-    // Proxies may add a line of their own. A chain that did not lead to the client (see `client_address`) is no chain.
-    let lines = shown.headers.get_all("x-forwarded-for").iter().filter_map(|line| line.to_str().ok());
-    let chain = lines.collect::<Vec<_>>().join(", ");
-    let has_chain = trusted && !chain.is_empty() && admission.client != asker.peer;
-    let forwarded = Forwarded {
-        client: admission.client,
-        chain: has_chain.then_some(&*chain),
-        peer: asker.peer,
-        secure: said("x-forwarded-proto").map_or(asker.secure, |scheme| scheme.eq_ignore_ascii_case("https")),
-        host: shown.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or(""),
-    };
-    let Shown { headers, target, vouched } = *shown;
-    pool.dial(&Wish { target, headers, vouched, forwarded, offered: &admission.offer.protocols, cap }).await
+/// A refusal in the words of the server that was asked.
+fn pass_no_on(asker: &Asker, no: No) -> Answer {
+    let line = "the auth server refused";
+    asker.record.borrow_mut().refuse(no.status.as_u16(), "auth_status", line);
+    let body = if no.body.is_empty() { Bytes::from_static(b"you may not come in here\n") } else { no.body };
+    let mut answer = text(no.status, body);
+    for (name, value) in [(header::CONTENT_TYPE, no.content_type), (header::WWW_AUTHENTICATE, no.authenticate)] {
+        if let Some(value) = value {
+            answer.headers_mut().insert(name, value);
+        }
+    }
+    answer
 }
 
 /// What went wrong with the backends, for the log in full and for the client in one line; a backend's own refusal is

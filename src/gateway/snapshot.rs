@@ -111,7 +111,7 @@ fn build_pools(config: &Config, before: Option<&Snapshot>, problems: &mut Vec<Pr
 fn build_guards(config: &Config, problems: &mut Vec<Problem>) -> Vec<Option<Arc<Guard>>> {
     let mut build = |route: &config::Route| {
         let key = format!("route \"{}\".auth", name_of(route).route);
-        let built = Guard::build(route.auth.as_ref()?, &key);
+        let built = Guard::build(route.auth.as_ref()?, config.handshake_timeout, &key);
         built.map(Arc::new).map_err(|found| problems.extend(found.0)).ok()
     };
     config.routes.iter().map(&mut build).collect()

@@ -34,6 +34,17 @@ pub struct Forwarded<'a> {
     pub host: &'a str,
 }
 
+impl Forwarded<'_> {
+    /// The value of X-Forwarded-For.
+    #[must_use]
+    pub fn hops(&self) -> String {
+        match self.chain {
+            Some(chain) => format!("{chain}, {}", self.peer),
+            None => self.client.to_string(),
+        }
+    }
+}
+
 /// The upgrade request for a backend: `target` is path and query, `key` the gateway's own Sec-WebSocket-Key.
 #[must_use]
 pub fn request(target: &str, key: &str, client: &HeaderMap, forwarded: &Forwarded<'_>) -> Vec<u8> {
@@ -79,12 +90,9 @@ fn append_joined(head: &mut Vec<u8>, name: &str, client: &HeaderMap, header: &He
 
 /// X-Forwarded-For, -Proto and -Host, X-Real-IP, and Forwarded (RFC 7239).
 fn append_forwarded(head: &mut Vec<u8>, forwarded: &Forwarded<'_>) {
-    let Forwarded { client, chain, peer, secure, host } = forwarded;
+    let Forwarded { client, secure, host, .. } = forwarded;
     let scheme = if *secure { "https" } else { "http" };
-    let chain = match chain {
-        Some(chain) => format!("{chain}, {peer}"),
-        None => client.to_string(),
-    };
+    let chain = forwarded.hops();
     let node = match client {
         IpAddr::V4(address) => address.to_string(),
         // RFC 7239 §6: an IPv6 address stands in brackets, and so in quotes.
