@@ -49,15 +49,15 @@ pub struct SessionLimits {
     pub ping_interval: Option<Duration>,
     /// Closed with 1001 at this age. `None` is no limit.
     pub max_lifetime: Option<Duration>,
-    /// Closed with 4401 at this age, when the credentials that it was opened with are over. Never configured: a session
-    /// with such credentials has limits of its own.
-    pub credentials: Option<Duration>,
     /// How long a peer has to answer a Close frame, and a refused frame to be flushed, before the socket is cut.
     pub close_timeout: Duration,
     /// Bytes that one slow client may make the gateway hold.
     pub send_queue: usize,
     /// Whether text is checked to be UTF-8, in both directions.
     pub utf8: bool,
+    /// Closed with 4401 at this age, when the credentials that it was opened with are over. Never configured: a session
+    /// with such credentials has limits of its own.
+    pub credentials: Option<Duration>,
 }
 
 /// What a connection costs while idle, times these, fits a small machine; `config/gateway.toml` argues each figure.
@@ -85,10 +85,10 @@ impl Default for SessionLimits {
             idle_timeout: None,
             ping_interval: Some(Duration::from_secs(30)),
             max_lifetime: None,
-            credentials: None,
             close_timeout: Duration::from_secs(5),
             send_queue: 256 << 10,
             utf8: true,
+            credentials: None,
         }
     }
 }

@@ -31,7 +31,7 @@ const FLOORS: &[(u8, &[&str])] = &[
 const CRATES: &[(&str, &[&str])] = &[
     ("arc-swap", &["gateway/mod.rs", "tls/"]),
     ("aws-lc-rs", &["auth/"]),
-    ("base64", &["auth/jwt.rs", "client.rs", "wire/offer.rs"]),
+    ("base64", &["auth/jwt/", "client.rs", "wire/offer.rs"]),
     ("bytes", &["auth/request.rs", "gateway/", "hub/", "socket/"]),
     ("clap", &["arguments.rs", "main.rs"]),
     ("fastwebsockets", &["client.rs"]),

@@ -73,7 +73,7 @@ fn read_jwt(table: &Table<'_>, base: &Path, is_relayed: bool) -> Option<Jwt> {
     for name in ["strip", "claims"] {
         without_backend(table, name, is_relayed);
     }
-    let jwt = Jwt {
+    Some(Jwt {
         issuer: read_names(table, "issuer"),
         audience: read_names(table, "audience"),
         leeway: table.duration("leeway", LEEWAY).unwrap_or(Duration::from_secs(30)),
@@ -83,8 +83,7 @@ fn read_jwt(table: &Table<'_>, base: &Path, is_relayed: bool) -> Option<Jwt> {
         claims: table.get("claims").map(|value| read_claims(&value)).unwrap_or_default(),
         algorithms: algorithms?,
         keys: keys?.1,
-    };
-    Some(jwt)
+    })
 }
 
 fn read_request(table: &Table<'_>, base: &Path, is_relayed: bool) -> Option<AuthRequest> {
@@ -98,7 +97,7 @@ fn read_request(table: &Table<'_>, base: &Path, is_relayed: bool) -> Option<Auth
             }
         }
     }
-    let read = AuthRequest {
+    Some(AuthRequest {
         ca: table.text("ca", |text| read_file_path(text, base)),
         timeout: table.duration("timeout", SHORT).unwrap_or(Duration::from_secs(3)),
         headers: table.get("headers").map(|value| read_headers(&value)).unwrap_or_default(),
@@ -108,8 +107,7 @@ fn read_request(table: &Table<'_>, base: &Path, is_relayed: bool) -> Option<Auth
         at_once: table.count("at_once", 1..=10_000).unwrap_or(64),
         on_error: table.choice("on_error", &ON_ERROR, &[]).unwrap_or(OnError::Refuse),
         ..url?
-    };
-    Some(read)
+    })
 }
 
 fn read_algorithms(value: &Value<'_>) -> Option<Vec<Algorithm>> {
@@ -121,14 +119,17 @@ fn read_algorithms(value: &Value<'_>) -> Option<Vec<Algorithm>> {
     let secrets = algorithms.iter().filter(|algorithm| algorithm.secret_size().is_some()).count();
     // Whoever knows a public key, which is everybody, could sign with it as if it were the secret.
     if secrets > 0 && secrets < algorithms.len() {
-        value.refuse("mixes shared secrets with public keys", "HS256, HS384, HS512 alone, or none of them");
+        value.refuse(
+            "mixes keys that are shared with keys that are public",
+            "HS256, HS384, HS512 alone, or none of them",
+        );
         return None;
     }
     (algorithms.len() == items.len() && !items.is_empty()).then_some(algorithms)
 }
 
 fn read_keys<'d>(table: &Table<'d>, base: &Path) -> Option<(Value<'d>, Keys)> {
-    let path = |text: &str| read_file_path(text, base);
+    let path = |text: &str| read_file_path(text, base).map_err(|wrong| Wrong::new(wrong.what, "the path of a file"));
     let makes: [(&'static str, fn(PathBuf) -> Keys); 3] =
         [("secret_file", Keys::Secret), ("key_file", Keys::Public), ("jwks_file", Keys::Set)];
     let named = makes.into_iter().filter_map(|(name, make)| Some((table.get(name)?, make)));
@@ -136,7 +137,10 @@ fn read_keys<'d>(table: &Table<'d>, base: &Path) -> Option<(Value<'d>, Keys)> {
     match named.len() {
         0 => table.incomplete("has no key", KEYS),
         1 => {}
-        _ => table.problem("has more than one kind of key", KEYS),
+        _ => {
+            table.problem("has more than one kind of key", KEYS);
+            return None;
+        }
     }
     let (value, make) = named.pop()?;
     let keys = make(value.text(path)?);
@@ -148,7 +152,7 @@ fn check_family(value: &Value<'_>, keys: &Keys, algorithms: &[Algorithm]) {
     match keys {
         Keys::Secret(_) if !shared => value.refuse("is for HS256, HS384 and HS512", "key_file or jwks_file"),
         Keys::Public(_) | Keys::Set(_) if shared => {
-            value.refuse("holds public keys, which anybody may know: no secret for HS256, HS384, HS512", "secret_file");
+            value.refuse("holds public keys, which anybody may know: not for HS256, HS384, HS512", "secret_file");
         }
         Keys::Secret(_) | Keys::Public(_) | Keys::Set(_) => {}
     }
