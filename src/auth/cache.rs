@@ -71,7 +71,8 @@ mod tests {
         cache.put([2; 32], "two", start + TIME);
         assert_eq!(cache.get(&[1; 32], start + TIME), Some("uno"));
         cache.put([3; 32], "three", start + 2 * TIME);
-        assert_eq!((cache.inner.lock().known.len(), cache.inner.lock().order.len()), (1, 1));
+        let inner = cache.inner.lock();
+        assert_eq!((inner.known.len(), inner.order.len()), (1, 1));
     }
 
     #[test]

@@ -39,19 +39,19 @@ pub(super) fn read(wishes: &Jwt) -> Result<Vec<Key>, Problems> {
     }
 }
 
-fn read_secret(path: &Path, wished: &[Wished]) -> Result<Key, Problem> {
+fn read_secret(path: &Path, wished: &[Wished]) -> Result<Key, Problems> {
     let problem = |wrong: String, allowed: &str| problem(path, "secret_file", wrong, allowed);
     let bytes = bytes(path).map_err(|wrong| problem(wrong, "a file that the gateway's user may read"))?;
     // Editors end a file with a line end, and generators of secrets do not mean it.
     let secret = bytes.strip_suffix(b"\n").map_or(&bytes[..], |rest| rest.strip_suffix(b"\r").unwrap_or(rest));
     if secret.windows(11).any(|part| part == b"-----BEGIN ") {
-        return Err(problem("PEM, not a secret".to_owned(), "random bytes; a public key belongs to key_file"));
+        return Err(problem("PEM, not a secret".to_owned(), "random bytes; a public key belongs to key_file").into());
     }
     // RFC 7518 §3.2: a key of the same size as the hash output or larger must be used.
     let least = wished.iter().filter_map(|algorithm| algorithm.secret_size()).max().unwrap_or(usize::MAX);
     if secret.len() < least {
         let wrong = format!("the secret has {} bytes", secret.len());
-        return Err(problem(wrong, &format!("{least} bytes or more, such as `openssl rand -hex {least}` gives")));
+        return Err(problem(wrong, &format!("{least} bytes or more, such as `openssl rand -hex {least}` gives")).into());
     }
     let algorithms = wished.iter().filter_map(|wished| named(*wished)).collect();
     Ok(Key { kid: None, algorithms, key: DecodingKey::from_secret(secret) })

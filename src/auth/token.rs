@@ -165,7 +165,10 @@ mod tests {
         let ok = |token: &str| Ok(token.to_owned());
         assert_eq!(found(&[TokenPlace::Header], &[("authorization", "bearer  a.b.c ")], "/"), ok("a.b.c"));
         assert_eq!(found(&[TokenPlace::Header], &[("authorization", "Basic eDp5")], "/"), Err(TokenFault::Absent));
-        assert_eq!(found(&[cookie.clone()], &[("cookie", "x=1; id=a.b.c"), ("cookie", "y=2")], "/"), ok("a.b.c"));
+        assert_eq!(
+            found(std::slice::from_ref(&cookie), &[("cookie", "x=1; id=a.b.c"), ("cookie", "y=2")], "/"),
+            ok("a.b.c")
+        );
         assert_eq!(found(std::slice::from_ref(&query), &[], "/ws?x=1&t=a.b.c"), ok("a.b.c"));
         let offer = [("sec-websocket-protocol", "chat, Bearer"), ("sec-websocket-protocol", "a.b.c, x")];
         assert_eq!(found(&[TokenPlace::Subprotocol], &offer, "/"), ok("a.b.c"));

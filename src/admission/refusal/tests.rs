@@ -10,7 +10,6 @@ fn all() -> Vec<Refusal> {
     use Malformed as M;
     use OriginRefused as O;
     use Refusal as R;
-    use TokenFault as T;
     let heads = [
         HeadError::NotHttp,
         HeadError::Http2,
@@ -46,21 +45,6 @@ fn all() -> Vec<Refusal> {
         M::Body,
     ];
     let origins = [O::Twice, O::Absent, O::Empty, O::Unreadable, O::NotAllowed];
-    let tokens = [
-        T::Absent,
-        T::Several,
-        T::Malformed,
-        T::Algorithm,
-        T::Critical,
-        T::Key,
-        T::Signature,
-        T::Expired,
-        T::NotYet,
-        T::Issuer,
-        T::Audience,
-        T::Claim,
-        T::Unsafe,
-    ];
     let rest = [
         R::AuthBusy,
         R::AuthFailed,
@@ -79,7 +63,26 @@ fn all() -> Vec<Refusal> {
         R::BackendTimeout,
     ];
     let nested = heads.map(R::Head).into_iter().chain(malformed.map(R::Malformed)).chain(origins.map(R::Origin));
-    nested.chain(tokens.map(R::Token)).chain(rest).collect()
+    nested.chain(all_tokens().map(R::Token)).chain(rest).collect()
+}
+
+fn all_tokens() -> [TokenFault; 13] {
+    use TokenFault as T;
+    [
+        T::Absent,
+        T::Several,
+        T::Malformed,
+        T::Algorithm,
+        T::Critical,
+        T::Key,
+        T::Signature,
+        T::Expired,
+        T::NotYet,
+        T::Issuer,
+        T::Audience,
+        T::Claim,
+        T::Unsafe,
+    ]
 }
 
 /// Name and value of every header, in a form to compare.

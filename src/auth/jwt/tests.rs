@@ -17,10 +17,13 @@ use crate::config::auth::{Algorithm as Wished, TokenPlace};
 
 const SECRET: &[u8; 64] = b"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
+/// The signature of some bytes.
+type Sign = Box<dyn Fn(&[u8]) -> Vec<u8>>;
+
 /// Somebody who signs: the algorithm's name, the signature of some bytes, and the public key in PEM and as a JWK.
 struct Signer {
     algorithm: Wished,
-    sign: Box<dyn Fn(&[u8]) -> Vec<u8>>,
+    sign: Sign,
     pem: String,
     jwk: Value,
 }

@@ -46,6 +46,9 @@ const LEEWAY: std::ops::RangeInclusive<Duration> = Duration::ZERO..=Duration::fr
 /// Who is shut out meanwhile, or let in, waits for it.
 const CACHE: std::ops::RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(24 * 3600);
 
+/// From a file to what it holds.
+type MakeKeys = fn(PathBuf) -> Keys;
+
 #[derive(Clone, Copy)]
 enum Kind {
     Jwt,
@@ -130,7 +133,7 @@ fn read_algorithms(value: &Value<'_>) -> Option<Vec<Algorithm>> {
 
 fn read_keys<'d>(table: &Table<'d>, base: &Path) -> Option<(Value<'d>, Keys)> {
     let path = |text: &str| read_file_path(text, base).map_err(|wrong| Wrong::new(wrong.what, "the path of a file"));
-    let makes: [(&'static str, fn(PathBuf) -> Keys); 3] =
+    let makes: [(_, MakeKeys); 3] =
         [("secret_file", Keys::Secret), ("key_file", Keys::Public), ("jwks_file", Keys::Set)];
     let named = makes.into_iter().filter_map(|(name, make)| Some((table.get(name)?, make)));
     let mut named: Vec<_> = named.collect();
