@@ -14,7 +14,7 @@ use super::keys::{self, Key};
 use super::token;
 use crate::admission::credentials::TokenFault;
 use crate::config::Problems;
-use crate::config::auth::{Jwt, Keys};
+use crate::config::auth::{Jwt, Keys, TokenPlace};
 
 /// What tokens are judged by on one route.
 pub(super) struct Judge {
@@ -44,13 +44,17 @@ impl Judge {
         &self.wishes
     }
 
-    /// Looks for a request's token and judges it.
+    /// Looks for a request's token and judges it; tells where it stood.
     ///
     /// # Errors
     /// The first thing that is wrong.
-    pub(super) fn judge(&self, headers: &HeaderMap, target: &str) -> Result<Good, TokenFault> {
-        let token = token::find(&self.wishes.token, headers, target)?;
-        self.check(&token)
+    pub(super) fn judge<'a>(
+        &'a self,
+        headers: &'a HeaderMap,
+        target: &'a str,
+    ) -> Result<(&'a TokenPlace, Good), TokenFault> {
+        let (place, token) = token::find(&self.wishes.token, headers, target)?;
+        Ok((place, self.check(&token)?))
     }
 
     fn check(&self, token: &str) -> Result<Good, TokenFault> {

@@ -15,7 +15,7 @@ pub(crate) use self::request::No;
 use self::request::{Server, Word};
 use crate::admission::credentials::TokenFault;
 use crate::admission::refusal::Refusal;
-use crate::config::auth::Auth;
+use crate::config::auth::{Auth, TokenPlace};
 use crate::config::{Problem, Problems};
 use crate::wire::head::Forwarded;
 
@@ -96,14 +96,14 @@ impl Guard {
 
 fn judge_token(judge: &Judge, visit: &Visit<'_>) -> Result<Pass, TokenFault> {
     let wishes = judge.wishes();
-    let good = judge.judge(visit.headers, visit.target)?;
+    let (place, good) = judge.judge(visit.headers, visit.target)?;
     let vouched = judge.headers(&good)?;
     let mut headers = visit.headers.clone();
-    let unchosen = token::unchosen(&wishes.token, &headers, wishes.strip);
-    let target = match wishes.strip {
-        true => token::strip(&wishes.token, &mut headers, visit.target),
-        false => visit.target.to_owned(),
-    };
+    // What stands elsewhere was not judged: the backend must not take it for what was.
+    let hidden = wishes.token.iter().filter(|other| wishes.strip || *other != place);
+    let hidden: Vec<TokenPlace> = hidden.cloned().collect();
+    let unchosen = token::unchosen(&wishes.token, &headers, hidden.contains(&TokenPlace::Subprotocol));
+    let target = token::strip(&hidden, &mut headers, visit.target);
     // Whether or not the token has the claim: a client's own word must not be taken for it.
     drop_all(&mut headers, wishes.claims.iter().map(|(name, _)| name));
     // A token that never ends, as far as this clock can tell, is left to its session's own limits.

@@ -13,20 +13,21 @@ use crate::wire::offer::elements;
 /// The subprotocol that says: the next one is a token.
 pub(super) const BEARER: &str = "bearer";
 
-/// The token in the first place that has one; two in one place are refused, since the backend could take the other.
+/// The token in the first place that has one, and that place; two in one place are refused, since the backend could
+/// take the other.
 ///
 /// # Errors
 /// There is none, or more than one.
 pub(super) fn find<'a>(
-    places: &[TokenPlace],
+    places: &'a [TokenPlace],
     headers: &'a HeaderMap,
     target: &'a str,
-) -> Result<Cow<'a, str>, TokenFault> {
+) -> Result<(&'a TokenPlace, Cow<'a, str>), TokenFault> {
     for place in places {
         let mut found = all(place, headers, target).into_iter();
         match (found.next(), found.next()) {
             (None, _) => {}
-            (Some(token), None) => return Ok(token),
+            (Some(token), None) => return Ok((place, token)),
             (Some(_), Some(_)) => return Err(TokenFault::Several),
         }
     }
@@ -155,7 +156,7 @@ mod tests {
         lines: &[(&'static str, &'static str)],
         target: &str,
     ) -> Result<String, TokenFault> {
-        find(places, &headers(lines), target).map(Cow::into_owned)
+        find(places, &headers(lines), target).map(|(_, token)| token.into_owned())
     }
 
     #[test]

@@ -140,12 +140,13 @@ pub(super) fn read_auth_url(text: &str, base: &Path) -> Result<AuthRequest, Wron
     Ok(of(transport, authority, target))
 }
 
-/// What may stand in the first line of a request (RFC 9112 §3.2.1).
+/// A path and query as they may stand in the first line of a request (RFC 3986 §3.3, RFC 9112 §3.2.1).
 fn check_target(target: &str) -> Result<&str, Wrong> {
     if target.contains('@') {
         return Err(Wrong::new("has a user part", AUTH_URL));
     }
-    if target.contains('#') || !target.bytes().all(|byte| byte.is_ascii_graphic()) {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/?-._~!$&'()*+,;=:%".contains(&byte);
+    if !target.bytes().all(plain) {
         return Err(Wrong::new("not a path to ask", AUTH_URL));
     }
     match target.starts_with('?') {

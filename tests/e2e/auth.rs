@@ -115,6 +115,10 @@ async fn a_token_goes_through_where_the_owner_wants_it() {
     let bearer = format!("Authorization: Bearer {token}");
     let (_, _peer, head, _behind) = visit(&gateway, &backend, "/ws", &[&bearer]).await;
     assert_eq!(line(&head, "Authorization"), [bearer.as_str()]);
+    // One that stands elsewhere was not judged.
+    let offered = format!("Sec-WebSocket-Protocol: bearer, {token}");
+    let (_, _peer, head, _behind) = visit(&gateway, &backend, "/ws", &["Authorization: Bearer x", &offered]).await;
+    assert_eq!((line(&head, "Authorization"), line(&head, "Sec-WebSocket-Protocol")), (vec![], vec![&*offered]));
     // Offered, and not to be chosen all the same.
     let offer = format!("Sec-WebSocket-Protocol: bearer, {token}");
     let mut peer = gateway.connect().await;
