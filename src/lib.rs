@@ -9,6 +9,7 @@
 //!    hyper parses it.
 //! 4. `gateway::answer` asks `admission` for a decision: route, offer, origin, caps. A [`wire::offer::Offer`] that may
 //!    come in has a permit, which travels with it to its end.
+//!    Where the route wants more, `auth` judges a token or asks a server.
 //! 5. The place is taken before the 101: a seat in a `hub` room, the `echo`, or a leg of the `relay` to a backend that
 //!    `pool` has dialled and that has answered with a right 101 of its own.
 //! 6. With the 101 HTTP is taken apart; bytes that were read too far go back into the `socket`. The session reads
@@ -17,12 +18,13 @@
 //!
 //! Beside it stands `probe`, which tries a backend out before there is a route to it.
 //!
-//! The floors: `gateway` knows all; below it `relay`, `pool` and `probe`, then `admission`, `tls`, `hub`, `echo` and [`client`],
+//! The floors: `gateway` knows all; below it `relay`, `pool`, `probe` and `auth`, then `admission`, `tls`, `hub`, `echo` and [`client`],
 //! then `config`, `socket` and `admin`, and at the ground [`wire`], `route`, `limits`, `telemetry` and `lifecycle`,
 //! which know nobody. No import runs up: `tests/floors.rs` sees to it.
 
 mod admin;
 mod admission;
+mod auth;
 pub mod client;
 mod config;
 mod echo;

@@ -55,6 +55,9 @@ pub struct SessionLimits {
     pub send_queue: usize,
     /// Whether text is checked to be UTF-8, in both directions.
     pub utf8: bool,
+    /// Closed with 4401 at this age, when the credentials that it was opened with are over. Never configured: a session
+    /// with such credentials has limits of its own.
+    pub credentials: Option<Duration>,
 }
 
 /// What a connection costs while idle, times these, fits a small machine; `config/gateway.toml` argues each figure.
@@ -85,6 +88,7 @@ impl Default for SessionLimits {
             close_timeout: Duration::from_secs(5),
             send_queue: 256 << 10,
             utf8: true,
+            credentials: None,
         }
     }
 }

@@ -723,7 +723,7 @@ fn read_head(bytes: &[u8], target: &str) -> Vec<(String, String)> {
 fn ask_for(client: &HeaderMap, target: &str, rules: Rules<'_>) -> Result<Head, OverBudget> {
     let address = std::net::IpAddr::from([203, 0, 113, 7]);
     let forwarded = Forwarded { client: address, chain: None, peer: address, secure: true, host: "chat.example" };
-    request(&Ask { target, key: KEY, client, forwarded, rules })
+    request(&Ask { target, key: KEY, client, forwarded, vouched: &[], rules })
 }
 
 /// An answer's head in the manner of one server or another: line ends, blanks, version and reason of its own.

@@ -3,6 +3,7 @@
 pub(crate) mod address;
 pub(crate) mod caps;
 pub(crate) mod count;
+pub(crate) mod credentials;
 pub(crate) mod door;
 pub(crate) mod origin;
 pub(crate) mod proxy_header;

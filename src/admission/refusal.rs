@@ -2,9 +2,10 @@
 
 use std::num::NonZeroU64;
 
-use http::header::{ALLOW, CONNECTION, HeaderName, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE};
+use http::header::{ALLOW, CONNECTION, HeaderName, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 
+use super::credentials::TokenFault;
 use super::origin::OriginRefused;
 use crate::wire::close::Code;
 use crate::wire::offer::Malformed;
@@ -44,6 +45,16 @@ pub(crate) enum Refusal {
     RouteFull,
     /// The gateway is about to stop (RFC 9110 §15.6.4).
     Draining,
+    /// The token does not open this route (RFC 6750 §3).
+    Token(TokenFault),
+    /// The server that was asked refused with this status, which is not passed on as it is.
+    AuthStatus(u16),
+    /// As many clients wait for the server that knows who may come in as may wait (RFC 9110 §15.6.4).
+    AuthBusy,
+    /// That server could not be asked, or its answer says neither yes nor no (RFC 9110 §15.6.4).
+    AuthFailed,
+    /// That server did not answer in time (RFC 9110 §15.6.4).
+    AuthTimeout,
     /// The request does not fit into the head that the backend can read (RFC 6585 §5).
     BackendHead {
         /// Bytes by which it is too long.
@@ -77,13 +88,19 @@ impl Refusal {
             Self::Malformed(malformed) => malformed.status(),
             Self::Origin(_) => StatusCode::FORBIDDEN,
             Self::AddressRate { .. } | Self::AddressCap => StatusCode::TOO_MANY_REQUESTS,
+            Self::Token(fault) => fault.status(),
             Self::GatewayFull
             | Self::RouteFull
             | Self::Draining
             | Self::BackendsFull
             | Self::QueueTimeout
-            | Self::NoBackend => StatusCode::SERVICE_UNAVAILABLE,
-            Self::BackendStatus(status) => StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY),
+            | Self::NoBackend
+            | Self::AuthBusy
+            | Self::AuthFailed
+            | Self::AuthTimeout => StatusCode::SERVICE_UNAVAILABLE,
+            Self::AuthStatus(status) | Self::BackendStatus(status) => {
+                StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY)
+            }
             Self::BackendRefused | Self::BackendNonsense => StatusCode::BAD_GATEWAY,
             Self::BackendTimeout => StatusCode::GATEWAY_TIMEOUT,
         }
@@ -95,11 +112,18 @@ impl Refusal {
     pub(crate) fn close(self) -> Option<Code> {
         match self {
             Self::HeadTooLarge | Self::HeadTooSlow | Self::Head(_) | Self::NoRoute | Self::Malformed(_) => None,
-            Self::Origin(_) | Self::BackendHead { .. } | Self::BackendStatus(_) => Some(Code::POLICY),
+            Self::Origin(_)
+            | Self::Token(_)
+            | Self::AuthStatus(_)
+            | Self::BackendHead { .. }
+            | Self::BackendStatus(_) => Some(Code::POLICY),
             Self::AddressRate { .. }
             | Self::AddressCap
             | Self::GatewayFull
             | Self::RouteFull
+            | Self::AuthBusy
+            | Self::AuthFailed
+            | Self::AuthTimeout
             | Self::BackendsFull
             | Self::QueueTimeout
             | Self::NoBackend
@@ -122,15 +146,20 @@ impl Refusal {
             Self::Malformed(malformed) => headers_of(malformed),
             Self::AddressRate { retry_after } => retry(retry_after.get()),
             Self::AddressCap => retry(RETRY_CAP),
+            Self::Token(fault) => vec![(WWW_AUTHENTICATE, HeaderValue::from_static(fault.challenge()))],
             Self::GatewayFull
             | Self::RouteFull
             | Self::Draining
             | Self::BackendsFull
             | Self::QueueTimeout
-            | Self::NoBackend => retry(RETRY_FULL),
+            | Self::NoBackend
+            | Self::AuthBusy
+            | Self::AuthFailed
+            | Self::AuthTimeout => retry(RETRY_FULL),
             Self::NoRoute
             | Self::Origin(_)
             | Self::BackendHead { .. }
+            | Self::AuthStatus(_)
             | Self::BackendStatus(_)
             | Self::BackendRefused
             | Self::BackendNonsense
@@ -160,6 +189,11 @@ impl Refusal {
             Self::BackendsFull => "no backend has room for more connections",
             Self::QueueTimeout => "no backend had room in time",
             Self::NoBackend => "no backend is in service",
+            Self::Token(fault) => fault.line(),
+            Self::AuthStatus(_) => "the auth server refused",
+            Self::AuthBusy => "too many wait to be let in",
+            Self::AuthFailed => "it cannot be found out whether you may come in",
+            Self::AuthTimeout => "it could not be found out in time whether you may come in",
             Self::BackendRefused => "the backend could not be reached",
             Self::BackendNonsense => "the backend did not answer as a WebSocket server",
             Self::BackendTimeout => "the backend did not answer in time",
@@ -186,6 +220,11 @@ impl Refusal {
             Self::BackendStatus(_) => "backend_status",
             Self::BackendsFull => "backends_full",
             Self::QueueTimeout => "queue_timeout",
+            Self::Token(fault) => fault.label(),
+            Self::AuthStatus(_) => "auth_status",
+            Self::AuthBusy => "auth_busy",
+            Self::AuthFailed => "auth_failed",
+            Self::AuthTimeout => "auth_timeout",
             Self::NoBackend => "no_backend",
             Self::BackendRefused => "backend_refused",
             Self::BackendNonsense => "backend_nonsense",

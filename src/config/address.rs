@@ -2,9 +2,11 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::auth::{AuthRequest, OnError};
 use super::error::Wrong;
 use super::{Backend, Listen, Transport};
 
@@ -15,6 +17,7 @@ const LISTEN: &str = r#"an IP address and port such as "0.0.0.0:8443" or "[::]:8
 const BACKEND: &str = r#""ws://host:port", "wss://host:port" or "unix:/path""#;
 const HOST_AND_PORT: &str = r#"host and port alone, such as "ws://127.0.0.1:8080""#;
 const PROXIES: &str = r#"a network such as "10.0.0.0/8", an address, "loopback", "private" or "cloudflare""#;
+const AUTH_URL: &str = r#""http://host:port/path", "https://host/path" or "unix:/socket:/path""#;
 const HOST: &str = r#"a host name alone, such as "example.com""#;
 
 /// RFC 1122 §3.2.1.3 and RFC 4291 §2.5.3.
@@ -108,6 +111,56 @@ pub(super) fn read_backend(text: &str, base: &Path) -> Result<Backend, Wrong> {
 /// What is wrong with it, and what would be right, in one line.
 pub(crate) fn backend(text: &str) -> Result<Backend, String> {
     read_backend(text, Path::new("")).map_err(|wrong| format!("{text:?}: {}; allowed: {}", wrong.what, wrong.allowed))
+}
+
+/// Reads `http://host:port/path`, `https://host/path` or `unix:SOCKET:/path` (`/` when no path is given); everything else
+/// of a server that is asked is as it is when nothing is said.
+pub(super) fn read_auth_url(text: &str, base: &Path) -> Result<AuthRequest, Wrong> {
+    let of = |transport, host: &str, target: &str| AuthRequest {
+        url: text.to_owned(),
+        transport,
+        host: host.to_owned(),
+        target: if target.is_empty() { "/".to_owned() } else { target.to_owned() },
+        ca: None,
+        timeout: Duration::ZERO,
+        headers: Vec::new(),
+        cache: None,
+        cache_entries: 0,
+        cache_refusals: false,
+        at_once: 0,
+        on_error: OnError::Refuse,
+    };
+    if let Some(rest) = text.strip_prefix("unix:") {
+        let (path, target) = rest.split_once(":/").unwrap_or((rest, ""));
+        let target = check_target(&format!("/{target}"))?.to_owned();
+        return Ok(of(Transport::Unix(read_unix(path, base, AUTH_URL)?), "localhost", &target));
+    }
+    let (rest, secure) = match (text.strip_prefix("http://"), text.strip_prefix("https://")) {
+        (Some(rest), _) => (rest, false),
+        (_, Some(rest)) => (rest, true),
+        (None, None) => return Err(Wrong::new("not a URL to ask", AUTH_URL)),
+    };
+    let (authority, target) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let target = check_target(target)?;
+    let (host, port) =
+        read_authority(authority, if secure { 443 } else { 80 }).map_err(|wrong| Wrong::new(wrong.what, AUTH_URL))?;
+    let transport = if secure { Transport::Wss(host, port) } else { Transport::Ws(host, port) };
+    Ok(of(transport, authority, target))
+}
+
+/// A path and query as they may stand in the first line of a request (RFC 3986 §3.3, RFC 9112 §3.2.1).
+fn check_target(target: &str) -> Result<&str, Wrong> {
+    if target.contains('@') {
+        return Err(Wrong::new("has a user part", AUTH_URL));
+    }
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/?-._~!$&'()*+,;=:%".contains(&byte);
+    if !target.bytes().all(plain) {
+        return Err(Wrong::new("not a path to ask", AUTH_URL));
+    }
+    match target.starts_with('?') {
+        true => Err(Wrong::new("has a query without a path", AUTH_URL)),
+        false => Ok(target),
+    }
 }
 
 /// Reads the host of a route, in lower case; requests are matched without their port.

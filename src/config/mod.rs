@@ -1,6 +1,7 @@
 //! What the owner wishes, checked once and plain data afterwards: no `Option` here means "must be set later".
 
 mod address;
+pub(crate) mod auth;
 mod backend_head;
 mod difference;
 mod error;
@@ -25,6 +26,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use self::auth::Auth;
 pub(crate) use crate::limits::{AddressLimits, GatewayLimits, Rate, SessionLimits};
 use crate::wire::close::Code;
 use crate::wire::origin::OriginRule;
@@ -170,6 +172,8 @@ pub struct Route {
     pub connections: Option<usize>,
     /// The route's own caps by address, counted apart from the gateway's; absent: the gateway's.
     pub address: Option<AddressLimits>,
+    /// How a client shows that it may come in; absent: it need not.
+    pub auth: Option<Auth>,
     /// What one session may do.
     pub limits: SessionLimits,
     /// Where it leads.

@@ -15,17 +15,16 @@ use super::Shared;
 use super::farewell::Farewell;
 use super::session::{Place, Promise, Session};
 use super::snapshot::{LiveRoute, LiveTarget, Snapshot};
+use super::visit::{Shown, dial, forwarded, hops};
 use crate::admission::refusal::Refusal;
 use crate::admission::{self, Admission, Outcome, PlainRequest, Visible};
-use crate::client;
-use crate::config::{BackendHead, Refuse};
+use crate::auth::{Denied, No, Pass, Visit};
+use crate::config::{Refuse, SessionLimits};
 use crate::hub::{self, page};
 use crate::lifecycle::Phase;
-use crate::pool::{DialError, Dialled, Pool, Wish};
+use crate::pool::{DialError, Pool};
 use crate::telemetry::record::Record;
-use crate::wire;
 use crate::wire::close::Close;
-use crate::wire::head::{Ask, Forwarded, OverBudget};
 use crate::wire::offer::has_body;
 use crate::wire::request_head::HeadError;
 
@@ -182,16 +181,33 @@ fn show(asset: page::Asset) -> Answer {
 }
 
 /// The place is taken before the 101, so that there can still be another answer.
-async fn upgrade(asker: &Asker, admission: Admission, head: &request::Parts) -> Result<Answer, Refusal> {
+async fn upgrade(asker: &Asker, mut admission: Admission, head: &request::Parts) -> Result<Answer, Refusal> {
     let live = asker.snapshot.routes[admission.route].clone();
     asker.record.borrow_mut().address = Some(admission.client);
+    let target = head.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    let hops = hops(asker, &admission, &head.headers);
+    let forwarded = forwarded(asker, &admission, &head.headers, hops.as_deref());
+    let mut shown = Shown { headers: &head.headers, target, vouched: &[], forwarded };
+    let pass = match &live.guard {
+        Some(guard) => match guard.check(&Visit { headers: shown.headers, target, forwarded }).await {
+            Ok(pass) => Some(pass),
+            Err(Denied::Refused(refusal)) => return Err(refusal),
+            Err(Denied::Answered(no)) => return pass_no_on(asker, &admission, no),
+        },
+        None => None,
+    };
+    if let Some(pass) = &pass {
+        shown = Shown { headers: &pass.headers, target: &pass.target, vouched: &pass.vouched, forwarded };
+        admission.offer.protocols.retain(|offered| !pass.unchosen.contains(offered));
+    }
+    let offered = &admission.offer.protocols;
     let (place, protocol) = match &live.target {
         LiveTarget::Hub(hub) => (Place::Room(enter(hub, &admission.rest)?), None),
-        LiveTarget::Echo => (Place::Echo, admission.offer.protocols.first().cloned()),
+        LiveTarget::Echo => (Place::Echo, offered.first().cloned()),
         LiveTarget::Redirect(_) => return Err(Refusal::NoRoute),
-        LiveTarget::Proxy { pool, edge, head: shown } => match dial(asker, (pool, shown), &admission, head).await? {
+        LiveTarget::Proxy { pool, edge, head } => match dial(asker, (pool, head), shown, offered).await? {
             Ok(dialled) => {
-                let protocol = shown.named(&admission.offer.protocols, dialled.protocol.clone());
+                let protocol = head.named(offered, dialled.protocol.clone());
                 (Place::Backend { dialled: Box::new(dialled), edge: *edge, pool: Arc::clone(pool) }, protocol)
             }
             Err(error) => return explain(asker, &admission, pool, error),
@@ -199,9 +215,14 @@ async fn upgrade(asker: &Asker, admission: Admission, head: &request::Parts) -> 
     };
     let accept = admission.offer.accept.clone();
     let LiveRoute { route, limits, .. } = live;
+    let limits = match pass.as_ref().and_then(Pass::left) {
+        Some(left) => Arc::new(SessionLimits { credentials: Some(left), ..*limits }),
+        None => limits,
+    };
+    let protocol = protocol.as_deref().or(pass.and_then(|pass| pass.protocol));
     let session = Session { place, route, limits, permit: admission.permit };
     *asker.promise.borrow_mut() = Some(Promise::Session(session));
-    Ok(switch(&accept, protocol.as_deref()))
+    Ok(switch(&accept, protocol))
 }
 
 fn enter(hub: &Arc<hub::Hub>, rest: &str) -> Result<hub::Seat, Refusal> {
@@ -211,46 +232,21 @@ fn enter(hub: &Arc<hub::Hub>, rest: &str) -> Result<hub::Seat, Refusal> {
     })
 }
 
-/// A backend's WebSocket, or why there is none; refused at once where the drain is faster.
-async fn dial(
-    asker: &Asker,
-    (pool, shown): (&Pool, &BackendHead),
-    admission: &Admission,
-    head: &request::Parts,
-) -> Result<Result<Dialled, DialError>, Refusal> {
-    // A PROXY header tells who the client is, and nothing of what the client's own headers are worth.
-    let trusted = asker.snapshot.gate.trusts(asker.peer);
-    let said = |name: &str| trusted.then(|| head.headers.get(name)?.to_str().ok()).flatten();
-    // Proxies may add a line of their own. A chain that did not lead to the client (see `client_address`) is no chain.
-    let lines = head.headers.get_all("x-forwarded-for").iter().filter_map(|line| line.to_str().ok());
-    let chain = lines.collect::<Vec<_>>().join(", ");
-    let has_chain = trusted && !chain.is_empty() && admission.client != asker.peer;
-    let forwarded = Forwarded {
-        client: admission.client,
-        chain: has_chain.then_some(&*chain),
-        peer: asker.peer,
-        secure: said("x-forwarded-proto").map_or(asker.secure, |scheme| scheme.eq_ignore_ascii_case("https")),
-        host: head.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or(""),
-    };
-    let target = head.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-    let (target, key) = (shown.target(target), client::key(client::random()));
-    let ask = Ask { target: &target, key: &key, client: &head.headers, forwarded, rules: shown.rules() };
-    let written = wire::head::request(&ask).map_err(|OverBudget { over }| Refusal::BackendHead { over })?;
-    if !written.dropped.is_empty() {
-        tracing::debug!(pool = pool.name(), dropped = ?written.dropped, "a request head was cut to its budget");
+/// A refusal in the words of the server that was asked, where the route's own manner is HTTP.
+fn pass_no_on(asker: &Asker, admission: &Admission, no: No) -> Result<Answer, Refusal> {
+    if asker.snapshot.config.routes[admission.route].refuse != Refuse::Http {
+        return Err(Refusal::AuthStatus(no.status.as_u16()));
     }
-    let offered = shown.offered(&admission.offer.protocols);
-    let wish = Wish { headers: &head.headers, forwarded, head: &written, offered };
-    // A drain frees places one after the other: whoever waits for one would only be sent home again.
-    let entered = tokio::select! {
-        biased;
-        entered = pool.enter(&wish) => entered,
-        () = asker.shared.life.reached(Phase::Draining) => return Err(Refusal::Draining),
-    };
-    Ok(match entered {
-        Ok(lease) => pool.dial(lease, &wish).await,
-        Err(error) => Err(error),
-    })
+    let line = "the auth server refused";
+    asker.record.borrow_mut().refuse(no.status.as_u16(), "auth_status", line);
+    let body = if no.body.is_empty() { Bytes::from_static(b"you may not come in here\n") } else { no.body };
+    let mut answer = text(no.status, body);
+    for (name, value) in [(header::CONTENT_TYPE, no.content_type), (header::WWW_AUTHENTICATE, no.authenticate)] {
+        if let Some(value) = value {
+            answer.headers_mut().insert(name, value);
+        }
+    }
+    Ok(answer)
 }
 
 /// What went wrong with the backends, for the log in full and for the client in one line; a backend's own refusal is

@@ -9,6 +9,7 @@ mod front;
 mod reload;
 mod session;
 mod snapshot;
+mod visit;
 mod worker;
 
 use std::fmt;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::admission::Gate;
+use crate::auth::Guard;
 use crate::client::Trust;
 use crate::config::{self, BackendHead, Config, Problem, Problems, Profile, SessionLimits};
 use crate::hub::{Hub, Mailbox};
@@ -27,6 +28,8 @@ pub(super) struct LiveRoute {
     /// Host and path, as logs and counters name it.
     pub(super) route: Arc<Route>,
     pub(super) limits: Arc<SessionLimits>,
+    /// Who judges clients, if anybody does.
+    pub(super) guard: Option<Arc<Guard>>,
     pub(super) target: LiveTarget,
 }
 
@@ -48,6 +51,7 @@ impl Snapshot {
     ) -> Result<(Self, Vec<Problem>), Problems> {
         let mut problems = Vec::new();
         let pools = build_pools(&config, before, &mut problems);
+        let guards = build_guards(&config, &mut problems);
         // With problems so far nothing is swapped: the certificates are read only to tell what is wrong with them too.
         let tls = build_tls(&config, before.filter(|_| problems.is_empty()));
         let (tls, warnings) = match tls {
@@ -59,7 +63,8 @@ impl Snapshot {
             }
         };
         let gate = Gate::new(&config, before.map(|before| &before.gate));
-        let routes = config.routes.iter().map(|route| live(route, &pools, mailboxes, before)).collect();
+        let routes = config.routes.iter().zip(guards);
+        let routes = routes.map(|(route, guard)| live((route, guard), &pools, mailboxes, before)).collect();
         Ok((Self { config, gate, tls, routes, pools }, warnings))
     }
 
@@ -110,6 +115,20 @@ fn build_pools(config: &Config, before: Option<&Snapshot>, problems: &mut Vec<Pr
     pools
 }
 
+/// In the order of the routes. What they read is read anew at each reload.
+fn build_guards(config: &Config, problems: &mut Vec<Problem>) -> Vec<Option<Arc<Guard>>> {
+    let mut build = |route: &config::Route| {
+        let key = format!("route \"{}\".auth", name_of(route).route);
+        let built = Guard::build(route.auth.as_ref()?, config.handshake_timeout, &key);
+        built.map(Arc::new).map_err(|found| problems.extend(found.0)).ok()
+    };
+    config.routes.iter().map(&mut build).collect()
+}
+
+fn name_of(route: &config::Route) -> Route {
+    Route { route: format!("{}{}", route.host.as_deref().unwrap_or(""), route.path) }
+}
+
 fn trust(name: &str, wishes: &config::Pool) -> Result<Trust, Vec<Problem>> {
     let Some(path) = &wishes.ca else { return Ok(Trust::public()) };
     let named = |problem: Problem| Problem { key: format!("pool.{name}.ca"), ..problem };
@@ -120,12 +139,12 @@ fn trust(name: &str, wishes: &config::Pool) -> Result<Trust, Vec<Problem>> {
 }
 
 fn live(
-    route: &config::Route,
+    (route, guard): (&config::Route, Option<Arc<Guard>>),
     pools: &BTreeMap<String, Arc<Pool>>,
     mailboxes: &Arc<[Arc<Mailbox>]>,
     before: Option<&Snapshot>,
 ) -> LiveRoute {
-    let name = Route { route: format!("{}{}", route.host.as_deref().unwrap_or(""), route.path) };
+    let name = name_of(route);
     let known = before.and_then(|before| before.routes.iter().find(|known| *known.route == name));
     let target = match (&route.target, known.map(|known| &known.target)) {
         (config::Target::Hub(wishes), Some(LiveTarget::Hub(hub))) if hub.wishes() == wishes => {
@@ -140,7 +159,7 @@ fn live(
             None => LiveTarget::Redirect("/".to_owned()),
         },
     };
-    LiveRoute { route: Arc::new(name), limits: Arc::new(route.limits), target }
+    LiveRoute { route: Arc::new(name), limits: Arc::new(route.limits), guard, target }
 }
 
 fn live_proxy(pool: &Arc<Pool>, proxy: &config::Proxy) -> LiveTarget {

@@ -33,7 +33,7 @@ impl Client {
         let (headers, client) = (HeaderMap::new(), address.parse().expect("address"));
         let forwarded = Forwarded { client, chain: None, peer: client, secure: false, host: "h" };
         let rules = Rules { budget: None, cookies: &[], pass: &[], subprotocols: true };
-        let ask = Ask { target: "/", key: "key", client: &headers, forwarded, rules };
+        let ask = Ask { target: "/", key: "key", client: &headers, forwarded, vouched: &[], rules };
         let head = request(&ask).expect("no budget");
         Self(headers, client, head)
     }

@@ -47,7 +47,7 @@ impl Request {
         let here = std::net::Ipv4Addr::LOCALHOST.into();
         let forwarded = Forwarded { client: here, chain: None, peer: here, secure: true, host: &asked.host };
         let rules = Rules { budget: None, cookies: &[], pass: &[], subprotocols: false };
-        let ask = Ask { target: &asked.target, key: &key, client: &client, forwarded, rules };
+        let ask = Ask { target: &asked.target, key: &key, client: &client, forwarded, vouched: &[], rules };
         // Without a budget nothing is over it.
         let head = head::request(&ask).map(|head| head.bytes).unwrap_or_default();
         Self { pieces: vec![head], accept: accept_for(&key), offered: Vec::new() }

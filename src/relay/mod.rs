@@ -158,6 +158,9 @@ impl Leg {
             Due::Dead => self.client_ended(cx, "no answer to pings".into()),
             Due::Idle => self.order(cx, Order { code: 1001, reason: "idle for too long".into() }),
             Due::Old => self.order(cx, Order { code: 1001, reason: "open for too long".into() }),
+            Due::Expired => {
+                self.order(cx, Order { code: Code::EXPIRED.get(), reason: "the token has expired".into() });
+            }
             Due::Deadline => {
                 self.tell(cx, |tunnel, wires| tunnel.on_deadline(wires));
                 self.vigil.end_within(now, self.vigil.limits().close_timeout);

@@ -167,6 +167,7 @@ impl Endpoint {
             Due::Dead => self.talk.lost("no answer to pings"),
             Due::Idle => self.close(cx, Close::new(Code::GOING_AWAY, "idle for too long"), Party::Gateway),
             Due::Old => self.close(cx, Close::new(Code::GOING_AWAY, "open for too long"), Party::Gateway),
+            Due::Expired => self.close(cx, Close::new(Code::EXPIRED, "the token has expired"), Party::Gateway),
             Due::Deadline => self.talk.gone = true,
         }
     }

@@ -28,6 +28,8 @@ pub(crate) enum Due {
     Idle,
     /// The session is too old.
     Old,
+    /// The credentials that the session was opened with are over.
+    Expired,
     /// The wait for the session's end is over.
     Deadline,
 }
@@ -102,8 +104,10 @@ impl Vigil {
     }
 
     fn judge(&mut self, now: Millis) -> Due {
-        let [old, idle, dead, ping] = self.left(now).map(|left| left == Some(0));
-        if old {
+        let [expired, old, idle, dead, ping] = self.left(now).map(|left| left == Some(0));
+        if expired {
+            Due::Expired
+        } else if old {
             Due::Old
         } else if idle {
             Due::Idle
@@ -129,11 +133,12 @@ impl Vigil {
         left.map_or(Millis::MAX, |left| now.saturating_add(u64::from(left) * TICK))
     }
 
-    /// Ticks until the session is too old, is idle for too long, is dead, is to be pinged.
-    fn left(&self, now: Millis) -> [Option<u32>; 4] {
-        let SessionLimits { max_lifetime, idle_timeout, ping_interval, .. } = *self.limits;
+    /// Ticks until the session's credentials are over, it is too old, is idle for too long, is dead, is to be pinged.
+    fn left(&self, now: Millis) -> [Option<u32>; 5] {
+        let SessionLimits { credentials, max_lifetime, idle_timeout, ping_interval, .. } = *self.limits;
         let left = |wait: u32, since: u32| wait.min(LONGEST).saturating_sub(tick(now).wrapping_sub(since));
         [
+            credentials.and_then(|wait| Some(left(ticks(wait), self.started?.get()))),
             max_lifetime.and_then(|wait| Some(left(ticks(wait), self.started?.get()))),
             idle_timeout.map(|wait| left(ticks(wait), self.active)),
             ping_interval.and_then(|wait| Some(left(ticks(wait).saturating_mul(2), self.asked?.get()))),
@@ -199,6 +204,16 @@ mod tests {
         assert_eq!(vigil.look(11_000), Due::Nothing);
         assert_eq!(vigil.next(), 16_000);
         assert_eq!(vigil.look(16_000), Due::Old);
+    }
+
+    #[test]
+    fn credentials_end_before_a_life_does() {
+        let mut limits = limits();
+        limits.max_lifetime = Some(Duration::from_secs(15));
+        limits.credentials = Some(Duration::from_secs(15));
+        let mut vigil = Vigil::new(Arc::new(limits), 1_000);
+        assert_eq!((vigil.look(15_999), vigil.next()), (Due::Nothing, 16_000));
+        assert_eq!(vigil.look(16_000), Due::Expired);
     }
 
     #[test]

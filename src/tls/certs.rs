@@ -150,11 +150,12 @@ pub(super) fn private_key(
 }
 
 /// What a file holds, for people who gave the wrong one.
-fn listed(objects: &[Object]) -> String {
+pub(super) fn listed(objects: &[Object]) -> String {
     let name = |object: &Object| match &object.content {
         Content::Certificate(_) => format!("CERTIFICATE (line {})", object.line),
         Content::Key(_) => format!("PRIVATE KEY (line {})", object.line),
         Content::EncryptedKey => format!("ENCRYPTED PRIVATE KEY (line {})", object.line),
+        Content::PublicKey(_) => format!("PUBLIC KEY (line {})", object.line),
         Content::Other(label) => format!("{label} (line {})", object.line),
     };
     objects.iter().map(name).collect::<Vec<_>>().join(", ")

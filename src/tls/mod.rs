@@ -7,6 +7,7 @@ mod folder;
 mod issue;
 mod names;
 mod pem;
+mod public_key;
 mod sni;
 mod trust;
 
@@ -14,6 +15,7 @@ pub(crate) use certs::read_roots;
 pub use folder::{Made, make_certificate};
 pub use issue::IssueError;
 pub(crate) use issue::self_signed;
+pub(crate) use public_key::{KeyKind, read_public_key};
 
 use std::path::Path;
 use std::sync::Arc;

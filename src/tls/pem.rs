@@ -26,6 +26,8 @@ pub(super) struct Object {
 pub(super) enum Content {
     Certificate(CertificateDer<'static>),
     Key(PrivateKeyDer<'static>),
+    /// A SubjectPublicKeyInfo (RFC 7468 §13).
+    PublicKey(Vec<u8>),
     /// A private key behind a passphrase.
     EncryptedKey,
     /// Anything else, by its label.
@@ -120,6 +122,7 @@ impl Section<'_> {
             Ok(Some((Item::Pkcs1Key(der), _))) => Ok(Content::Key(der.into())),
             Ok(Some((Item::Pkcs8Key(der), _))) => Ok(Content::Key(der.into())),
             Ok(Some((Item::Sec1Key(der), _))) => Ok(Content::Key(der.into())),
+            Ok(Some((Item::SubjectPublicKeyInfo(der), _))) => Ok(Content::PublicKey(der.to_vec())),
             Ok(_) => Ok(Content::Other(self.label.clone())),
             Err(Error::Base64Decode(_)) => Err(self.broken_line()),
             Err(Error::MissingSectionEnd { .. } | Error::IllegalSectionStart { .. }) => {
@@ -254,6 +257,7 @@ mod tests {
             Content::Certificate(_) => "certificate".to_owned(),
             Content::Key(_) => "key".to_owned(),
             Content::EncryptedKey => "encrypted".to_owned(),
+            Content::PublicKey(_) => "public key".to_owned(),
             Content::Other(label) => label.clone(),
         };
         let list = |objects: Vec<Object>| objects.iter().map(|object| (object.line, name(&object.content))).collect();

@@ -28,6 +28,8 @@ impl Code {
     pub const RESTART: Self = Self(1012);
     /// Overloaded; try again later.
     pub const TRY_LATER: Self = Self(1013);
+    /// The credentials are over: the private code that is read as HTTP's 401.
+    pub const EXPIRED: Self = Self(4401);
 
     /// The code, if an endpoint may send it (RFC 6455 §7.4.1, §7.4.2 and the IANA registry).
     #[must_use]

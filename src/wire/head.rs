@@ -16,7 +16,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::ops::Range;
 
-use http::header::{self, HeaderMap};
+use http::header::{self, HeaderMap, HeaderValue};
 
 use self::budget::Line;
 
@@ -37,6 +37,17 @@ pub struct Forwarded<'a> {
     pub secure: bool,
     /// The Host it asked for.
     pub host: &'a str,
+}
+
+impl Forwarded<'_> {
+    /// The value of X-Forwarded-For.
+    #[must_use]
+    pub fn hops(&self) -> String {
+        match self.chain {
+            Some(chain) => format!("{chain}, {}", self.peer),
+            None => self.client.to_string(),
+        }
+    }
 }
 
 /// What of a client's request a backend gets to see.
@@ -63,6 +74,8 @@ pub struct Ask<'a> {
     pub client: &'a HeaderMap,
     /// What is said of the client.
     pub forwarded: Forwarded<'a>,
+    /// What is vouched for: lines of the gateway's own, in place of a client's of these names.
+    pub vouched: &'a [(String, HeaderValue)],
     /// What of it is passed on.
     pub rules: Rules<'a>,
 }
@@ -92,7 +105,7 @@ impl Head {
 /// # Errors
 /// By how much it is over the budget when everything that may be left out is.
 pub fn request(ask: &Ask<'_>) -> Result<Head, OverBudget> {
-    let Ask { target, key, client, forwarded, rules } = ask;
+    let Ask { target, key, client, forwarded, vouched, rules } = ask;
     let first = format!("GET {target} HTTP/1.1\r\n");
     let mut lines = vec![
         Line::own("Host", forwarded.host),
@@ -108,6 +121,9 @@ pub fn request(ask: &Ask<'_>) -> Result<Head, OverBudget> {
         lines.extend(joined(client, header::SEC_WEBSOCKET_PROTOCOL.as_str()));
     }
     lines.extend(said_of(forwarded));
+    lines.extend(
+        vouched.iter().map(|(name, value)| Line { name: Cow::Owned(name.clone()), value: value.as_bytes().to_vec() }),
+    );
     let own = rules.pass.iter().map(String::as_str).filter(|name| check_passed(name).is_ok());
     for name in PASSED.into_iter().chain(own) {
         if !lines.iter().any(|line| line.name.eq_ignore_ascii_case(name)) {
@@ -146,12 +162,9 @@ fn joined(client: &HeaderMap, name: &str) -> Option<Line> {
 
 /// X-Forwarded-For, -Proto and -Host, X-Real-IP, and Forwarded (RFC 7239).
 fn said_of(forwarded: &Forwarded<'_>) -> [Line; 5] {
-    let Forwarded { client, chain, peer, secure, host } = forwarded;
+    let Forwarded { client, secure, host, .. } = forwarded;
     let scheme = if *secure { "https" } else { "http" };
-    let chain = match chain {
-        Some(chain) => format!("{chain}, {peer}"),
-        None => client.to_string(),
-    };
+    let chain = forwarded.hops();
     let node = match client {
         IpAddr::V4(address) => address.to_string(),
         // RFC 7239 §6: an IPv6 address stands in brackets, and so in quotes.

@@ -52,6 +52,28 @@ const SEEN: &[(&str, &str)] = &[
     ("route.origins", "keys::origins_are_let_in"),
     ("route.require_origin", "keys::origin_can_be_required"),
     ("route.refuse", "refuse::an_origin_that_is_not_allowed"),
+    ("route.auth", "auth::a_token_opens_the_door_and_does_not_go_through_it"),
+    ("route.auth.kind", "auth::a_server_is_asked_before_the_backend_is"),
+    ("route.auth.algorithms", "auth::keys_are_read_anew_at_a_reload"),
+    ("route.auth.secret_file", "auth::a_token_opens_the_door_and_does_not_go_through_it"),
+    ("route.auth.key_file", "auth::keys_are_read_anew_at_a_reload"),
+    ("route.auth.jwks_file", "auth::keys_are_read_anew_at_a_reload"),
+    ("route.auth.issuer", "auth::a_refusal_says_what_is_wrong_and_reaches_no_backend"),
+    ("route.auth.audience", "auth::a_refusal_says_what_is_wrong_and_reaches_no_backend"),
+    ("route.auth.leeway", "auth::the_leeway_lets_a_late_token_in_and_stay"),
+    ("route.auth.require", "auth::a_refusal_says_what_is_wrong_and_reaches_no_backend"),
+    ("route.auth.token", "auth::a_token_opens_the_door_and_does_not_go_through_it"),
+    ("route.auth.strip", "auth::a_token_goes_through_where_the_owner_wants_it"),
+    ("route.auth.claims", "auth::a_token_opens_the_door_and_does_not_go_through_it"),
+    ("route.auth.url", "auth::a_server_is_asked_before_the_backend_is"),
+    ("route.auth.ca", "auth::a_servers_certificate_is_checked_against_its_ca"),
+    ("route.auth.timeout", "auth::a_late_answer_is_none"),
+    ("route.auth.headers", "auth::a_server_is_asked_before_the_backend_is"),
+    ("route.auth.cache", "auth::an_answer_is_remembered_for_the_same_question"),
+    ("route.auth.cache_entries", "auth::no_more_answers_are_remembered_than_there_may_be"),
+    ("route.auth.cache_refusals", "auth::an_answer_is_remembered_for_the_same_question"),
+    ("route.auth.at_once", "auth::questions_at_once_are_bounded_and_asked_in_turn"),
+    ("route.auth.on_error", "auth::everybody_comes_in_unvouched_for_where_the_owner_wants_it"),
     ("route.limits", "keys::a_route_has_limits_of_its_own"),
     ("route.limits.connections", "keys::a_route_has_limits_of_its_own"),
     ("route.limits.connections_per_address", "keys::a_route_has_limits_of_its_own"),
@@ -64,6 +86,7 @@ const SEEN: &[(&str, &str)] = &[
     ("route.hub.escape", "keys::markup_is_escaped_unless_told_otherwise"),
     ("route.hub.rooms", "keys::rooms_are_counted"),
     ("route.echo", "keys::path_and_redirect"),
+    ("route.proxy", "keys::a_route_leads_to_its_pool"),
     ("route.proxy.pool", "keys::a_route_leads_to_its_pool"),
     ("route.proxy.profile", "keys::profile_legacy_answers_pings_itself"),
     ("route.proxy.strip_prefix", "head::a_prefix_is_taken_off_the_path"),
@@ -104,7 +127,8 @@ const SEEN: &[(&str, &str)] = &[
 ];
 
 /// The modules whose tests may stand in [`SEEN`].
-const MODULES: [(&str, &str); 6] = [
+const MODULES: [(&str, &str); 7] = [
+    ("auth", include_str!("auth.rs")),
     ("head", include_str!("head.rs")),
     ("health", include_str!("health.rs")),
     ("keys", include_str!("keys.rs")),
@@ -129,6 +153,7 @@ fn keys_of(text: &str) -> BTreeSet<String> {
         } else if let Some((key, value)) = line.split_once(" = ").filter(|(key, _)| is_name(key)) {
             keys.insert(format!("{section}{key}"));
             let inline = value.split(['{', ',', '}']).filter_map(|part| part.trim().split_once(" = "));
+            let inline = inline.filter(|(inner, _)| is_name(inner));
             keys.extend(inline.map(|(inner, _)| format!("{section}{key}.{inner}")));
         }
     }

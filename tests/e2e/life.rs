@@ -503,6 +503,8 @@ async fn a_reload_that_hangs_stops_no_deadline() {
     let program = Program::configured(folder.path(), &config).await;
     let mut slow = Peer::connect(program.address()).await;
     slow.send(b"GET /echo HTTP/1.1\r\n").await;
+    // Connections are taken in their order: the slow one is in by now.
+    let _later = program.open("/echo").await;
     // A file that never opens.
     let file = folder.path().join("wsgate.toml");
     std::fs::remove_file(&file).expect("there");

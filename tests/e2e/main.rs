@@ -7,6 +7,7 @@
 mod support;
 
 mod admission;
+mod auth;
 mod command;
 mod frames;
 mod head;

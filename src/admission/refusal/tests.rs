@@ -6,6 +6,7 @@ use super::*;
 
 const SOON: NonZeroU64 = NonZeroU64::new(7).unwrap();
 
+#[allow(clippy::too_many_lines)] // as many as there are refusals
 fn all() -> Vec<Refusal> {
     use Malformed as M;
     use OriginRefused as O;
@@ -47,6 +48,9 @@ fn all() -> Vec<Refusal> {
     ];
     let origins = [O::Twice, O::Absent, O::Empty, O::Unreadable, O::NotAllowed];
     let rest = [
+        R::AuthBusy,
+        R::AuthFailed,
+        R::AuthTimeout,
         R::HeadTooLarge,
         R::HeadTooSlow,
         R::NoRoute,
@@ -65,7 +69,26 @@ fn all() -> Vec<Refusal> {
         R::BackendTimeout,
     ];
     let nested = heads.map(R::Head).into_iter().chain(malformed.map(R::Malformed)).chain(origins.map(R::Origin));
-    nested.chain(rest).collect()
+    nested.chain(all_tokens().map(R::Token)).chain(rest).collect()
+}
+
+fn all_tokens() -> [TokenFault; 13] {
+    use TokenFault as T;
+    [
+        T::Absent,
+        T::Several,
+        T::Malformed,
+        T::Algorithm,
+        T::Critical,
+        T::Key,
+        T::Signature,
+        T::Expired,
+        T::NotYet,
+        T::Issuer,
+        T::Audience,
+        T::Claim,
+        T::Unsafe,
+    ]
 }
 
 /// Name and value of every header, in a form to compare.
@@ -93,6 +116,12 @@ fn every_row_of_the_table_has_its_answer() {
         (Refusal::Malformed(Malformed::Version), 426, version),
         (Refusal::Malformed(Malformed::Body), 400, close),
         (Refusal::Origin(OriginRefused::NotAllowed), 403, &[]),
+        (Refusal::Token(TokenFault::Absent), 401, &[("www-authenticate", "Bearer")]),
+        (Refusal::Token(TokenFault::Several), 400, &[("www-authenticate", "Bearer error=\"invalid_request\"")]),
+        (Refusal::Token(TokenFault::Expired), 401, &[("www-authenticate", "Bearer error=\"invalid_token\"")]),
+        (Refusal::AuthBusy, 503, &[("retry-after", "5")]),
+        (Refusal::AuthFailed, 503, &[("retry-after", "5")]),
+        (Refusal::AuthTimeout, 503, &[("retry-after", "5")]),
         (Refusal::AddressRate { retry_after: SOON }, 429, &[("retry-after", "7")]),
         (Refusal::AddressCap, 429, &[("retry-after", "10")]),
         (Refusal::GatewayFull, 503, &[("retry-after", "5")]),
@@ -102,6 +131,7 @@ fn every_row_of_the_table_has_its_answer() {
         (Refusal::BackendsFull, 503, &[("retry-after", "5")]),
         (Refusal::QueueTimeout, 503, &[("retry-after", "5")]),
         (Refusal::NoBackend, 503, &[("retry-after", "5")]),
+        (Refusal::AuthStatus(401), 401, &[]),
         (Refusal::BackendStatus(403), 403, &[]),
         (Refusal::BackendRefused, 502, &[]),
         (Refusal::BackendNonsense, 502, &[]),
@@ -139,6 +169,7 @@ fn lines_are_one_plain_line_and_unique() {
 fn what_can_be_told_in_a_close_has_a_code() {
     for refusal in all() {
         let expected = match refusal.status().as_u16() {
+            _ if matches!(refusal, Refusal::Token(_) | Refusal::AuthStatus(_)) => Some(1008),
             403 => Some(1008),
             431 if refusal != Refusal::HeadTooLarge => Some(1008),
             429 | 504 => Some(1013),

@@ -102,7 +102,9 @@ impl<'d> Document<'d> {
 impl<'d> Table<'d> {
     /// The value of a name, if it is there; from now on the name is known.
     pub(super) fn get(&self, name: &'static str) -> Option<Value<'d>> {
-        self.asked.borrow_mut().push(name);
+        if !self.asked.borrow().contains(&name) {
+            self.asked.borrow_mut().push(name);
+        }
         let (_, value) = self.entries.iter().find(|(key, _)| key.get_ref() == name)?;
         Some(Value {
             document: self.document,

@@ -35,7 +35,7 @@ impl Draft {
         let draft = Self {
             listen: gateway::read_listeners(&root, base).unwrap_or_else(default_listen),
             tls: gateway::read_tls(&root, base),
-            routes: routes.map(|table| route::read_route(table, &limits, session)).collect(),
+            routes: routes.map(|table| route::read_route(table, &limits, session, base)).collect(),
             routes_said,
             admin: gateway::read_admin(&root, base),
             plaintext: root.flag("plaintext").unwrap_or(false),

@@ -73,6 +73,7 @@ fn read_session(table: &Table<'_>, default: SessionLimits) -> SessionLimits {
         idle_timeout: table.optional_duration("idle_timeout", LONG).unwrap_or(default.idle_timeout),
         ping_interval: table.optional_duration("ping_interval", LONG).unwrap_or(default.ping_interval),
         max_lifetime: table.optional_duration("max_lifetime", LONG).unwrap_or(default.max_lifetime),
+        credentials: None,
         close_timeout: table.duration("close_timeout", SHORT).unwrap_or(default.close_timeout),
         // Less than this and one TLS record of 16 KiB on its way could fill half the queue.
         send_queue: table.size("send_queue", 32 * KIB..=GIB).unwrap_or(default.send_queue),

@@ -1,5 +1,8 @@
 //! Reads `[[route]]`.
 
+use std::path::Path;
+
+use super::auth::read_auth;
 use super::backend_head;
 use super::document::{Placed, Table, Value};
 use super::limits::{RouteLimits, read_route as read_limits};
@@ -36,13 +39,14 @@ pub(super) fn route_of(path: String, target: Target, limits: SessionLimits) -> R
         refuse: Refuse::Http,
         connections: None,
         address: None,
+        auth: None,
         limits,
         target,
     }
 }
 
 /// Reads one route; what is refused gets a stand-in, which nobody sees since the problem is reported.
-pub(super) fn read_route(table: Table<'_>, gateway: &GatewayLimits, session: SessionLimits) -> Draft {
+pub(super) fn read_route(table: Table<'_>, gateway: &GatewayLimits, session: SessionLimits, base: &Path) -> Draft {
     let path = table.require("path", PATH).and_then(|value| {
         let path = value.text(read_path)?;
         Some(Placed::new(path, value.place()))
@@ -51,11 +55,11 @@ pub(super) fn read_route(table: Table<'_>, gateway: &GatewayLimits, session: Ses
     // A route whose host was refused may share its path with any other.
     let path = path.filter(|_| host != Some(None));
     let (origins, require_origin, limits) = (table.get("origins"), table.get("require_origin"), table.get("limits"));
-    let refuse = table.get("refuse");
+    let (refuse, auth) = (table.get("refuse"), table.get("auth"));
     let name = path.as_ref().map(|path| path.value.clone()).unwrap_or_default();
     let target = read_target(&table, &name);
     if matches!(target.target, Target::Redirect(_)) {
-        for setting in [&origins, &require_origin, &refuse, &limits].into_iter().flatten() {
+        for setting in [&origins, &require_origin, &refuse, &limits, &auth].into_iter().flatten() {
             setting.refuse("has no meaning on a redirect", "nothing");
         }
     }
@@ -68,6 +72,7 @@ pub(super) fn read_route(table: Table<'_>, gateway: &GatewayLimits, session: Ses
         refuse: refuse.map_or(Refuse::Http, |value| read_refuse(&value)),
         connections,
         address,
+        auth: auth.and_then(|value| read_auth(&value, base, matches!(target.target, Target::Proxy(_)))),
         ..route_of(name, target.target, session)
     };
     table.finish();

@@ -22,7 +22,7 @@ fn map(lines: &[(&str, &str)]) -> HeaderMap {
 }
 
 fn written(client: &HeaderMap, forwarded: Forwarded<'_>, rules: Rules<'_>) -> Result<String, OverBudget> {
-    let head = request(&Ask { target: "/ws?a=b", key: "KEY", client, forwarded, rules })?;
+    let head = request(&Ask { target: "/ws?a=b", key: "KEY", client, forwarded, vouched: &[], rules })?;
     Ok(String::from_utf8(head.bytes).expect("text"))
 }
 
@@ -104,6 +104,7 @@ fn what_does_not_fit_is_left_out_in_order_and_then_refused() {
         key: "KEY",
         client: &client,
         forwarded: forwarded(),
+        vouched: &[],
         rules: Rules { budget: Some(least.len()), cookies: &keep, ..NO_RULES },
     });
     let head = head.expect("fits");

@@ -1,0 +1,134 @@
+//! Who may open a WebSocket on a route, for backends that cannot ask: a token is judged, or somebody is asked.
+
+mod cache;
+mod jwt;
+mod keys;
+mod request;
+mod token;
+
+use std::time::{Duration, Instant};
+
+use http::{HeaderMap, HeaderValue};
+
+use self::jwt::Judge;
+pub(crate) use self::request::No;
+use self::request::{Server, Word};
+use crate::admission::credentials::TokenFault;
+use crate::admission::refusal::Refusal;
+use crate::config::auth::{Auth, TokenPlace};
+use crate::config::{Problem, Problems};
+use crate::wire::head::Forwarded;
+
+/// Who stands before one route.
+pub(crate) struct Guard(Kind);
+
+enum Kind {
+    Jwt(Judge),
+    Request(Server),
+}
+
+/// A request that asks to be let in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Visit<'a> {
+    /// Its headers.
+    pub headers: &'a HeaderMap,
+    /// Path and query.
+    pub target: &'a str,
+    /// What is said of the client.
+    pub forwarded: Forwarded<'a>,
+}
+
+/// What comes of being let in.
+#[derive(Debug)]
+pub(crate) struct Pass {
+    /// The headers that the backend may see.
+    pub headers: HeaderMap,
+    /// Path and query that the backend may see.
+    pub target: String,
+    /// What the backend is told of the client, by name and value.
+    pub vouched: Vec<(String, HeaderValue)>,
+    /// Offered subprotocols that are none, and must not be chosen.
+    pub unchosen: Vec<String>,
+    /// The subprotocol to answer with when no other is chosen: who offers some expects one (RFC 6455 §4.1).
+    pub protocol: Option<&'static str>,
+    /// When the credentials are over.
+    pub until: Option<Instant>,
+}
+
+/// What comes of not being let in.
+#[derive(Debug)]
+pub(crate) enum Denied {
+    /// Refused by this gateway.
+    Refused(Refusal),
+    /// Refused by the server that was asked.
+    Answered(No),
+}
+
+impl Guard {
+    /// What these wishes ask for; files are read. A client waits for `patience` at most until a server is asked.
+    ///
+    /// # Errors
+    /// What is wrong with the files; the key of these problems begins with `key`.
+    pub(crate) fn build(wishes: &Auth, patience: Duration, key: &str) -> Result<Self, Problems> {
+        let named = |problem: Problem| Problem { key: format!("{key}.{}", problem.key), ..problem };
+        let built = match wishes {
+            Auth::Jwt(wishes) => Judge::new(wishes).map(Kind::Jwt),
+            Auth::Request(wishes) => Server::new(wishes, patience).map(Kind::Request),
+        };
+        built.map(Self).map_err(|problems| Problems(problems.0.into_iter().map(named).collect()))
+    }
+
+    /// Decides about one visit. Cancel safe: a dropped future gives its place back.
+    ///
+    /// # Errors
+    /// Why it may not come in.
+    pub(crate) async fn check(&self, visit: &Visit<'_>) -> Result<Pass, Denied> {
+        match &self.0 {
+            Kind::Jwt(judge) => judge_token(judge, visit).map_err(|fault| Denied::Refused(Refusal::Token(fault))),
+            Kind::Request(server) => match server.decide(visit).await {
+                Ok(Word::Yes(vouched)) => Ok(vouched_for(server, visit, vouched)),
+                Ok(Word::No(no)) => Err(Denied::Answered(no)),
+                Err(refusal) => Err(Denied::Refused(refusal)),
+            },
+        }
+    }
+}
+
+fn judge_token(judge: &Judge, visit: &Visit<'_>) -> Result<Pass, TokenFault> {
+    let wishes = judge.wishes();
+    let (place, good) = judge.judge(visit.headers, visit.target)?;
+    let vouched = judge.headers(&good)?;
+    let mut headers = visit.headers.clone();
+    // What stands elsewhere was not judged: the backend must not take it for what was.
+    let hidden = wishes.token.iter().filter(|other| wishes.strip || *other != place);
+    let hidden: Vec<TokenPlace> = hidden.cloned().collect();
+    let unchosen = token::unchosen(&wishes.token, &headers, hidden.contains(&TokenPlace::Subprotocol));
+    let target = token::strip(&hidden, &mut headers, visit.target);
+    // Whether or not the token has the claim: a client's own word must not be taken for it.
+    drop_all(&mut headers, wishes.claims.iter().map(|(name, _)| name));
+    // A token that never ends, as far as this clock can tell, is left to its session's own limits.
+    let until = Instant::now().checked_add(good.left);
+    let protocol = (!unchosen.is_empty()).then_some(token::BEARER);
+    Ok(Pass { headers, target, vouched, unchosen, protocol, until })
+}
+
+fn vouched_for(server: &Server, visit: &Visit<'_>, vouched: Vec<(String, HeaderValue)>) -> Pass {
+    let mut headers = visit.headers.clone();
+    drop_all(&mut headers, server.headers().iter());
+    let target = visit.target.to_owned();
+    Pass { headers, target, vouched, unchosen: Vec::new(), protocol: None, until: None }
+}
+
+fn drop_all<'a>(headers: &mut HeaderMap, names: impl Iterator<Item = &'a String>) {
+    for name in names {
+        headers.remove(name.as_str());
+    }
+}
+
+impl Pass {
+    /// How long the credentials are still good; `None` when they have no end.
+    #[must_use]
+    pub(crate) fn left(&self) -> Option<Duration> {
+        Some(self.until?.saturating_duration_since(Instant::now()))
+    }
+}

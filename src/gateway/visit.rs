@@ -1,0 +1,77 @@
+//! What is said of a visitor to those behind: to whoever is asked about it, and to the backend.
+
+use http::header::{self, HeaderMap, HeaderValue};
+
+use super::answer::Asker;
+use crate::admission::Admission;
+use crate::admission::refusal::Refusal;
+use crate::client;
+use crate::config::BackendHead;
+use crate::lifecycle::Phase;
+use crate::pool::{DialError, Dialled, Pool, Wish};
+use crate::wire;
+use crate::wire::head::{Ask, Forwarded, OverBudget};
+
+/// What a backend gets to see of a client's request.
+#[derive(Clone, Copy)]
+pub(super) struct Shown<'a> {
+    pub(super) headers: &'a HeaderMap,
+    pub(super) target: &'a str,
+    pub(super) vouched: &'a [(String, HeaderValue)],
+    pub(super) forwarded: Forwarded<'a>,
+}
+
+/// A backend's WebSocket, or why there is none; refused at once where the drain is faster.
+pub(super) async fn dial(
+    asker: &Asker,
+    (pool, rules): (&Pool, &BackendHead),
+    shown: Shown<'_>,
+    offered: &[String],
+) -> Result<Result<Dialled, DialError>, Refusal> {
+    let Shown { headers, target, vouched, forwarded } = shown;
+    let (target, key) = (rules.target(target), client::key(client::random()));
+    let ask = Ask { target: &target, key: &key, client: headers, forwarded, vouched, rules: rules.rules() };
+    let written = wire::head::request(&ask).map_err(|OverBudget { over }| Refusal::BackendHead { over })?;
+    if !written.dropped.is_empty() {
+        tracing::debug!(pool = pool.name(), dropped = ?written.dropped, "a request head was cut to its budget");
+    }
+    let wish = Wish { headers, forwarded, head: &written, offered: rules.offered(offered) };
+    // A drain frees places one after the other: whoever waits for one would only be sent home again.
+    let entered = tokio::select! {
+        biased;
+        entered = pool.enter(&wish) => entered,
+        () = asker.shared.life.reached(Phase::Draining) => return Err(Refusal::Draining),
+    };
+    Ok(match entered {
+        Ok(lease) => pool.dial(lease, &wish).await,
+        Err(error) => Err(error),
+    })
+}
+
+/// X-Forwarded-For as it came. Proxies may add a line of their own. A chain that did not lead to the client (see
+/// `client_address`) is no chain.
+pub(super) fn hops(asker: &Asker, admission: &Admission, headers: &HeaderMap) -> Option<String> {
+    let lines = headers.get_all("x-forwarded-for").iter().filter_map(|line| line.to_str().ok());
+    let chain = lines.collect::<Vec<_>>().join(", ");
+    let leads = asker.snapshot.gate.trusts(asker.peer) && !chain.is_empty() && admission.client != asker.peer;
+    leads.then_some(chain)
+}
+
+/// What is said of the client, to backends and to whoever is asked about it.
+pub(super) fn forwarded<'a>(
+    asker: &Asker,
+    admission: &Admission,
+    headers: &'a HeaderMap,
+    chain: Option<&'a str>,
+) -> Forwarded<'a> {
+    // A PROXY header tells who the client is, and nothing of what the client's own headers are worth.
+    let trusted = asker.snapshot.gate.trusts(asker.peer);
+    let scheme = trusted.then(|| headers.get("x-forwarded-proto")?.to_str().ok()).flatten();
+    Forwarded {
+        client: admission.client,
+        chain,
+        peer: asker.peer,
+        secure: scheme.map_or(asker.secure, |scheme| scheme.eq_ignore_ascii_case("https")),
+        host: headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or(""),
+    }
+}
