@@ -81,6 +81,7 @@ fn the_full_configuration_says_the_defaults() {
             { path = "/chat", hub = {} },
             { path = "/echo", echo = {} },
             { path = "/ws", proxy = { pool = "backend" } },
+            { path = "/php", proxy = { pool = "backend", profile = "legacy" } },
         ]
         pool.backend.backends = ["ws://127.0.0.1:8080"]
     "#;
@@ -111,13 +112,16 @@ fn the_full_configuration_has_every_key() {
         tls = { zzz = 0, certificates = [{ zzz = 0 }] }
         admin = { zzz = 0 }
         limits = { zzz = 0 }
-        route = [{ zzz = 0, limits = { zzz = 0 }, hub = { zzz = 0 } }, { proxy = { zzz = 0 } }]
+        route = [
+            { zzz = 0, limits = { zzz = 0 }, hub = { zzz = 0 } },
+            { proxy = { zzz = 0, profile = "legacy", legacy = { zzz = 0 } } },
+        ]
         pool.p.zzz = 0
     "#;
     let problems = Config::parse(every_table, "t", Path::new("")).expect_err("refused");
     let unknown = problems.0.iter().filter(|problem| problem.key.ends_with("zzz"));
     let known: Vec<&str> = unknown.clone().flat_map(|problem| problem.allowed.split(", ")).collect();
-    assert_eq!(unknown.count(), 11);
+    assert_eq!(unknown.count(), 12);
     assert!(known.len() > 60, "{known:?}");
     let text = read(Path::new("config/gateway.toml"));
     for name in known {

@@ -3,6 +3,7 @@
 mod document;
 mod draft;
 mod gateway;
+mod legacy;
 mod limits;
 mod overrides;
 mod pool;

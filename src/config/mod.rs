@@ -4,12 +4,14 @@ mod address;
 mod difference;
 mod error;
 mod file;
+mod legacy;
 mod quantity;
 
 pub use difference::Change;
 pub(crate) use difference::difference;
 pub use error::{Problem, Problems};
 pub use file::{BUILT_IN, Overrides};
+pub(crate) use legacy::{BadText, Binary, Legacy, Profile};
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -214,15 +216,8 @@ pub struct Proxy {
     pub pool: String,
     /// How much help the backend needs.
     pub profile: Profile,
-}
-
-/// How a backend is treated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Profile {
-    /// A backend that keeps RFC 6455: frames pass as they are, control frames too.
-    Transparent,
-    /// Any hand-written server: whole messages in one frame and one write, pings and closes answered at the edge.
-    Legacy,
+    /// The parts of the profile, each as the route wants it; absent for [`Profile::Transparent`].
+    pub legacy: Option<Legacy>,
 }
 
 /// Backends that can stand in for one another.
@@ -232,7 +227,7 @@ pub struct Pool {
     pub backends: Vec<Backend>,
     /// How one is chosen.
     pub balance: Balance,
-    /// Open connections to each backend; `None`: the profile's (900 for legacy, no limit for transparent);
+    /// Open connections to each backend; `None`: the profile's ([`Profile::connections`]);
     /// `usize::MAX`: the owner asked for no limit.
     pub connections_per_backend: Option<usize>,
     /// TCP (and TLS) connect to one backend.

@@ -167,10 +167,10 @@ async fn upgrade(asker: &Asker, admission: Admission, head: &request::Parts) -> 
         LiveTarget::Hub(hub) => (Place::Room(enter(hub, &admission.rest)?), None),
         LiveTarget::Echo => (Place::Echo, admission.offer.protocols.first().cloned()),
         LiveTarget::Redirect(_) => return Err(Refusal::NoRoute),
-        LiveTarget::Proxy { pool, edge, cap } => match dial(asker, (pool, *cap), &admission, head).await {
+        LiveTarget::Proxy { pool, legacy, cap } => match dial(asker, (pool, *cap), &admission, head).await {
             Ok(dialled) => {
                 let protocol = dialled.protocol.clone();
-                (Place::Backend { dialled: Box::new(dialled), edge: *edge, pool: Arc::clone(pool) }, protocol)
+                (Place::Backend { dialled: Box::new(dialled), legacy: *legacy, pool: Arc::clone(pool) }, protocol)
             }
             Err(error) => return explain(asker, pool, error),
         },

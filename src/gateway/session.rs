@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use super::worker::Local;
 use crate::admission::caps::Permit;
 use crate::client;
-use crate::config::SessionLimits;
+use crate::config::{Legacy, SessionLimits};
 use crate::echo::Echo;
 use crate::hub::Seat;
 use crate::pool::{Dialled, Pool};
@@ -32,7 +32,7 @@ pub(super) struct Session {
 pub(super) enum Place {
     Room(Seat),
     Echo,
-    Backend { dialled: Box<Dialled>, edge: bool, pool: Arc<Pool> },
+    Backend { dialled: Box<Dialled>, legacy: Option<Legacy>, pool: Arc<Pool> },
 }
 
 /// A session on its way to its end.
@@ -53,13 +53,13 @@ impl Session {
                 record.upgraded(&label, "");
                 run(Echo::new(socket, vigil, entry), record, permit)
             }
-            Place::Backend { dialled, edge, pool } => {
+            Place::Backend { dialled, legacy, pool } => {
                 record.upgraded(&label, dialled.lease.backend());
                 let seed = u32::from_le_bytes(client::random());
                 let Dialled { socket: backend, lease, .. } = *dialled;
-                let leg = Leg::new(socket, (backend, lease), (vigil, entry), edge, seed);
+                let leg = Leg::new(socket, (backend, lease), (vigil, entry), legacy, seed);
                 let metrics = Arc::clone(record.metrics());
-                run(Relayed { leg, pool, metrics }, record, permit)
+                run(Relayed { leg, pool, metrics, bad_texts: 0 }, record, permit)
             }
         }
     }
@@ -94,16 +94,24 @@ impl<C: Conversation + Unpin> Future for Task<C> {
     }
 }
 
-/// A relayed session that tells of its backend's offences.
+/// A relayed session that tells of what its backend does wrong.
 struct Relayed {
     leg: Leg,
     pool: Arc<Pool>,
     metrics: Arc<Metrics>,
+    /// Those that are counted already.
+    bad_texts: u64,
 }
 
 impl Conversation for Relayed {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
-        let ended = ready!(self.leg.poll(cx));
+        let poll = self.leg.poll(cx);
+        let bad_texts = self.leg.bad_texts();
+        if bad_texts > self.bad_texts {
+            let new = bad_texts - std::mem::replace(&mut self.bad_texts, bad_texts);
+            self.metrics.backend_bad_texts.get_or_create(&label("pool", self.pool.name())).inc_by(new);
+        }
+        let ended = ready!(poll);
         if let Some(offence) = self.leg.offence() {
             self.tell(offence);
         }

@@ -5,13 +5,10 @@ use std::sync::Arc;
 
 use crate::admission::Gate;
 use crate::client::Trust;
-use crate::config::{self, Config, Problem, Problems, Profile, SessionLimits};
+use crate::config::{self, Config, Legacy, Problem, Problems, SessionLimits};
 use crate::hub::{Hub, Mailbox};
 use crate::pool::Pool;
 use crate::tls;
-
-/// Open connections to each backend of a legacy profile, where the pool does not say: `select` stops at 1024.
-const LEGACY_CAP: usize = 900;
 
 /// One configuration in force. A connection keeps the one it came in with.
 pub(super) struct Snapshot {
@@ -37,7 +34,7 @@ pub(super) struct LiveRoute {
 pub(super) enum LiveTarget {
     Hub(Arc<Hub>),
     Echo,
-    Proxy { pool: Arc<Pool>, edge: bool, cap: usize },
+    Proxy { pool: Arc<Pool>, legacy: Option<Legacy>, cap: usize },
     Redirect(String),
 }
 
@@ -126,18 +123,13 @@ fn live(
         (config::Target::Echo, _) => LiveTarget::Echo,
         (config::Target::Redirect(to), _) => LiveTarget::Redirect(to.clone()),
         (config::Target::Proxy(proxy), _) => match pools.get(&proxy.pool) {
-            Some(pool) => live_proxy(pool, proxy.profile),
+            Some(pool) => {
+                let cap = proxy.profile.connections();
+                LiveTarget::Proxy { pool: Arc::clone(pool), legacy: proxy.legacy, cap }
+            }
             // The configuration's reader has refused this already; without a pool there is nothing but 404s to give.
             None => LiveTarget::Redirect("/".to_owned()),
         },
     };
     LiveRoute { label, limits: Arc::new(route.limits), target }
-}
-
-fn live_proxy(pool: &Arc<Pool>, profile: Profile) -> LiveTarget {
-    let (edge, cap) = match profile {
-        Profile::Transparent => (false, usize::MAX),
-        Profile::Legacy => (true, LEGACY_CAP),
-    };
-    LiveTarget::Proxy { pool: Arc::clone(pool), edge, cap }
 }

@@ -5,6 +5,7 @@ mod wires;
 use std::task::{Context, Poll};
 
 use self::wires::{Wires, pump};
+use crate::config::{Legacy, SessionLimits};
 use crate::pool::{LEAVE, Lease};
 use crate::socket::Socket;
 use crate::socket::conversation::{Conversation, Ended};
@@ -12,7 +13,7 @@ use crate::socket::rate::MessageRate;
 use crate::socket::vigil::{Due, Millis, Vigil};
 use crate::telemetry::roster::{Order, Place};
 use crate::wire::close::{Close, Code, Ending, Party};
-use crate::wire::tunnel::{Offence, Policy, Side, Traffic, Tunnel};
+use crate::wire::tunnel::{Edge, Offence, Policy, Side, Traffic, Tunnel};
 
 /// How long a backend may take for its last words after its client broke the law.
 const LAST_WORDS: std::time::Duration = std::time::Duration::from_millis(400);
@@ -68,6 +69,14 @@ struct Over {
     backend_done: bool,
 }
 
+/// The law of this session's tunnel; of two limits the stricter one counts.
+fn policy(limits: &SessionLimits, legacy: Option<Legacy>) -> Policy {
+    let SessionLimits { message_size, utf8, .. } = *limits;
+    let message_size = legacy.map_or(message_size, |legacy| message_size.min(legacy.message_size)) as u64;
+    let edge = legacy.map(|Legacy { binary, bad_text, .. }| Edge { binary, bad_text });
+    Policy { message_size, utf8, edge }
+}
+
 impl Leg {
     /// A tunnel between a client whose 101 is sent and a backend that has answered with one. `seed` is a random number
     /// for the masks of the gateway's own frames.
@@ -76,11 +85,11 @@ impl Leg {
         client: Socket,
         (backend, lease): (Socket, Lease),
         (vigil, place): (Vigil, Place),
-        edge: bool,
+        legacy: Option<Legacy>,
         seed: u32,
     ) -> Self {
         let limits = vigil.limits();
-        let policy = Policy { message_size: limits.message_size as u64, utf8: limits.utf8, edge };
+        let policy = policy(limits, legacy);
         Self {
             client,
             backend,
@@ -94,6 +103,12 @@ impl Leg {
             client_failed: false,
             over: None,
         }
+    }
+
+    /// Messages of the backend so far whose text was not UTF-8 and which were not passed on as they were.
+    #[must_use]
+    pub(crate) fn bad_texts(&self) -> u64 {
+        self.tunnel.bad_texts()
     }
 
     fn poll_at(&mut self, cx: &mut Context<'_>, now: Millis) -> Poll<Ending> {
@@ -146,7 +161,7 @@ impl Leg {
         match self.vigil.look(now) {
             Due::Nothing => {}
             Due::Ping => {
-                if self.tunnel.is_mid_frame(Side::Backend) && self.client.queued() == 0 {
+                if self.tunnel.is_frame_open() && self.client.queued() == 0 {
                     // The ping has to wait for the frame's end, and the client takes all that there is of it.
                     self.vigil.heard(now);
                 }

@@ -38,6 +38,8 @@ pub(crate) struct Metrics {
     pub bytes: Family<Labels, Counter>,
     /// Offences of backends, by pool.
     pub backend_offences: Family<Labels, Counter>,
+    /// Messages of backends whose text was not UTF-8 and which were dropped or mended, by pool.
+    pub backend_bad_texts: Family<Labels, Counter>,
 }
 
 /// A route, as its path (and host) stand in the configuration.
@@ -63,6 +65,7 @@ impl Default for Metrics {
             frames: Family::default(),
             bytes: Family::default(),
             backend_offences: Family::default(),
+            backend_bad_texts: Family::default(),
         };
         metrics.register();
         metrics
@@ -85,6 +88,8 @@ impl Metrics {
         let help = "Payload of data frames of ended WebSockets, by direction";
         registry.register_with_unit("data", help, Unit::Bytes, self.bytes.clone());
         registry.register("backend_offences", "Backends that broke RFC 6455, by pool", self.backend_offences.clone());
+        let help = "Messages of backends that were not UTF-8 and were dropped or mended, by pool";
+        registry.register("backend_bad_texts", help, self.backend_bad_texts.clone());
     }
 
     /// The text exposition (OpenMetrics 1.0).

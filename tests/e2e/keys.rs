@@ -66,6 +66,9 @@ const SEEN: &[(&str, &str)] = &[
     ("route.proxy", "keys::a_route_leads_to_its_pool"),
     ("route.proxy.pool", "keys::a_route_leads_to_its_pool"),
     ("route.proxy.profile", "keys::profile_legacy_answers_pings_itself"),
+    ("route.proxy.legacy.message_size", "keys::message_size_of_a_legacy_backend_is_bounded"),
+    ("route.proxy.legacy.binary", "keys::binary_can_be_rejected"),
+    ("route.proxy.legacy.bad_text", "keys::bad_text_of_a_backend_is_dropped_replaced_or_the_end"),
     ("pool.backends", "keys::a_route_leads_to_its_pool"),
     ("pool.balance", "keys::balance_round_robin_takes_turns"),
     ("pool.connections_per_backend", "keys::connections_of_a_backend_are_counted"),
@@ -635,6 +638,72 @@ async fn profile_legacy_answers_pings_itself() {
             assert_eq!(peer.frame().await.opcode, PONG);
         }
         assert_eq!(behind.frame().await.payload, b"!");
+    }
+}
+
+/// A client and its backend, with these parts of the profile `legacy`.
+async fn legacy(parts: &str) -> (Running, Peer, Peer) {
+    let backend = Backend::bind().await;
+    let proxy = format!("proxy = {{ pool = \"p\", profile = \"legacy\", legacy = {{ {parts} }} }}\n");
+    let pool = format!("[pool.p]\nbackends = [\"{}\"]\n", backend.url());
+    let gateway = gateway(&format!("{ADMIN}[[route]]\npath = \"/ws\"\n{proxy}{pool}"));
+    let (peer, (behind, _)) = tokio::join!(gateway.open("/ws"), backend.upgrade(&[]));
+    (gateway, peer, behind)
+}
+
+#[tokio::test]
+async fn message_size_of_a_legacy_backend_is_bounded() {
+    for (parts, size) in [("", 992), ("message_size = 10", 10), ("message_size = \"2MiB\"", 1 << 20)] {
+        let (_gateway, mut peer, mut behind) = legacy(parts).await;
+        let large = "x".repeat(size);
+        let (_, heard) = tokio::join!(peer.say(&large), behind.frame());
+        assert!(heard.text() == large, "{parts}");
+        // In pieces, so that no frame alone is too large.
+        let over = [frames::masked(TEXT, large.as_bytes()), frames::masked(0x80, b"x")].concat();
+        let (_, seen) = tokio::join!(peer.send(&over), behind.rest());
+        assert!(seen.is_empty(), "{parts}: the backend sees of it");
+        assert_eq!(peer.message().await.code(), 1009, "{parts}");
+    }
+}
+
+#[tokio::test]
+async fn binary_can_be_rejected() {
+    for (parts, passes) in [("", true), ("binary = \"pass\"", true), ("binary = \"reject\"", false)] {
+        let (_gateway, mut peer, mut behind) = legacy(parts).await;
+        peer.say("text").await;
+        peer.send(&frames::client(BINARY, b"bin")).await;
+        assert_eq!(behind.frame().await.text(), "text");
+        if passes {
+            assert_eq!(behind.frame().await.opcode, BINARY, "{parts}");
+        } else {
+            assert_eq!(peer.message().await.code(), 1003, "{parts}");
+            behind.end().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn bad_text_of_a_backend_is_dropped_replaced_or_the_end() {
+    for (parts, got) in [
+        ("", None),
+        ("bad_text = \"drop\"", None),
+        ("bad_text = \"replace\"", Some("b\u{fffd}d")),
+        ("bad_text = \"close\"", Some("")),
+    ] {
+        let (gateway, mut peer, mut behind) = legacy(parts).await;
+        behind.send(&[frames::server(TEXT, b"b\xffd"), frames::server(TEXT, b"good")].concat()).await;
+        let counted = "wsgate_backend_bad_texts_total{pool=\"p\"}";
+        match got {
+            Some("") => {
+                assert_eq!(peer.message().await.code(), 1011);
+                assert!(gateway.metric(counted).await < 1.0);
+                continue;
+            }
+            Some(text) => assert_eq!(peer.message().await.text(), text),
+            None => {}
+        }
+        assert_eq!(peer.message().await.text(), "good", "{parts}");
+        gateway.until_metric(counted, 1.0).await;
     }
 }
 

@@ -1,14 +1,12 @@
 //! Reads `[[route]]`.
 
 use super::document::{Placed, Table, Value};
+use super::legacy::read_legacy;
 use super::limits::{RouteLimits, read_route as read_limits};
 use crate::config::address::read_host;
 use crate::config::error::Wrong;
 use crate::config::{GatewayLimits, Hub, Origins, Profile, Proxy, Route, SessionLimits, Target};
 use crate::wire::origin::OriginRule;
-
-pub(super) const PROFILES: [(&str, Profile); 2] = [("transparent", Profile::Transparent), ("legacy", Profile::Legacy)];
-pub(super) const LATER_PROFILES: [&str; 4] = ["php-2048", "ratchet", "workerman", "swoole"];
 
 const ORIGINS: &str = r#"a list such as ["https://example.com", "https://*.example.com", "null"], or "*" for any"#;
 const PATH: &str = r#"a path such as "/chat""#;
@@ -127,10 +125,14 @@ fn read_proxy(value: &Value<'_>) -> (Target, Option<Placed<String>>) {
         let name = value.text(named)?;
         Some(Placed::new(name, value.place()))
     });
-    let profile = table.choice("profile", &PROFILES, &LATER_PROFILES).unwrap_or(Profile::Transparent);
+    let profile = table.get("profile").map_or(Profile::Transparent, |value| {
+        // Where the profile was refused, its parts are read all the same.
+        value.choice(&Profile::ALL, &[]).unwrap_or(Profile::Legacy)
+    });
+    let legacy = read_legacy(table.get("legacy"), profile);
     table.finish();
     let name = pool.as_ref().map(|pool| pool.value.clone()).unwrap_or_default();
-    (Target::Proxy(Proxy { pool: name, profile }), pool)
+    (Target::Proxy(Proxy { pool: name, profile, legacy }), pool)
 }
 
 fn read_redirect(value: &Value<'_>) -> (Target, Option<Placed<String>>) {

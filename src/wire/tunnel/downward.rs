@@ -57,7 +57,7 @@ impl Tunnel {
         self.down_open = !self.down.at_boundary();
     }
 
-    fn backend_control(&mut self, opcode: Opcode, out: &mut impl Out) {
+    pub(super) fn backend_control(&mut self, opcode: Opcode, out: &mut impl Out) {
         // The stream towards the client stands between two frames here, whatever `down_open` was before.
         self.down_open = false;
         let payload = self.down.control().to_vec();
@@ -97,7 +97,7 @@ impl Tunnel {
         }
     }
 
-    fn backend_offended(&mut self, violation: Violation, out: &mut impl Out) {
+    pub(super) fn backend_offended(&mut self, violation: Violation, out: &mut impl Out) {
         let head = self.down.head_bytes().to_vec();
         self.offence = Some(Box::new(Offence { violation, head }));
         self.end(|| Ending {

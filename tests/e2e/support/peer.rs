@@ -162,6 +162,18 @@ impl Peer {
         }
     }
 
+    /// The next message, its fragments put together.
+    pub async fn whole(&mut self) -> Frame {
+        let mut message = self.message().await;
+        while !message.fin {
+            let more = self.message().await;
+            assert_eq!(more.opcode, frames::CONTINUATION);
+            message.payload.extend(more.payload);
+            message.fin = more.fin;
+        }
+        message
+    }
+
     /// Sends a client's text message.
     pub async fn say(&mut self, text: &str) {
         self.send(&frames::client(frames::TEXT, text.as_bytes())).await;

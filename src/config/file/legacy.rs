@@ -1,0 +1,70 @@
+//! Reads `[route.proxy.legacy]`: what of a profile a route wants otherwise.
+
+use super::document::{Table, Value};
+use crate::config::{BadText, Binary, Legacy, Profile};
+
+const BINARY: [(&str, Binary); 2] = [("pass", Binary::Pass), ("reject", Binary::Reject)];
+const BAD_TEXT: [(&str, BadText); 3] =
+    [("drop", BadText::Drop), ("replace", BadText::Replace), ("close", BadText::Close)];
+
+/// The profile's parts with what the table, if there is one, says instead; none for a profile that has no parts.
+pub(super) fn read_legacy(value: Option<Value<'_>>, profile: Profile) -> Option<Legacy> {
+    let Some(value) = value else { return profile.legacy() };
+    let Some(default) = profile.legacy() else {
+        value.refuse("has no meaning with the profile \"transparent\"", "nothing, or another profile");
+        return None;
+    };
+    let Some(table) = value.table() else { return Some(default) };
+    let legacy = read_relay(&table, default);
+    table.finish();
+    Some(legacy)
+}
+
+/// The keys of the relay; other readers may take more from the same table before it is finished.
+fn read_relay(table: &Table<'_>, default: Legacy) -> Legacy {
+    Legacy {
+        message_size: table.size("message_size", 1..=1 << 30).unwrap_or(default.message_size),
+        binary: table.choice("binary", &BINARY, &[]).unwrap_or(default.binary),
+        bad_text: table.choice("bad_text", &BAD_TEXT, &[]).unwrap_or(default.bad_text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::{Config, Target};
+
+    fn read(proxy: &str) -> Result<Option<Legacy>, String> {
+        let text = format!(
+            "[[route]]\npath = \"/\"\n[route.proxy]\npool = \"p\"\n{proxy}\n[pool.p]\nbackends = [\"ws://h\"]\n"
+        );
+        let config = Config::parse(&text, "t", Path::new("")).map_err(|problems| problems.to_string())?;
+        match &config.routes[0].target {
+            Target::Proxy(proxy) => Ok(proxy.legacy),
+            _ => Err("no proxy".to_owned()),
+        }
+    }
+
+    #[test]
+    fn a_profile_is_its_parts_and_each_can_be_set() {
+        assert_eq!(read(""), Ok(None));
+        for (name, profile) in Profile::ALL {
+            assert_eq!(read(&format!("profile = \"{name}\"")), Ok(profile.legacy()), "{name}");
+        }
+        let default = Profile::Ratchet.legacy().expect("parts");
+        let set = |key: &str| {
+            read(&format!("profile = \"ratchet\"\n[route.proxy.legacy]\n{key}")).map(|all| all.expect("parts"))
+        };
+        assert_eq!(set("message_size = 7"), Ok(Legacy { message_size: 7, ..default }));
+        assert_eq!(set("binary = \"reject\""), Ok(Legacy { binary: Binary::Reject, ..default }));
+        assert_eq!(set("bad_text = \"close\""), Ok(Legacy { bad_text: BadText::Close, ..default }));
+    }
+
+    #[test]
+    fn transparent_has_no_parts() {
+        let refused = read("[route.proxy.legacy]\nmessage_size = 7").expect_err("refused");
+        assert!(refused.contains("route[0].proxy.legacy = {…}: has no meaning"), "{refused}");
+    }
+}
