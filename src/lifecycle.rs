@@ -5,7 +5,9 @@ pub(crate) mod clock;
 use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 
 use tokio::sync::{Notify, watch};
 
@@ -90,18 +92,31 @@ impl Drop for Ticket {
     }
 }
 
+/// A task, and that it is counted: until everything that it held is dropped, be it by a panic.
+struct Counted<F> {
+    task: F,
+    _ticket: Ticket,
+}
+
+impl<F: Future<Output = ()> + Unpin> Future for Counted<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.get_mut().task).poll(cx)
+    }
+}
+
 impl Tasks {
     /// Starts a task on this thread. A panic in it ends that task alone.
-    #[allow(clippy::disallowed_methods)] // the one place
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+        self.run(Box::pin(task));
+    }
+
+    /// The same for a future that may be moved: it becomes the task as it is, with no box and no layer around it.
+    #[allow(clippy::disallowed_methods)] // the one place
+    pub(crate) fn run(&self, task: impl Future<Output = ()> + Unpin + 'static) {
         self.0.running.set(self.0.running.get() + 1);
-        let ticket = Ticket(Rc::clone(&self.0));
-        // Boxed: a future that holds a future would keep room for it twice.
-        let task = Box::pin(task);
-        tokio::task::spawn_local(async move {
-            let _ticket = ticket;
-            task.await;
-        });
+        tokio::task::spawn_local(Counted { task, _ticket: Ticket(Rc::clone(&self.0)) });
     }
 
     /// Tasks that have not ended.
@@ -132,6 +147,25 @@ mod tests {
         life.enter(Phase::Draining);
         life.enter(Phase::Running);
         assert_eq!(life.phase(), Phase::Draining);
+    }
+
+    #[tokio::test]
+    async fn a_task_that_hands_on_to_another_leaves_no_moment_without_any() {
+        let local = tokio::task::LocalSet::new();
+        local
+            .run_until(async {
+                let (tasks, end) = (Tasks::default(), Rc::new(Cell::new(0)));
+                let (next, marked) = (tasks.clone(), Rc::clone(&end));
+                tasks.spawn(async move {
+                    next.run(Box::pin(async move {
+                        tokio::task::yield_now().await;
+                        marked.set(marked.get() + 1);
+                    }));
+                });
+                tasks.idle().await;
+                assert_eq!(end.get(), 1);
+            })
+            .await;
     }
 
     #[tokio::test]

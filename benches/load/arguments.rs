@@ -7,8 +7,11 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 
 use super::plan;
+use super::versus::{self, Job};
 
 /// Measures any ws or wss server. Without a URL: a gateway that it starts itself on loopback.
+///
+/// Ends with 0; 1: nothing to report; 3: a threshold was not kept; 4: INVALID, the generator was the limit.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "load", version, max_term_width = 100)]
 pub(crate) struct Arguments {
@@ -80,6 +83,9 @@ pub(crate) struct Arguments {
     /// The server's process: its CPU and memory, with all its children.
     #[arg(long, value_name = "PID")]
     pub(crate) server_pid: Option<u32>,
+    /// Without a URL: start wsgate as a process of its own, and count its CPU and memory.
+    #[arg(long, value_enum, value_name = "AS", conflicts_with_all = ["url", "server_pid"])]
+    pub(crate) apart: Option<Job>,
     /// First compare our client with an independent one, message by message.
     #[arg(long)]
     pub(crate) cross_check: bool,
@@ -95,11 +101,11 @@ pub(crate) struct Arguments {
     /// Compare two runs that were written as JSON, and do nothing else.
     #[arg(long, num_args = 2, value_names = ["A.json", "B.json"])]
     pub(crate) compare: Vec<PathBuf>,
-    /// Measure wsgate beside these, in front of the same backend: nginx,haproxy.
+    /// Measure wsgate beside these: nginx,haproxy in front of the same backend, or node as a chat.
     #[arg(long, value_delimiter = ',', value_name = "PROGRAMS")]
     pub(crate) versus: Vec<String>,
     /// Rounds of --versus.
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = versus::ROUNDS)]
     pub(crate) rounds: usize,
     /// What cargo adds.
     #[arg(long, hide = true)]
@@ -211,6 +217,9 @@ impl Arguments {
         }
         if let Some(tls) = self.tls {
             put("tls", tls.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned()));
+        }
+        if let Some(job) = self.apart {
+            put("apart", job.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned()));
         }
         if self.source_addresses > 0 {
             put("source-addresses", self.source_addresses.to_string());

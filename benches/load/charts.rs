@@ -34,7 +34,9 @@ pub(super) fn all(run: &Run) -> Vec<Plot<'static>> {
     if moved && run.totals.megabytes_per_second >= 1.0 {
         plots.push(time.payload());
     }
-    if seconds.iter().any(|second| second.open != seconds[0].open) {
+    // Those of `connect` come and go many times a second.
+    let held = run.totals.handshakes_per_second.is_none();
+    if held && seconds.iter().any(|second| second.open != seconds[0].open) {
         plots.push(time.connections());
     }
     if let (1, Some(first)) = (plots.len() % 2, plots.first_mut()) {

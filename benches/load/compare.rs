@@ -120,6 +120,8 @@ fn totals(rows: &mut Rows<'_>) {
     rows.row("bytes received", figures::bytes, |run| Some(run.totals.bytes_in as f64));
     rows.row("MB received in a second", figures::rate, |run| Some(run.totals.megabytes_per_second));
     rows.row("handshakes in a second", figures::rate, |run| run.totals.handshakes_per_second);
+    rows.row("full ones in a second", figures::rate, |run| run.totals.full_handshakes_per_second);
+    rows.row("resumed ones in a second", figures::rate, |run| run.totals.resumed_handshakes_per_second);
     rows.row("delivered of what was due", figures::percent, |run| run.totals.completeness);
 }
 

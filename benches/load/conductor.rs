@@ -35,6 +35,8 @@ pub(crate) struct Conductor<'a> {
     probe: Option<Probe>,
     /// Connections, and memory with them.
     memory: Vec<(usize, u64)>,
+    /// Connections, when measuring ended: what is closed afterwards is no news of the server.
+    open_at_end: usize,
     at_start: Option<Sample>,
     at_end: Option<Sample>,
     /// Connections opened in a second: with full handshakes and with resumed ones.
@@ -113,6 +115,7 @@ impl<'a> Conductor<'a> {
             measured: Duration::ZERO,
             probe,
             memory: Vec::new(),
+            open_at_end: 0,
             at_start: None,
             at_end: None,
             handshakes: Vec::new(),
@@ -280,6 +283,7 @@ impl<'a> Conductor<'a> {
     fn end(&mut self) {
         if self.control.measuring() {
             self.control.set_measuring(false);
+            self.open_at_end = self.control.open();
             self.measured = self.began.map_or(Duration::ZERO, |began| began.elapsed());
             self.at_end = self.probe.as_ref().and_then(|probe| probe.sample().ok());
         }
@@ -332,7 +336,8 @@ impl<'a> Conductor<'a> {
         }
         while let Some(entry) = self.partial.first_entry().filter(|entry| entry.get().0 >= self.threads.len()) {
             let (_, tick) = entry.remove();
-            self.series.push(tick.finish(self.control.open()));
+            let open = if self.control.measuring() { self.control.open() } else { self.open_at_end };
+            self.series.push(tick.finish(open));
         }
     }
 
@@ -360,7 +365,7 @@ impl<'a> Conductor<'a> {
             self.partial.entry(tick.at).or_insert_with(|| (0, Tick::new(tick.at))).1.add(&tick);
         }
         for (_, tick) in self.partial.values() {
-            self.series.push(tick.finish(0));
+            self.series.push(tick.finish(self.open_at_end));
         }
         let seconds = self.measured.as_secs_f64();
         let mut run = Run { series: self.series.clone(), stages: self.stages.clone(), ..Run::default() };
@@ -401,6 +406,8 @@ impl<'a> Conductor<'a> {
     fn count_more(&self, run: &mut Run, tally: &Tally, seconds: f64) {
         if self.arguments.profile == Profile::Connect && seconds > 0.0 {
             run.totals.handshakes_per_second = Some(tally.handshakes as f64 / seconds);
+            run.totals.full_handshakes_per_second = self.handshakes.first().copied();
+            run.totals.resumed_handshakes_per_second = self.handshakes.get(1).copied();
         }
         if self.policy.expect == Expect::Deliveries && tally.sent > 0 {
             let healthy = self.arguments.count().unwrap_or(0).saturating_sub(self.policy.sluggish);
@@ -426,15 +433,12 @@ impl<'a> Conductor<'a> {
         run.meta.options = self.arguments.shape();
         run.meta.seconds = seconds;
         run.meta.cpus = cpus() as u32;
-        for (name, rate) in ["full", "resumed"].iter().zip(&self.handshakes) {
-            run.meta.options.insert(format!("{name} handshakes a second"), format!("{rate:.0}"));
-        }
     }
 
     fn weigh_server(&self, run: &mut Run) {
         let (Some(probe), Some(start), Some(end)) = (&self.probe, &self.at_start, &self.at_end) else { return };
         let mut server = probe.spent(end, run.totals.received);
-        server.cpu_seconds = end.cpu_seconds - start.cpu_seconds;
+        server.cpu_seconds = end.cpu.since(&start.cpu);
         let messages = run.totals.received.max(run.totals.sent);
         server.cpu_us_per_message = (messages > 0).then(|| 1e6 * server.cpu_seconds / messages as f64);
         if let [before, .., few, many] = self.memory[..] {

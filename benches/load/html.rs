@@ -130,8 +130,12 @@ fn key_figures(run: &Run, out: &mut String) {
             tile(&format!("{}, p99", figures::kind(name)), figures::time(latency.p99 as f64));
         }
     }
-    if let Some(rate) = totals.handshakes_per_second {
-        tile("Handshakes", figures::rate(rate));
+    match (totals.full_handshakes_per_second, totals.resumed_handshakes_per_second) {
+        (Some(full), Some(resumed)) => {
+            tile("Full handshakes", figures::rate(full));
+            tile("Resumed handshakes", figures::rate(resumed));
+        }
+        _ => totals.handshakes_per_second.into_iter().for_each(|rate| tile("Handshakes", figures::rate(rate))),
     }
     if totals.received > 0 || totals.sent > 0 {
         tile("Messages received", figures::rate(totals.messages_per_second));

@@ -56,6 +56,8 @@ impl Question {
             "messages_per_second" => Some(totals.messages_per_second),
             "megabytes_per_second" => Some(totals.megabytes_per_second),
             "handshakes_per_second" => totals.handshakes_per_second,
+            "full_handshakes_per_second" => totals.full_handshakes_per_second,
+            "resumed_handshakes_per_second" => totals.resumed_handshakes_per_second,
             "bytes_per_connection" => run.server.as_ref()?.bytes_per_connection,
             _ => self.latency(run).map(|summary| match self.what.as_str() {
                 "min" => summary.min as f64,
@@ -81,12 +83,14 @@ impl Question {
 /// The profile's own latency is the first of these that was measured.
 pub(crate) const MAIN: [&str; 5] = ["round_trip", "delivery", "reconnect", "tls", "upgrade"];
 const TIMES: [&str; 8] = ["min", "mean", "p50", "p90", "p99", "p999", "p9999", "max"];
-const COUNTS: [&str; 7] = [
+const COUNTS: [&str; 9] = [
     "errors",
     "refusals",
     "completeness",
     "messages_per_second",
     "megabytes_per_second",
     "handshakes_per_second",
+    "full_handshakes_per_second",
+    "resumed_handshakes_per_second",
     "bytes_per_connection",
 ];

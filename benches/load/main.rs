@@ -1,5 +1,6 @@
 //! `cargo bench --bench load -- wss://host/path [options]`: measures any ws or wss server; without a URL a gateway of
-//! its own. Ends with 0, with 3 when a threshold was not kept or the cross-check failed, with 1 when there is nothing to report.
+//! its own. Ends with 0; with 4 when the generator was the limit, so that the figures are not the server's; with 3 when
+//! a threshold was not kept or the cross-check failed; with 1 when there is nothing to report.
 
 #![allow(clippy::disallowed_methods)] // the harness has no drain: its tasks end with their thread
 #![allow(unused_imports, dead_code)] // its unit tests are compiled here too, and run from tests/e2e/load.rs
@@ -7,20 +8,20 @@
 #![allow(clippy::print_stdout)] // the report is what it is for
 
 mod arguments;
-mod compare;
+pub(crate) mod compare;
 mod conductor;
 mod control;
 mod cross;
-mod html;
+pub(crate) mod html;
 mod judge;
 mod live;
 mod own;
 mod pacer;
 mod plan;
 mod preflight;
-mod report;
+pub(crate) mod report;
 mod server;
-mod table;
+pub(crate) mod table;
 mod talk;
 mod tally;
 mod versus;
@@ -41,15 +42,19 @@ use self::judge::Question;
 use self::live::Live;
 use self::own::Own;
 use self::report::Run;
+use self::versus::{Apart, Job};
 use self::worker::{Aim, Handshakes};
 
 /// What a threshold that was not kept makes of the exit code.
 const NOT_KEPT: u8 = 3;
+/// What a run whose figures are not the server's makes of it, whatever was asked of them.
+const INVALID: u8 = 4;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     // `cargo test --all-targets` runs every bench without arguments: nothing is asked then.
-    let is_asked = arguments.url.is_some() || !arguments.compare.is_empty() || !arguments.versus.is_empty();
+    let is_asked = arguments.url.is_some() || arguments.apart.is_some();
+    let is_asked = is_asked || !arguments.compare.is_empty() || !arguments.versus.is_empty();
     if !is_asked && !arguments.bench {
         return ExitCode::SUCCESS;
     }
@@ -90,7 +95,7 @@ fn versus(arguments: &Arguments) -> Result<ExitCode, String> {
 }
 
 /// How long each figure of --versus is measured in each round, at most.
-const PER_FIGURE: std::time::Duration = std::time::Duration::from_secs(2);
+const PER_FIGURE: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// A report, and the exit code that it makes.
 pub(crate) type Outcome = Result<(Run, u8), String>;
@@ -118,11 +123,19 @@ pub(crate) fn run<'a>(line: impl IntoIterator<Item = &'a str>) -> Outcome {
 fn find(arguments: &Arguments) -> Outcome {
     let questions = arguments.fail_if.iter().map(|text| Question::parse(text)).collect::<Result<Vec<_>, _>>()?;
     let (count, mut live) = (arguments.count()?, Live::new());
-    let own = arguments.url.is_none().then(Own::start).transpose()?;
+    let apart = arguments.apart.map(Apart::start).transpose().map_err(|error| error.to_string())?;
+    let own = (arguments.url.is_none() && apart.is_none()).then(Own::start).transpose()?;
+    let arguments = &Arguments {
+        url: apart.as_ref().map(Apart::url).or_else(|| arguments.url.clone()),
+        server_pid: apart.as_ref().map(Apart::pid).or(arguments.server_pid),
+        ..arguments.clone()
+    };
     let path = if matches!(arguments.profile, Profile::Fanout | Profile::Slow) { "/chat" } else { "/echo" };
     let url = own.as_ref().map(|own| own.url(path)).or_else(|| arguments.url.clone()).unwrap_or_default();
-    let aim = Arc::new(aim(arguments, &url, own.is_some())?);
-    preflight::check(count, aim.address, arguments.source_addresses, own.is_some())?;
+    let aim = Arc::new(aim(arguments, &url, own.is_some() || apart.is_some())?);
+    // A gateway in this process has the other end of each connection; a relay has two ends as well.
+    let is_double = own.is_some() || arguments.apart == Some(Job::Relay);
+    preflight::check(count, aim.address, arguments.source_addresses, is_double)?;
     let differ = if arguments.cross_check { cross_check(arguments, &aim, &url, &mut live) } else { None };
     let differs = differ.is_some();
     let mut run = Conductor::start(arguments, aim, &mut live)?.run()?;
@@ -131,7 +144,12 @@ fn find(arguments: &Arguments) -> Outcome {
     run.errors.extend(differ.map(|why| (format!("cross-check: {why}"), 1)));
     run.thresholds = questions.iter().map(|question| question.ask(&run)).collect();
     let kept = run.thresholds.iter().all(|threshold| threshold.passed) && !differs;
-    Ok((run, if kept { 0 } else { NOT_KEPT }))
+    let code = match (run.generator.valid, kept) {
+        (false, _) => INVALID,
+        (true, false) => NOT_KEPT,
+        (true, true) => 0,
+    };
+    Ok((run, code))
 }
 
 /// How the two clients differ, if they do.

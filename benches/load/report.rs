@@ -133,6 +133,10 @@ pub struct Totals {
     pub megabytes_per_second: f64,
     /// Handshakes in a second, where they were the work.
     pub handshakes_per_second: Option<f64>,
+    /// The same while they were full ones.
+    pub full_handshakes_per_second: Option<f64>,
+    /// The same while sessions were resumed.
+    pub resumed_handshakes_per_second: Option<f64>,
     /// How many of the deliveries that were due came, in percent.
     pub completeness: Option<f64>,
 }

@@ -17,11 +17,33 @@ pub(crate) struct Probe {
     start: Sample,
 }
 
+/// Processor time of a process tree, counted twice.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Cpu {
+    /// In user and kernel mode, of all threads, and of children that have ended and were waited for; coarse.
+    ticks: u64,
+    /// Of each thread that lives, in nanoseconds; none where the kernel does not count so (`CONFIG_SCHED_INFO`).
+    threads: BTreeMap<u32, u64>,
+}
+
+impl Cpu {
+    /// Seconds between an earlier moment and this one: to the nanosecond, unless a thread has ended in between.
+    #[must_use]
+    pub(crate) fn since(&self, before: &Self) -> f64 {
+        let all_live = before.threads.keys().all(|thread| self.threads.contains_key(thread));
+        if !all_live || self.threads.is_empty() {
+            return self.ticks.saturating_sub(before.ticks) as f64 / TICKS_PER_SECOND;
+        }
+        let each = |(thread, spent): (&u32, &u64)| spent - before.threads.get(thread).unwrap_or(&0).min(spent);
+        self.threads.iter().map(each).sum::<u64>() as f64 / 1e9
+    }
+}
+
 /// What a process tree has spent and holds, at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Sample {
-    /// Processor time in user and kernel mode, of all threads, and of children that have ended and were waited for.
-    pub(crate) cpu_seconds: f64,
+    /// Processor time.
+    pub(crate) cpu: Cpu,
     /// Memory: pages that processes share are counted once, in parts (proportional set size).
     pub(crate) pss_bytes: u64,
     /// Open files and sockets.
@@ -51,14 +73,14 @@ impl Probe {
     ///
     /// # Errors
     /// The process has ended.
-    pub(crate) fn cpu_seconds(&self) -> io::Result<f64> {
-        cpu_seconds(&tree(self.root)?)
+    pub(crate) fn cpu(&self) -> io::Result<Cpu> {
+        cpu(&tree(self.root)?)
     }
 
     /// What was spent from the start to `now`, while so many messages came.
     #[must_use]
     pub(crate) fn spent(&self, now: &Sample, messages: u64) -> report::Server {
-        let cpu_seconds = (now.cpu_seconds - self.start.cpu_seconds).max(0.0);
+        let cpu_seconds = now.cpu.since(&self.start.cpu);
         report::Server {
             pids: now.pids.clone(),
             cpu_seconds,
@@ -79,8 +101,8 @@ pub(crate) fn bytes_per_connection(few: (usize, u64), many: (usize, u64)) -> Opt
 
 fn sample(root: u32) -> io::Result<Sample> {
     let pids = tree(root)?;
-    let cpu_seconds = cpu_seconds(&pids)?;
-    let mut sample = Sample { cpu_seconds, pids, ..Sample::default() };
+    let cpu = cpu(&pids)?;
+    let mut sample = Sample { cpu, pids, ..Sample::default() };
     for &pid in &sample.pids {
         sample.pss_bytes += alive(pss(pid))?;
         sample.descriptors += alive(descriptors(pid))?;
@@ -88,9 +110,26 @@ fn sample(root: u32) -> io::Result<Sample> {
     Ok(sample)
 }
 
-fn cpu_seconds(pids: &[u32]) -> io::Result<f64> {
-    let ticks = pids.iter().map(|&pid| alive(stat(pid).map(|stat| stat.ticks))).sum::<io::Result<u64>>()?;
-    Ok(ticks as f64 / TICKS_PER_SECOND)
+fn cpu(pids: &[u32]) -> io::Result<Cpu> {
+    let mut cpu = Cpu::default();
+    for &pid in pids {
+        cpu.ticks += alive(stat(pid).map(|stat| stat.ticks))?;
+        cpu.threads.extend(alive(threads(pid))?);
+    }
+    Ok(cpu)
+}
+
+/// Each thread's time on a processor, in nanoseconds (Documentation/scheduler/sched-stats.rst).
+fn threads(pid: u32) -> io::Result<Vec<(u32, u64)>> {
+    let path = format!("/proc/{pid}/task");
+    let mut found = Vec::new();
+    for entry in fs::read_dir(&path).map_err(|error| named(&path, &error))? {
+        let Ok(thread) = entry?.file_name().to_string_lossy().parse() else { continue };
+        // One that is gone by now, or a kernel that does not count.
+        let Ok(text) = fs::read_to_string(format!("{path}/{thread}/schedstat")) else { continue };
+        found.extend(text.split(' ').next().and_then(|spent| spent.parse().ok()).map(|spent| (thread, spent)));
+    }
+    Ok(found)
 }
 
 /// The process and its descendants that live.
@@ -185,7 +224,8 @@ mod tests {
     fn own_work_is_seen() {
         let probe = Probe::start(std::process::id()).expect("a live process");
         let held = black_box(vec![1_u8; 32 << 20]);
-        while probe.cpu_seconds().expect("a live process") < probe.start.cpu_seconds + 0.05 {
+        let spent = |probe: &Probe| probe.cpu().expect("a live process").since(&probe.start.cpu);
+        while spent(&probe) < 0.05 {
             black_box(held.iter().map(|&byte| u64::from(byte)).sum::<u64>());
         }
         let now = probe.sample().expect("a live process");
@@ -216,6 +256,16 @@ mod tests {
         drop(child.stdin.take());
         child.wait().expect("an end");
         assert!(tree(child.id()).is_err());
+    }
+
+    #[test]
+    fn nanoseconds_count_while_all_threads_live_and_ticks_otherwise() {
+        let at = |ticks, threads: &[(u32, u64)]| Cpu { ticks, threads: threads.iter().copied().collect() };
+        let before = at(100, &[(1, 5_000_000), (2, 7_000_000)]);
+        let close = |found: f64, expected: f64| assert!((found - expected).abs() < 1e-9, "{found} for {expected}");
+        close(at(101, &[(1, 6_000_000), (2, 7_000_000), (3, 250_000)]).since(&before), 0.001_25);
+        close(at(103, &[(1, 6_000_000), (3, 250_000)]).since(&before), 0.03);
+        close(at(150, &[]).since(&at(100, &[])), 0.5);
     }
 
     #[test]

@@ -70,7 +70,11 @@ fn totals(run: &Run, out: &mut String) {
         totals.megabytes_per_second,
     );
     if let Some(rate) = totals.handshakes_per_second {
-        let _ = writeln!(out, "{rate:.0} handshakes a second");
+        let _ = write!(out, "{rate:.0} handshakes a second");
+        if let (Some(full), Some(resumed)) = (totals.full_handshakes_per_second, totals.resumed_handshakes_per_second) {
+            let _ = write!(out, ": {full:.0} while they were full, {resumed:.0} while sessions were resumed");
+        }
+        out.push('\n');
     }
     if let Some(share) = totals.completeness {
         let _ = writeln!(out, "{} of the deliveries that were due came", figures::percent(share));
@@ -90,7 +94,8 @@ fn counts<K: std::fmt::Display>(
 
 fn server(run: &Run, out: &mut String) {
     let Some(server) = &run.server else { return };
-    let _ = write!(out, "server ({} processes): CPU {:.2} s", server.pids.len(), server.cpu_seconds);
+    let processes = if server.pids.len() == 1 { "process" } else { "processes" };
+    let _ = write!(out, "server ({} {processes}): CPU {:.2} s", server.pids.len(), server.cpu_seconds);
     if let Some(each) = server.cpu_us_per_message {
         let _ = write!(out, ", {each:.2} µs a message");
     }

@@ -75,8 +75,14 @@ fn totals(run: &Run) -> Rows {
     row("Payload sent", figures::bytes(totals.bytes_out as f64));
     row("Payload received", figures::bytes(totals.bytes_in as f64));
     row("Payload received in a second", format!("{} MB/s", figures::number(totals.megabytes_per_second)));
-    if let Some(rate) = totals.handshakes_per_second {
-        row("Handshakes in a second", figures::rate(rate));
+    for (name, rate) in [
+        ("Handshakes in a second", totals.handshakes_per_second),
+        ("Full handshakes in a second", totals.full_handshakes_per_second),
+        ("Resumed handshakes in a second", totals.resumed_handshakes_per_second),
+    ] {
+        if let Some(rate) = rate {
+            row(name, figures::rate(rate));
+        }
     }
     if let Some(share) = totals.completeness {
         row("Delivered of what was due", figures::percent(share));

@@ -1,7 +1,8 @@
-//! `--versus nginx,haproxy`: wsgate and its peers in front of the same backend, side by side, in interleaved rounds.
+//! `--versus nginx,haproxy`: wsgate and its peers in front of the same backend, side by side, in interleaved rounds;
+//! `--versus node`: wsgate's hub and a chat on Node's `ws`, in the same way.
 //!
 //! Every server is a process of its own with one worker, serves the same ECDSA P-256 certificate over TLS 1.3, and
-//! relays to the same plain-ws echo on loopback. For each figure they take turns, in each round in another order, so
+//! relays to the same plain-ws echo on loopback, or is a chat itself. For each figure they take turns, in each round in another order, so
 //! that whatever else the machine does meets all of them; a ratio is taken within a round, and the median over rounds
 //! is shown. Peers are set up twice, with the buffers that cost them the least time and, for the memory of idle
 //! connections, with those that hold the least; wsgate has one set-up for both.
@@ -17,12 +18,14 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tempfile::TempDir;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 
-use self::measure::{FIGURES, Figure, IDLE};
-pub(crate) use self::table::Comparison;
+use self::measure::{Figure, IDLE, RELAYED, SAID};
 use self::table::Row;
+pub(crate) use self::table::{Comparison, ROUNDS};
+pub(crate) use self::target::Job;
 pub(crate) use self::target::Program;
 use self::target::{Certificate, Setup, Target};
 
@@ -33,7 +36,7 @@ pub(crate) struct Options {
     pub(crate) peers: Vec<Program>,
     /// How often each figure is measured for each server.
     pub(crate) rounds: usize,
-    /// For how long each time. Processor time comes in hundredths of a second: less than a second makes no sense.
+    /// For how long each time.
     pub(crate) time: Duration,
 }
 
@@ -43,6 +46,7 @@ pub(crate) struct Options {
 /// # Errors
 /// A peer is not installed (with the command that installs it), does not serve, refuses or fails; or a signal came.
 pub(crate) fn run(options: &Options) -> io::Result<Comparison> {
+    let job = job(&options.peers)?;
     let programs: Vec<Program> = [Program::Wsgate].into_iter().chain(options.peers.iter().copied()).collect();
     let versions = programs.iter().map(|program| program.version()).collect::<io::Result<Vec<_>>>()?;
     make_room()?;
@@ -50,12 +54,14 @@ pub(crate) fn run(options: &Options) -> io::Result<Comparison> {
     let rows = runtime.block_on(async {
         let mut terminated = signal(SignalKind::terminate())?;
         tokio::select! {
-            rows = rounds(options, &programs) => rows,
+            rows = rounds(options, job, &programs) => rows,
             _ = tokio::signal::ctrl_c() => Err(io::Error::other("interrupted")),
             _ = terminated.recv() => Err(io::Error::other("terminated")),
         }
     })?;
     Ok(Comparison {
+        job,
+        peers: options.peers.iter().map(|peer| peer.name().to_owned()).collect(),
         programs: versions,
         cpus: available_parallelism().map_or(1, |cpus| cpus.get()),
         rounds: options.rounds,
@@ -64,16 +70,70 @@ pub(crate) fn run(options: &Options) -> io::Result<Comparison> {
     })
 }
 
+/// wsgate as a process of its own, and the echo behind it if it is a relay: they end when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Apart {
+    target: Target,
+    _backend: Option<Target>,
+    _folder: TempDir,
+}
+
+impl Apart {
+    /// Starts it with one worker, its defaults, and no limit that a single address would run into; when this returns
+    /// it serves.
+    ///
+    /// # Errors
+    /// It does not.
+    pub(crate) fn start(job: Job) -> io::Result<Self> {
+        raise_descriptors()?;
+        let folder = tempfile::tempdir()?;
+        let made = Certificate::make(folder.path())?;
+        let backend = (job == Job::Relay).then(Target::backend).transpose()?;
+        let address = backend.as_ref().map(|backend| backend.address);
+        let target = Target::start(Program::Wsgate, Setup::Fast, &made, address)?;
+        Ok(Self { target, _backend: backend, _folder: folder })
+    }
+
+    /// Where it serves.
+    #[must_use]
+    pub(crate) fn url(&self) -> String {
+        format!("wss://{}/", self.target.address)
+    }
+
+    /// Its process, without the echo's.
+    #[must_use]
+    pub(crate) fn pid(&self) -> u32 {
+        self.target.ward.pid()
+    }
+}
+
+/// What these are compared at.
+fn job(peers: &[Program]) -> io::Result<Job> {
+    let job = peers.first().map_or(Job::Relay, |peer| peer.job());
+    match peers.iter().find(|peer| peer.job() != job) {
+        Some(_) => Err(io::Error::other("node is a chat, nginx and haproxy are relays: compare with them one by one")),
+        None => Ok(job),
+    }
+}
+
+/// Rounds in which memory is measured: it hardly differs between them, and takes the most time.
+const WEIGHED: usize = 2;
+
 /// Every figure in every round. When the future is dropped the servers end with it.
-async fn rounds(options: &Options, programs: &[Program]) -> io::Result<Vec<Row>> {
+async fn rounds(options: &Options, job: Job, programs: &[Program]) -> io::Result<Vec<Row>> {
     let folder = tempfile::tempdir()?;
     let made = Certificate::make(folder.path())?;
-    let backend = Target::backend()?;
-    let start = |&program, setup| Target::start(program, setup, &made, backend.address);
+    let backend = (job == Job::Relay).then(Target::backend).transpose()?;
+    let address = backend.as_ref().map(|backend| backend.address);
+    let start = |&program, setup| Target::start(program, setup, &made, address);
     let targets = programs.iter().map(|program| start(program, Setup::Fast)).collect::<io::Result<Vec<_>>>()?;
-    let mut samples = vec![vec![Vec::new(); programs.len()]; FIGURES.len()];
+    let figures: &[Figure] = if job == Job::Relay { &RELAYED } else { &SAID };
+    let mut samples = vec![vec![Vec::new(); programs.len()]; figures.len()];
     for round in 0..options.rounds {
-        for (figure, samples) in FIGURES.iter().zip(&mut samples) {
+        for (figure, samples) in figures.iter().zip(&mut samples) {
+            if *figure == Figure::Idle && round >= WEIGHED {
+                continue;
+            }
             for turn in 0..programs.len() {
                 let at = (round + turn) % programs.len();
                 // Memory that was used before could be used again: this one starts afresh.
@@ -86,7 +146,7 @@ async fn rounds(options: &Options, programs: &[Program]) -> io::Result<Vec<Row>>
             }
         }
     }
-    Ok(FIGURES.iter().zip(samples).map(|(figure, samples)| Row::of(figure.name(), figure.unit(), samples)).collect())
+    Ok(figures.iter().zip(samples).map(|(figure, samples)| Row::of(figure.name(), figure.unit(), samples)).collect())
 }
 
 fn named(program: Program, figure: Figure, error: &io::Error) -> io::Error {
@@ -98,10 +158,16 @@ fn tell(what: &str, value: f64) {
     let _ = writeln!(io::stderr(), "round {what}: {}", table::shown(value));
 }
 
-/// Lets this process and its children open as many descriptors as they may: a relayed connection needs two.
-fn make_room() -> io::Result<()> {
+/// Lets this process and its children open as many descriptors as they may.
+fn raise_descriptors() -> io::Result<Rlimit> {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })?;
+    Ok(limit)
+}
+
+/// Looks whether there is room for idle connections: a relayed one needs two descriptors.
+fn make_room() -> io::Result<()> {
+    let limit = raise_descriptors()?;
     let needed = 2 * IDLE.1 as u64 + 200;
     match limit.maximum {
         Some(most) if most < needed => Err(io::Error::other(format!(

@@ -161,9 +161,9 @@ fn show(asset: page::Asset) -> Answer {
 
 /// The place is taken before the 101, so that there can still be another answer.
 async fn upgrade(asker: &Asker, admission: Admission, head: &request::Parts) -> Result<Answer, Refusal> {
-    let route = asker.snapshot.routes[admission.route].clone();
+    let live = asker.snapshot.routes[admission.route].clone();
     asker.record.borrow_mut().address = Some(admission.client);
-    let (place, protocol) = match &route.target {
+    let (place, protocol) = match &live.target {
         LiveTarget::Hub(hub) => (Place::Room(enter(hub, &admission.rest)?), None),
         LiveTarget::Echo => (Place::Echo, admission.offer.protocols.first().cloned()),
         LiveTarget::Redirect(_) => return Err(Refusal::NoRoute),
@@ -176,8 +176,8 @@ async fn upgrade(asker: &Asker, admission: Admission, head: &request::Parts) -> 
         },
     };
     let accept = admission.offer.accept.clone();
-    let LiveRoute { label, limits, .. } = route;
-    *asker.session.borrow_mut() = Some(Session { place, label, limits, permit: admission.permit });
+    let LiveRoute { route, limits, .. } = live;
+    *asker.session.borrow_mut() = Some(Session { place, route, limits, permit: admission.permit });
     Ok(switch(&accept, protocol.as_deref()))
 }
 

@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::io;
 use std::net::IpAddr;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -18,9 +17,9 @@ use tokio::time::Instant;
 use super::accept::{Arrival, Stream};
 use super::answer::{self, Asker};
 use super::front::{Front, raw_answer};
-use super::session::Running;
+use super::session::Session;
 use super::snapshot::Snapshot;
-use super::worker::Local;
+use super::worker::{Load, Local};
 use crate::admission::proxy_header::{self, Found};
 use crate::admission::refusal::Refusal;
 use crate::lifecycle::Phase;
@@ -34,17 +33,16 @@ const TLS_HANDSHAKE: u8 = 0x16;
 /// Bytes that are read to tell what a connection speaks.
 const FIRST: usize = 1024;
 
-/// From accept to the last byte.
-pub(super) async fn serve(local: Rc<Local>, arrival: Arrival) {
-    // Boxed, so that the task of an open WebSocket does not keep room for TLS and HTTP.
-    let opening: Pin<Box<dyn Future<Output = Option<Running>>>> = Box::pin(open(local, arrival));
-    if let Some(session) = opening.await {
-        session.await;
+/// From accept to the upgrade or the last byte. An open WebSocket goes on in a task of its own, which keeps no room for
+/// TLS' handshake and HTTP; it is counted before this task's end, so that a drain never misses it.
+pub(super) async fn serve(local: Rc<Local>, arrival: Arrival, load: Load) {
+    if let Some((session, socket, record)) = open(&local, arrival).await {
+        session.start(&local, socket, record, load);
     }
 }
 
 /// Everything up to the upgrade. `None` when it does not come to one.
-async fn open(local: Rc<Local>, arrival: Arrival) -> Option<Running> {
+async fn open(local: &Local, arrival: Arrival) -> Option<(Session, Socket, Record)> {
     let snapshot = local.shared.snapshot.load_full();
     let deadline = Instant::now() + snapshot.config.handshake_timeout;
     let mut record = Record::open(&local.shared.metrics, Some(arrival.peer));
@@ -75,12 +73,12 @@ async fn open(local: Rc<Local>, arrival: Arrival) -> Option<Running> {
         record: Rc::clone(&record),
         session: RefCell::default(),
     });
-    let socket = speak_http(&local, &asker, socket, deadline).await;
+    let socket = speak_http(local, &asker, socket, deadline).await;
     drop(permit);
     let session = asker.session.take();
     drop(asker);
     let record = Rc::into_inner(record)?.into_inner();
-    Some(session?.start(&local, socket?, record))
+    Some((session?, socket?, record))
 }
 
 fn register(stream: Stream) -> io::Result<Transport> {

@@ -4,25 +4,24 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use super::worker::Local;
+use super::worker::{Load, Local};
 use crate::admission::caps::Permit;
 use crate::client;
 use crate::config::{Legacy, SessionLimits};
 use crate::echo::Echo;
-use crate::hub::Seat;
+use crate::hub::{Seat, Sitting};
 use crate::pool::{Dialled, Pool};
 use crate::relay::Leg;
 use crate::socket::Socket;
 use crate::socket::conversation::{Conversation, Ended};
 use crate::socket::vigil::Vigil;
-use crate::telemetry::metrics::{Metrics, label};
-use crate::telemetry::record::{End, Record};
-use crate::wire::tunnel::Offence;
+use crate::telemetry::metrics::{Metrics, Route, label};
+use crate::telemetry::record::{End, Record, Stay};
 
 /// What a 101 has promised.
 pub(super) struct Session {
     pub(super) place: Place,
-    pub(super) label: Arc<str>,
+    pub(super) route: Arc<Route>,
     pub(super) limits: Arc<SessionLimits>,
     /// Counted until the very end of the session.
     pub(super) permit: Permit,
@@ -35,93 +34,111 @@ pub(super) enum Place {
     Backend { dialled: Box<Dialled>, legacy: Option<Legacy>, pool: Arc<Pool> },
 }
 
-/// A session on its way to its end.
-pub(super) type Running = Pin<Box<dyn Future<Output = ()>>>;
-
 impl Session {
-    /// Serves the client, once polled. Boxed to its exact size: most of a connection's life is spent in it.
-    pub(super) fn start(self, local: &Local, socket: Socket, mut record: Record) -> Running {
-        let Self { place, label, limits, permit } = self;
+    /// Serves the client in a task of its own.
+    pub(super) fn start(self, local: &Local, socket: Socket, record: Record, load: Load) {
+        let Self { place, route, limits, permit } = self;
         let entry = local.roster.enter();
         let vigil = Vigil::new(limits, entry.now());
+        let held = Held { _permit: permit, stay: record.upgraded(&route), _load: load };
         match place {
-            Place::Room(seat) => {
-                record.upgraded(&label, "");
-                run(seat.take(socket, vigil, entry, &local.shard), record, permit)
-            }
-            Place::Echo => {
-                record.upgraded(&label, "");
-                run(Echo::new(socket, vigil, entry), record, permit)
-            }
+            Place::Room(seat) => run(local, seat.take(socket, vigil, entry, &local.shard), held),
+            Place::Echo => run(local, Echo::new(socket, vigil, entry), held),
             Place::Backend { dialled, legacy, pool } => {
-                record.upgraded(&label, dialled.lease.backend());
                 let seed = u32::from_le_bytes(client::random());
                 let Dialled { socket: backend, lease, .. } = *dialled;
                 let leg = Leg::new(socket, (backend, lease), (vigil, entry), legacy, seed);
-                let metrics = Arc::clone(record.metrics());
-                run(Relayed { leg, pool, metrics, bad_texts: 0 }, record, permit)
+                run(local, Relayed { leg, pool }, held);
             }
         }
     }
 }
 
-fn run(conversation: impl Conversation + Unpin + 'static, record: Record, permit: Permit) -> Running {
-    Box::pin(Task { conversation, record, _permit: permit })
+fn run(local: &Local, conversation: impl Told + Unpin + 'static, held: Held) {
+    local.sessions.run(Task { conversation, held });
 }
 
-/// All that the task of an open WebSocket holds.
-struct Task<C> {
-    conversation: C,
-    /// Given back before the record is closed, so that whoever sees the counters finds the place free.
+/// What every session holds to its end, dropped in this order.
+struct Held {
+    /// Given back before the session is told of, so that whoever sees the counters finds the place free.
     _permit: Permit,
-    record: Record,
+    stay: Stay,
+    _load: Load,
 }
 
-impl<C: Conversation + Unpin> Future for Task<C> {
+/// All that the task of an open WebSocket holds. There are as many of it as clients: a test below keeps it small.
+struct Task<C: Told> {
+    conversation: C,
+    held: Held,
+}
+
+impl<C: Told + Unpin> Future for Task<C> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
         let Ended { ending, from_client, to_client } = ready!(this.conversation.poll(cx));
-        this.record.ended(End {
+        this.conversation.tell(this.held.stay.metrics());
+        this.held.stay.ended(End {
             by: ending.by.word(),
             code: ending.code,
             reason: ending.reason,
             frames: (from_client.frames, to_client.frames),
             bytes: (from_client.bytes, to_client.bytes),
+            backend: this.conversation.backend().to_owned(),
         });
         Poll::Ready(())
     }
 }
 
-/// A relayed session that tells of what its backend does wrong.
+impl<C: Told> Drop for Task<C> {
+    /// Only the conversation knows the backend, and it is gone before the line is written.
+    fn drop(&mut self) {
+        if !self.held.stay.has_ended() {
+            self.held.stay.ended(End::cut(self.conversation.backend()));
+        }
+    }
+}
+
+/// A conversation, and what is to be told of it when it is over.
+trait Told: Conversation {
+    /// The backend's name; empty where there is none.
+    fn backend(&self) -> &str {
+        ""
+    }
+
+    /// Counts and logs what was wrong with the backend.
+    fn tell(&self, _: &Metrics) {}
+}
+
+impl Told for Sitting {}
+
+impl Told for Echo {}
+
+/// A relayed session that tells of what its backend did wrong.
 struct Relayed {
     leg: Leg,
     pool: Arc<Pool>,
-    metrics: Arc<Metrics>,
-    /// Those that are counted already.
-    bad_texts: u64,
 }
 
 impl Conversation for Relayed {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
-        let poll = self.leg.poll(cx);
-        let bad_texts = self.leg.bad_texts();
-        if bad_texts > self.bad_texts {
-            let new = bad_texts - std::mem::replace(&mut self.bad_texts, bad_texts);
-            self.metrics.backend_bad_texts.get_or_create(&label("pool", self.pool.name())).inc_by(new);
-        }
-        let ended = ready!(poll);
-        if let Some(offence) = self.leg.offence() {
-            self.tell(offence);
-        }
-        Poll::Ready(ended)
+        self.leg.poll(cx)
     }
 }
 
-impl Relayed {
-    fn tell(&self, offence: &Offence) {
-        self.metrics.backend_offences.get_or_create(&label("pool", self.pool.name())).inc();
+impl Told for Relayed {
+    fn backend(&self) -> &str {
+        self.leg.backend()
+    }
+
+    fn tell(&self, metrics: &Metrics) {
+        let bad_texts = self.leg.bad_texts();
+        if bad_texts > 0 {
+            metrics.backend_bad_texts.get_or_create(&label("pool", self.pool.name())).inc_by(bad_texts);
+        }
+        let Some(offence) = self.leg.offence() else { return };
+        metrics.backend_offences.get_or_create(&label("pool", self.pool.name())).inc();
         let head: String = offence.head.iter().map(|byte| format!("{byte:02x} ")).collect();
         tracing::warn!(
             pool = self.pool.name(),
@@ -130,5 +147,19 @@ impl Relayed {
             head = head.trim_end(),
             "a backend broke the protocol"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// With a ticket and tokio's 96 bytes it is rounded up to the next 128: whoever makes a session larger makes every
+    /// open WebSocket dearer. Each socket is 16 bytes larger here than in a release, by what mio and tokio add for tests.
+    #[test]
+    fn an_open_websocket_takes_no_more_than_this() {
+        let sizes = [size_of::<Task<Sitting>>(), size_of::<Task<Echo>>(), size_of::<Task<Relayed>>()];
+        let most = [152, 464, 768];
+        assert!(sizes.iter().zip(most).all(|(size, most)| *size <= most), "{sizes:?}, at most {most:?}");
     }
 }

@@ -8,6 +8,7 @@ use crate::client::Trust;
 use crate::config::{self, Config, Legacy, Problem, Problems, SessionLimits};
 use crate::hub::{Hub, Mailbox};
 use crate::pool::Pool;
+use crate::telemetry::metrics::Route;
 use crate::tls;
 
 /// One configuration in force. A connection keeps the one it came in with.
@@ -24,7 +25,7 @@ pub(super) struct Snapshot {
 #[derive(Clone)]
 pub(super) struct LiveRoute {
     /// Host and path, as logs and counters name it.
-    pub(super) label: Arc<str>,
+    pub(super) route: Arc<Route>,
     pub(super) limits: Arc<SessionLimits>,
     pub(super) target: LiveTarget,
 }
@@ -113,8 +114,8 @@ fn live(
     mailboxes: &Arc<[Arc<Mailbox>]>,
     before: Option<&Snapshot>,
 ) -> LiveRoute {
-    let label: Arc<str> = format!("{}{}", route.host.as_deref().unwrap_or(""), route.path).into();
-    let known = before.and_then(|before| before.routes.iter().find(|known| known.label == label));
+    let name = Route { route: format!("{}{}", route.host.as_deref().unwrap_or(""), route.path) };
+    let known = before.and_then(|before| before.routes.iter().find(|known| *known.route == name));
     let target = match (&route.target, known.map(|known| &known.target)) {
         (config::Target::Hub(wishes), Some(LiveTarget::Hub(hub))) if hub.wishes() == wishes => {
             LiveTarget::Hub(Arc::clone(hub))
@@ -131,5 +132,5 @@ fn live(
             None => LiveTarget::Redirect("/".to_owned()),
         },
     };
-    LiveRoute { label, limits: Arc::new(route.limits), target }
+    LiveRoute { route: Arc::new(name), limits: Arc::new(route.limits), target }
 }

@@ -28,7 +28,7 @@ pub(super) struct Worker {
 }
 
 enum Job {
-    Connection(Arrival),
+    Connection(Arrival, Load),
     Drain(Order, oneshot::Sender<()>),
     Stop,
 }
@@ -38,10 +38,12 @@ pub(super) struct Local {
     pub(super) shared: Arc<Shared>,
     pub(super) roster: Rc<Roster>,
     pub(super) shard: Rc<Shard>,
+    /// Connections, before their upgrade and after it.
+    pub(super) sessions: Tasks,
 }
 
-/// One connection in a worker's load.
-struct Load(Arc<AtomicUsize>);
+/// One connection in a worker's load, from accept to its end: it moves with the connection.
+pub(super) struct Load(Arc<AtomicUsize>);
 
 impl Drop for Load {
     fn drop(&mut self) {
@@ -55,7 +57,7 @@ impl Worker {
         // Bounded by the cap on pending connections: each arrival in it holds its permit.
         let (jobs, inbox) = mpsc::unbounded_channel();
         let load = Arc::new(AtomicUsize::new(0));
-        let (shared, counted) = (Arc::clone(shared), Arc::clone(&load));
+        let shared = Arc::clone(shared);
         let (ready, started) = std::sync::mpsc::channel();
         let timers = Handle::current();
         let thread = thread::Builder::new().name(format!("wsgate-{at}")).spawn(move || {
@@ -64,7 +66,7 @@ impl Worker {
             match runtime {
                 Ok(runtime) => {
                     let _ = ready.send(Ok(()));
-                    runtime.block_on(work(at, shared, inbox, counted));
+                    runtime.block_on(work(at, shared, inbox));
                 }
                 Err(error) => {
                     let _ = ready.send(Err(error));
@@ -82,9 +84,8 @@ impl Worker {
 
     pub(super) fn give(&self, arrival: Arrival) {
         self.load.fetch_add(1, Ordering::Relaxed);
-        if self.jobs.send(Job::Connection(arrival)).is_err() {
-            self.load.fetch_sub(1, Ordering::Relaxed);
-        }
+        // A worker that is gone drops the job, and the load with it.
+        let _ = self.jobs.send(Job::Connection(arrival, Load(Arc::clone(&self.load))));
     }
 
     /// Sends its sessions home; the receiver is told when all are gone.
@@ -108,24 +109,20 @@ pub(super) fn service_tasks() -> Tasks {
     Tasks::default()
 }
 
-async fn work(at: usize, shared: Arc<Shared>, mut inbox: mpsc::UnboundedReceiver<Job>, load: Arc<AtomicUsize>) {
+async fn work(at: usize, shared: Arc<Shared>, mut inbox: mpsc::UnboundedReceiver<Job>) {
     let shard = Rc::new(Shard::new(at, Arc::clone(&shared.mailboxes[at])));
-    let local = Rc::new(Local { shared, roster: Rc::default(), shard });
-    let (services, sessions) = (Tasks::default(), Tasks::default());
+    let local = Rc::new(Local { shared, roster: Rc::default(), shard, sessions: Tasks::default() });
+    let services = Tasks::default();
     services.spawn(Rc::clone(&local.shard).run());
     services.spawn(sweep(Rc::clone(&local.roster)));
     while let Some(job) = inbox.recv().await {
         match job {
-            Job::Connection(arrival) => {
-                let (local, load) = (Rc::clone(&local), Load(Arc::clone(&load)));
-                sessions.spawn(async move {
-                    let _load = load;
-                    connection::serve(local, arrival).await;
-                });
+            Job::Connection(arrival, load) => {
+                local.sessions.spawn(connection::serve(Rc::clone(&local), arrival, load));
             }
             Job::Drain(order, done) => {
                 local.roster.order_all(&order);
-                let sessions = sessions.clone();
+                let sessions = local.sessions.clone();
                 services.spawn(async move {
                     sessions.idle().await;
                     let _ = done.send(());

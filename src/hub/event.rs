@@ -16,17 +16,28 @@ pub(super) fn said(user: u64, text: &str, escape: bool) -> Bytes {
     Bytes::from(frame::whole(Opcode::Text, line.as_bytes(), None))
 }
 
+/// Stretches without such a character, which most messages are from end to end, are taken as they stand.
 fn escape_into(line: &mut String, text: &str) {
-    for character in text.chars() {
-        match character {
-            '&' => line.push_str("&amp;"),
-            '<' => line.push_str("&lt;"),
-            '>' => line.push_str("&gt;"),
-            '"' => line.push_str("&quot;"),
-            '\'' => line.push_str("&#39;"),
-            other => line.push(other),
-        }
+    let mut start = 0;
+    for (at, byte) in text.bytes().enumerate() {
+        let Some(reference) = reference(byte) else { continue };
+        line.push_str(&text[start..at]);
+        line.push_str(reference);
+        start = at + 1;
     }
+    line.push_str(&text[start..]);
+}
+
+/// A byte of ASCII is a character of its own wherever it stands in UTF-8 (RFC 3629 §3).
+const fn reference(byte: u8) -> Option<&'static str> {
+    Some(match byte {
+        b'&' => "&amp;",
+        b'<' => "&lt;",
+        b'>' => "&gt;",
+        b'"' => "&quot;",
+        b'\'' => "&#39;",
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
@@ -38,5 +49,6 @@ mod tests {
         let frame = said(7, "<b onclick=\"x('&')\">", true);
         assert_eq!(&frame[2..], b"User #7: &lt;b onclick=&quot;x(&#39;&amp;&#39;)&quot;&gt;");
         assert_eq!(&said(7, "<b>", false)[2..], b"User #7: <b>");
+        assert_eq!(&said(7, "grün & 日本<", true)[2..], "User #7: grün &amp; 日本&lt;".as_bytes());
     }
 }

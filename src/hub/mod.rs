@@ -8,7 +8,7 @@ mod seat;
 mod shard;
 
 pub(crate) use mailbox::Mailbox;
-pub(crate) use seat::Seat;
+pub(crate) use seat::{Seat, Sitting};
 pub(crate) use shard::Shard;
 
 use std::collections::HashMap;

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use super::Hub;
 use super::event;
 use super::room::Room;
-use super::shard::{Member, Membership, Shard};
+use super::shard::{Member, Shard};
 use crate::socket::Socket;
 use crate::socket::conversation::{Conversation, Ended};
 use crate::socket::endpoint::{Endpoint, Listener};
@@ -43,28 +43,41 @@ impl Seat {
             endpoint.deliver(&mut cx, frame);
         }
         let endpoint = RefCell::new(endpoint);
-        let limit = endpoint.borrow().send_queue();
-        let to_self = self.hub.wishes().to_sender;
-        let member = Rc::new(Member { endpoint, place, user, last: welcome.last, to_self });
-        let membership = shard.join(&self.room, Rc::clone(&member));
-        Sitting { member, _membership: membership, seat: self, limit }
+        let member = Rc::new(Member { endpoint, place, user, last: welcome.last, seat: self });
+        let key = shard.join(Rc::clone(&member));
+        Sitting { member, shard: Rc::clone(shard), key }
+    }
+
+    pub(super) const fn room(&self) -> &Arc<Room> {
+        &self.room
+    }
+
+    /// Whether its own messages come back to a member.
+    pub(super) fn hears_itself(&self) -> bool {
+        self.hub.wishes().to_sender
     }
 }
 
 /// A member on its seat: history, then messages both ways until the WebSocket ends.
 pub(crate) struct Sitting {
     member: Rc<Member>,
-    /// Left before the seat is: fields are dropped in their order.
-    _membership: Membership,
-    seat: Seat,
-    /// Bytes of one frame at most: more than a member may have queued could reach nobody.
-    limit: usize,
+    shard: Rc<Shard>,
+    key: usize,
 }
 
 impl Conversation for Sitting {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
-        let mut speaker = Speaker { seat: &self.seat, user: self.member.user, limit: self.limit, has_said: false };
-        self.member.endpoint.borrow_mut().poll(cx, &self.member.place, &mut speaker)
+        let Member { endpoint, place, user, seat, .. } = &*self.member;
+        let mut endpoint = endpoint.borrow_mut();
+        let mut speaker = Speaker { seat, user: *user, limit: endpoint.send_queue(), has_said: false };
+        endpoint.poll(cx, place, &mut speaker)
+    }
+}
+
+impl Drop for Sitting {
+    /// The shard is left before the seat is.
+    fn drop(&mut self) {
+        self.shard.leave(self.member.seat.room(), self.key);
     }
 }
 
@@ -77,6 +90,7 @@ impl Drop for Seat {
 struct Speaker<'a> {
     seat: &'a Seat,
     user: u64,
+    /// Bytes of one frame at most: more than a member may have queued could reach nobody.
     limit: usize,
     /// In this turn of the member's task.
     has_said: bool,

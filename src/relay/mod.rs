@@ -285,6 +285,10 @@ impl Leg {
     fn poll_over(&mut self, cx: &mut Context<'_>, now: Millis) -> Poll<Ending> {
         if self.over.is_none() {
             self.over = Some(Over { client_done: self.client_failed, backend_done: false });
+            if self.client_failed {
+                // RFC 8446 §6.1: before its end each party says close_notify. Who has gone is not waited for.
+                let _ = self.client.poll_close(cx);
+            }
             self.vigil.end_within(now, self.vigil.limits().close_timeout.min(LEAVE));
         }
         let is_late = self.vigil.look(now) == Due::Deadline;

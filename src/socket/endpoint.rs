@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
-use self::talk::Talk;
+use self::talk::{Desk, Talk};
 use super::Socket;
 use super::conversation::Ended;
 use super::rate::MessageRate;
@@ -34,8 +34,6 @@ pub(crate) struct Endpoint {
     socket: Socket,
     talk: Talk,
     vigil: Vigil,
-    /// What was queued when it was last looked at: less of it now is a sign of life.
-    backlog: usize,
 }
 
 impl Endpoint {
@@ -45,7 +43,7 @@ impl Endpoint {
         let limits = vigil.limits();
         let rules = Rules { from: Role::Client, message_size: limits.message_size as u64, utf8: limits.utf8 };
         let talk = Talk::new(rules, MessageRate::new(limits.messages));
-        Self { socket, talk, vigil, backlog: 0 }
+        Self { socket, talk, vigil }
     }
 
     /// Queues a data frame that many share. `false` when the client already holds more than its send queue: it is then
@@ -92,6 +90,19 @@ impl Endpoint {
 
     fn poll_at(&mut self, cx: &mut Context<'_>, now: Millis, listener: &mut dyn Listener) -> Poll<Ending> {
         self.look(cx, now);
+        let mut desk = self.talk.sit_down();
+        let poll = self.poll_turn(cx, now, &mut desk, listener);
+        self.talk.get_up(desk);
+        poll
+    }
+
+    fn poll_turn(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Millis,
+        desk: &mut Desk,
+        listener: &mut dyn Listener,
+    ) -> Poll<Ending> {
         loop {
             self.flush(cx, now);
             if self.talk.ending.is_some() && !self.vigil.is_ending() {
@@ -114,12 +125,12 @@ impl Endpoint {
                 talk.rest();
                 return Poll::Pending;
             }
-            match socket.poll_pieces(cx, &mut |piece, _| talk.take(piece, listener)) {
+            match socket.poll_pieces(cx, &mut |piece, _| talk.take(piece, desk, listener)) {
                 Poll::Pending => {
                     self.talk.rest();
                     return Poll::Pending;
                 }
-                Poll::Ready(Ok(true)) => self.after_pieces(cx, now),
+                Poll::Ready(Ok(true)) => self.after_pieces(cx, now, desk),
                 Poll::Ready(Ok(false)) => self.talk.lost("the client ended without a close"),
                 Poll::Ready(Err(error)) => self.talk.lost(format!("the client's connection failed: {error}")),
             }
@@ -149,19 +160,19 @@ impl Endpoint {
         if let Poll::Ready(Err(error)) = self.socket.poll_flush(cx) {
             self.talk.lost(format!("the client's connection failed: {error}"));
         }
-        let queued = self.socket.queued();
-        if queued < self.backlog {
+        let queued = u32::try_from(self.socket.queued()).unwrap_or(u32::MAX);
+        if queued < self.talk.backlog {
             self.vigil.heard(now);
         }
-        self.backlog = queued;
+        self.talk.backlog = queued;
     }
 
-    fn after_pieces(&mut self, cx: &mut Context<'_>, now: Millis) {
+    fn after_pieces(&mut self, cx: &mut Context<'_>, now: Millis, desk: &mut Desk) {
         self.vigil.heard(now);
-        if std::mem::take(&mut self.talk.heard_data) {
+        if std::mem::take(&mut desk.heard_data) {
             self.vigil.active(now);
         }
-        let replies = std::mem::take(&mut self.talk.replies);
+        let replies = std::mem::take(&mut desk.replies);
         self.socket.send_shared(cx, &Bytes::from(replies));
     }
 
@@ -169,7 +180,7 @@ impl Endpoint {
         if self.talk.sent_close || self.talk.gone {
             return;
         }
-        self.talk.ending.get_or_insert_with(|| Ending::closed(by, &close));
+        self.talk.ending.get_or_insert_with(|| Ending::closed(by, &close).into());
         self.talk.sent_close = true;
         self.socket.send(cx, &frame::close(&close, None));
     }
@@ -179,9 +190,13 @@ impl Endpoint {
     }
 
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
-        if !self.talk.gone && self.socket.poll_linger(cx).is_pending() {
+        if self.talk.gone {
+            // RFC 8446 §6.1: before its end each party says close_notify. Who has gone is not waited for.
+            let _ = self.socket.poll_close(cx);
+        } else if self.socket.poll_linger(cx).is_pending() {
             return Poll::Pending;
         }
-        Poll::Ready(self.talk.ending.clone().unwrap_or_else(|| Ending::lost(Party::Gateway, "ended")))
+        let ending = self.talk.ending.take();
+        Poll::Ready(ending.map_or_else(|| Ending::lost(Party::Gateway, "ended"), |ending| *ending))
     }
 }

@@ -59,8 +59,7 @@ impl Secure {
         let mut inbox = Bay::default();
         inbox.room_for(early.len())[..early.len()].copy_from_slice(early);
         inbox.fill(early.len());
-        let outbox = Bay::default();
-        Ok(Self { tls, transport, inbox, outbox, plain: Vec::new(), closed: false, said_close: false })
+        Ok(Self { tls, transport, inbox, outbox: Bay::default(), plain: Vec::new(), closed: false, said_close: false })
     }
 
     /// Runs the handshake to its end. Cancel safe: all state is in the connection.
@@ -80,7 +79,7 @@ impl Secure {
                 }
                 Ok(_) => {
                     ready!(self.poll_drain(cx))?;
-                    self.rest();
+                    self.inbox.rest();
                     return Poll::Ready(Ok(()));
                 }
                 Err(error) => {
@@ -140,7 +139,7 @@ impl Secure {
                     return Poll::Ready(Err(error));
                 }
             };
-            // Records of ours that rustls had to make (a key update's answer) go out with the next flush at the latest.
+            // Records of ours that rustls had to make: what is not sent now goes out with the next flush.
             if !self.outbox.is_empty() {
                 let _ = self.poll_drain(cx)?;
             }
@@ -164,12 +163,6 @@ impl Secure {
         &self.transport
     }
 
-    /// Gives back what is not needed while nothing happens.
-    fn rest(&mut self) {
-        self.inbox.rest();
-        self.outbox.rest();
-    }
-
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let room = self.inbox.room();
         if room.is_empty() {
@@ -186,6 +179,9 @@ impl Secure {
     /// that turns up on the way to a `write`. rustls must always see the true inbox: a handshake message under way is
     /// remembered by its place in it.
     fn advance(&mut self, mut write: Option<&mut Write<'_>>, take: &mut Take<'_>) -> io::Result<Stand> {
+        if self.closed && self.said_close {
+            return Ok(Stand::Closed);
+        }
         loop {
             let held = self.inbox.len();
             let UnbufferedStatus { mut discard, state } = self.tls.process_tls_records(self.inbox.filled());
@@ -223,6 +219,8 @@ impl Secure {
                 Err(error) => {
                     self.inbox.discard(discard);
                     self.collect_alert();
+                    // rustls is not asked again: it would look at what it has refused, and say a second alert.
+                    (self.closed, self.said_close) = (true, true);
                     return Err(tls_error(error));
                 }
             }

@@ -1,5 +1,6 @@
 //! What one session is due for, by the clock: pings, idle and lifetime limits, the deadline of its end. Pure.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,6 +8,12 @@ use crate::limits::SessionLimits;
 
 /// Milliseconds since the worker started, as its sweep counts them.
 pub(crate) type Millis = u64;
+
+/// Milliseconds in a tick. A session remembers its times in ticks of 32 bits, which come round after 397 days: all that
+/// is asked of them is how long ago they were, and never whether it was more than [`LONGEST`].
+const TICK: u64 = 8;
+/// Ticks of a wait at most: a few hours less than what comes round, since a look may be late.
+const LONGEST: u32 = u32::MAX - (1 << 20);
 
 /// What time has brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,27 +36,26 @@ pub(crate) enum Due {
 #[derive(Debug)]
 pub(crate) struct Vigil {
     limits: Arc<SessionLimits>,
-    started: Millis,
-    /// The last sign of life of the client: bytes from it, or bytes that it took.
-    heard: Millis,
-    /// The last data frame, either way.
-    active: Millis,
-    /// The last ping, and the first one since the last sign of life.
-    pinged: Millis,
-    asked: Option<Millis>,
-    deadline: Option<Millis>,
-    /// Nothing can be due before; signs of life move the true time back, never forward, so it may lie too early.
+    /// Nothing can be due before; signs of life move the true time back, never forward, so it may lie too early. Of a
+    /// session that ends: its deadline.
     look_at: Millis,
+    /// When it began; nothing once it ends, when only the deadline counts.
+    started: Option<NonZeroU32>,
+    /// The last sign of life of the client (bytes from it, or bytes that it took), or the last ping.
+    quiet: u32,
+    /// The last data frame, either way.
+    active: u32,
+    /// The first ping since the last sign of life.
+    asked: Option<NonZeroU32>,
 }
 
 impl Vigil {
     /// A session that begins now.
     #[must_use]
     pub(crate) fn new(limits: Arc<SessionLimits>, now: Millis) -> Self {
-        let (asked, deadline) = (None, None);
-        let mut vigil =
-            Self { limits, started: now, heard: now, active: now, pinged: now, asked, deadline, look_at: 0 };
-        vigil.look_at = vigil.earliest();
+        let (quiet, active) = (tick(now), tick(now));
+        let mut vigil = Self { limits, look_at: 0, started: Some(marked(now)), quiet, active, asked: None };
+        vigil.look_at = vigil.earliest(now);
         vigil
     }
 
@@ -61,26 +67,25 @@ impl Vigil {
 
     /// The client gave a sign of life.
     pub(crate) const fn heard(&mut self, now: Millis) {
-        self.heard = now;
+        self.quiet = tick(now);
         self.asked = None;
     }
 
     /// A data frame passed.
     pub(crate) const fn active(&mut self, now: Millis) {
-        self.active = now;
+        self.active = tick(now);
     }
 
     /// The session is ending: from now on only this deadline counts. An earlier call's deadline is moved.
     pub(crate) fn end_within(&mut self, now: Millis, wait: Duration) {
-        let deadline = now + millis(wait);
-        self.deadline = Some(deadline);
-        self.look_at = deadline;
+        self.look_at = now.saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+        self.started = None;
     }
 
     /// Whether the end's deadline runs.
     #[must_use]
     pub(crate) const fn is_ending(&self) -> bool {
-        self.deadline.is_some()
+        self.started.is_none()
     }
 
     /// What is due; a ping that is due counts as sent.
@@ -88,31 +93,29 @@ impl Vigil {
         if now < self.look_at {
             return Due::Nothing;
         }
+        if self.is_ending() {
+            return Due::Deadline;
+        }
         let due = self.judge(now);
-        self.look_at = self.earliest();
+        self.look_at = self.earliest(now);
         due
     }
 
     fn judge(&mut self, now: Millis) -> Due {
-        if let Some(deadline) = self.deadline {
-            return if now >= deadline { Due::Deadline } else { Due::Nothing };
+        let [old, idle, dead, ping] = self.left(now).map(|left| left == Some(0));
+        if old {
+            Due::Old
+        } else if idle {
+            Due::Idle
+        } else if dead {
+            Due::Dead
+        } else if ping {
+            self.quiet = tick(now);
+            self.asked.get_or_insert(marked(now));
+            Due::Ping
+        } else {
+            Due::Nothing
         }
-        if past(self.limits.max_lifetime, self.started, now) {
-            return Due::Old;
-        }
-        if past(self.limits.idle_timeout, self.active, now) {
-            return Due::Idle;
-        }
-        let Some(interval) = self.limits.ping_interval else { return Due::Nothing };
-        if self.asked.is_some_and(|asked| now >= asked + 2 * millis(interval)) {
-            return Due::Dead;
-        }
-        if now >= self.pinged.max(self.heard) + millis(interval) {
-            self.pinged = now;
-            self.asked.get_or_insert(now);
-            return Due::Ping;
-        }
-        Due::Nothing
     }
 
     /// When to look again at the latest.
@@ -121,27 +124,39 @@ impl Vigil {
         self.look_at
     }
 
-    fn earliest(&self) -> Millis {
-        if let Some(deadline) = self.deadline {
-            return deadline;
-        }
+    fn earliest(&self, now: Millis) -> Millis {
+        let left = self.left(now).into_iter().flatten().min();
+        left.map_or(Millis::MAX, |left| now.saturating_add(u64::from(left) * TICK))
+    }
+
+    /// Ticks until the session is too old, is idle for too long, is dead, is to be pinged.
+    fn left(&self, now: Millis) -> [Option<u32>; 4] {
         let SessionLimits { max_lifetime, idle_timeout, ping_interval, .. } = *self.limits;
-        let times = [
-            max_lifetime.map(|wait| self.started + millis(wait)),
-            idle_timeout.map(|wait| self.active + millis(wait)),
-            ping_interval.map(|wait| self.pinged.max(self.heard) + millis(wait)),
-            ping_interval.and_then(|wait| self.asked.map(|asked| asked + 2 * millis(wait))),
-        ];
-        times.into_iter().flatten().min().unwrap_or(Millis::MAX)
+        let left = |wait: u32, since: u32| wait.min(LONGEST).saturating_sub(tick(now).wrapping_sub(since));
+        [
+            max_lifetime.and_then(|wait| Some(left(ticks(wait), self.started?.get()))),
+            idle_timeout.map(|wait| left(ticks(wait), self.active)),
+            ping_interval.and_then(|wait| Some(left(ticks(wait).saturating_mul(2), self.asked?.get()))),
+            ping_interval.map(|wait| left(ticks(wait), self.quiet)),
+        ]
     }
 }
 
-fn past(wait: Option<Duration>, since: Millis, now: Millis) -> bool {
-    wait.is_some_and(|wait| now >= since + millis(wait))
+const fn tick(now: Millis) -> u32 {
+    (now / TICK) as u32
 }
 
-fn millis(wait: Duration) -> Millis {
-    Millis::try_from(wait.as_millis()).unwrap_or(Millis::MAX / 4).min(Millis::MAX / 4)
+/// A tick that can be told from none: of all that there are, the first counts as the one before it.
+const fn marked(now: Millis) -> NonZeroU32 {
+    match NonZeroU32::new(tick(now)) {
+        Some(tick) => tick,
+        None => NonZeroU32::MAX,
+    }
+}
+
+/// No less than the wait.
+fn ticks(wait: Duration) -> u32 {
+    u32::try_from(wait.as_millis().div_ceil(u128::from(TICK))).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
@@ -177,13 +192,13 @@ mod tests {
         let mut limits = limits();
         limits.idle_timeout = Some(Duration::from_secs(10));
         limits.max_lifetime = Some(Duration::from_secs(15));
-        let mut vigil = Vigil::new(Arc::new(limits), 0);
-        vigil.heard(9_000);
-        assert_eq!(vigil.look(10_000), Due::Idle);
-        vigil.active(9_500);
-        assert_eq!(vigil.look(10_000), Due::Nothing);
-        assert_eq!(vigil.next(), 15_000);
-        assert_eq!(vigil.look(15_000), Due::Old);
+        let mut vigil = Vigil::new(Arc::new(limits), 1_000);
+        vigil.heard(10_000);
+        assert_eq!(vigil.look(11_000), Due::Idle);
+        vigil.active(10_500);
+        assert_eq!(vigil.look(11_000), Due::Nothing);
+        assert_eq!(vigil.next(), 16_000);
+        assert_eq!(vigil.look(16_000), Due::Old);
     }
 
     #[test]
@@ -192,5 +207,36 @@ mod tests {
         vigil.end_within(1_000, Duration::from_secs(5));
         assert_eq!((vigil.look(5_999), vigil.next()), (Due::Nothing, 6_000));
         assert_eq!(vigil.look(6_000), Due::Deadline);
+    }
+
+    #[test]
+    fn times_that_come_round_change_nothing() {
+        let mut limits = limits();
+        limits.idle_timeout = Some(Duration::from_secs(365 * 24 * 3600));
+        limits.max_lifetime = Some(Duration::from_secs(u64::MAX));
+        let (limits, round) = (Arc::new(limits), (1 << 32) * TICK);
+        for begin in [round - 10_000, round - 8, round, 3 * round - 29_999] {
+            let mut vigil = Vigil::new(Arc::clone(&limits), begin);
+            assert_eq!(vigil.look(begin + 29_999), Due::Nothing);
+            assert_eq!(vigil.look(begin + 30_000), Due::Ping);
+            assert_eq!(vigil.look(begin + 60_000), Due::Ping);
+            vigil.heard(begin + 89_000);
+            assert_eq!(vigil.look(begin + 90_000), Due::Nothing);
+            assert_eq!(vigil.look(begin + 119_000), Due::Ping);
+            assert_eq!(vigil.look(begin + 149_000), Due::Ping);
+            assert_eq!(vigil.look(begin + 179_000 + TICK), Due::Dead);
+        }
+    }
+
+    #[test]
+    fn a_client_that_talks_for_years_is_still_pinged() {
+        let mut vigil = Vigil::new(Arc::new(limits()), 0);
+        let year = 365 * 24 * 3600 * 1000;
+        for day in 1..1000 {
+            vigil.heard(day * (year / 365));
+        }
+        let last = 999 * (year / 365);
+        assert_eq!(vigil.look(last + 29_000), Due::Nothing);
+        assert_eq!(vigil.look(last + 30_000), Due::Ping);
     }
 }

@@ -8,7 +8,8 @@ use std::time::Instant;
 
 use super::metrics::{Metrics, Route, label};
 
-/// What is known of one connection; filled in as it goes, logged when dropped (target `wsgate::connection`).
+/// What is known of one connection that is no WebSocket; filled in as it goes, logged when dropped (target
+/// `wsgate::connection`).
 #[derive(Debug)]
 pub(crate) struct Record {
     metrics: Arc<Metrics>,
@@ -25,18 +26,29 @@ pub(crate) struct Record {
     pub status: u16,
     /// Why it was refused, if it was.
     pub refused: Option<Cow<'static, str>>,
-    session: Option<Session>,
-    pending: bool,
+    /// A [`Stay`] tells of it from now on.
+    handed_on: bool,
 }
 
+/// What is known of an open WebSocket: no more than its line in the log needs, since there are so many. Written when
+/// dropped, as cut unless it was told how it ended.
 #[derive(Debug)]
-struct Session {
-    route: String,
+pub(crate) struct Stay {
+    metrics: Arc<Metrics>,
+    route: Arc<Route>,
+    host: Box<str>,
     since: Instant,
-    backend: String,
-    end: Option<End>,
-    frames: (u64, u64),
-    bytes: (u64, u64),
+    address: Option<IpAddr>,
+    tls: Tls,
+    end: Option<Box<End>>,
+}
+
+/// [`Record::tls`] in one byte.
+#[derive(Clone, Copy, Debug)]
+enum Tls {
+    Absent,
+    V1_2,
+    V1_3,
 }
 
 /// How a session ended, in plain words and numbers.
@@ -52,6 +64,8 @@ pub(crate) struct End {
     pub frames: (u64, u64),
     /// Their payload.
     pub bytes: (u64, u64),
+    /// The backend's name; empty where there is none.
+    pub backend: String,
 }
 
 impl Record {
@@ -68,14 +82,13 @@ impl Record {
             requests: 0,
             status: 0,
             refused: None,
-            session: None,
-            pending: true,
+            handed_on: false,
         }
     }
 
     /// The counters that this record adds to.
     #[must_use]
-    pub(crate) fn metrics(&self) -> &Arc<Metrics> {
+    pub(crate) fn metrics(&self) -> &Metrics {
         &self.metrics
     }
 
@@ -92,79 +105,118 @@ impl Record {
         self.metrics.answered.get_or_create(&label("status", status.to_string())).inc();
     }
 
-    /// It has become a WebSocket on this route; `backend` is empty where there is none.
-    pub(crate) fn upgraded(&mut self, route: &str, backend: &str) {
-        self.settle();
-        self.status = 101;
-        self.refused = None;
-        let route = Route { route: route.to_owned() };
-        self.metrics.open.get_or_create(&route).inc();
-        self.metrics.opened.get_or_create(&route).inc();
-        let (route, backend) = (route.route, backend.to_owned());
-        self.session =
-            Some(Session { route, since: Instant::now(), backend, end: None, frames: (0, 0), bytes: (0, 0) });
-    }
-
-    /// The WebSocket has ended.
-    pub(crate) fn ended(&mut self, end: End) {
-        if let Some(session) = &mut self.session {
-            (session.frames, session.bytes) = (end.frames, end.bytes);
-            session.end = Some(end);
+    /// It has become a WebSocket on this route; counted as open until what is returned is dropped.
+    #[must_use]
+    pub(crate) fn upgraded(mut self, route: &Arc<Route>) -> Stay {
+        self.handed_on = true;
+        self.metrics.open.get_or_create(route).inc();
+        self.metrics.opened.get_or_create(route).inc();
+        Stay {
+            metrics: Arc::clone(&self.metrics),
+            route: Arc::clone(route),
+            host: std::mem::take(&mut self.host).into_boxed_str(),
+            since: Instant::now(),
+            address: self.address,
+            tls: Tls::named(self.tls),
+            end: None,
         }
     }
 
-    fn settle(&mut self) {
-        if std::mem::take(&mut self.pending) {
-            self.metrics.pending.dec();
-        }
-    }
-
-    fn count(&self, session: &Session, end: &End) {
-        let metrics = &self.metrics;
-        metrics.open.get_or_create(&Route { route: session.route.clone() }).dec();
-        let labels = vec![("by", end.by.to_owned()), ("code", code_label(end.code))];
-        metrics.ended.get_or_create(&labels).inc();
-        for (direction, frames, bytes) in
-            [("in", session.frames.0, session.bytes.0), ("out", session.frames.1, session.bytes.1)]
-        {
-            metrics.frames.get_or_create(&label("direction", direction)).inc_by(frames);
-            metrics.bytes.get_or_create(&label("direction", direction)).inc_by(bytes);
-        }
-    }
-
-    fn write_session(&self, session: &Session, end: &End) {
-        tracing::info!(
-            target: "wsgate::connection",
-            address = self.address.map(tracing::field::display),
-            host = self.host,
-            route = session.route,
-            backend = session.backend,
-            tls = self.tls,
-            seconds = (session.since.elapsed().as_secs_f64() * 1000.0).round() / 1000.0,
-            frames_in = session.frames.0,
-            frames_out = session.frames.1,
-            bytes_in = session.bytes.0,
-            bytes_out = session.bytes.1,
-            ended_by = end.by,
-            code = end.code,
-            reason = &*end.reason,
-            "websocket ended"
-        );
-    }
-
-    fn write_plain(&self) {
+    fn write(&self) {
         tracing::info!(
             target: "wsgate::connection",
             address = self.address.map(tracing::field::display),
             host = self.host,
             tls = self.tls,
-            seconds = (self.since.elapsed().as_secs_f64() * 1000.0).round() / 1000.0,
+            seconds = seconds(self.since),
             requests = self.requests,
             status = self.status,
             reason = self.refused.as_deref().unwrap_or("").trim_end(),
             "connection ended"
         );
     }
+}
+
+impl Stay {
+    /// The counters that it adds to.
+    #[must_use]
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// The WebSocket has ended.
+    pub(crate) fn ended(&mut self, end: End) {
+        self.end = Some(Box::new(end));
+    }
+
+    /// Whether it was told how.
+    #[must_use]
+    pub(crate) const fn has_ended(&self) -> bool {
+        self.end.is_some()
+    }
+
+    fn count(&self, end: &End) {
+        let metrics = &self.metrics;
+        metrics.open.get_or_create(&self.route).dec();
+        let labels = vec![("by", end.by.to_owned()), ("code", code_label(end.code))];
+        metrics.ended.get_or_create(&labels).inc();
+        for (direction, frames, bytes) in [("in", end.frames.0, end.bytes.0), ("out", end.frames.1, end.bytes.1)] {
+            metrics.frames.get_or_create(&label("direction", direction)).inc_by(frames);
+            metrics.bytes.get_or_create(&label("direction", direction)).inc_by(bytes);
+        }
+    }
+
+    fn write(&self, end: &End) {
+        tracing::info!(
+            target: "wsgate::connection",
+            address = self.address.map(tracing::field::display),
+            host = &*self.host,
+            route = self.route.route,
+            backend = end.backend,
+            tls = self.tls.name(),
+            seconds = seconds(self.since),
+            frames_in = end.frames.0,
+            frames_out = end.frames.1,
+            bytes_in = end.bytes.0,
+            bytes_out = end.bytes.1,
+            ended_by = end.by,
+            code = end.code,
+            reason = &*end.reason,
+            "websocket ended"
+        );
+    }
+}
+
+impl Tls {
+    fn named(name: &str) -> Self {
+        match name {
+            "TLSv1.2" => Self::V1_2,
+            "TLSv1.3" => Self::V1_3,
+            _ => Self::Absent,
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Absent => "-",
+            Self::V1_2 => "TLSv1.2",
+            Self::V1_3 => "TLSv1.3",
+        }
+    }
+}
+
+impl End {
+    /// What is told of a session that was not told of: its task was dropped, or it panicked.
+    #[must_use]
+    pub(crate) fn cut(backend: &str) -> Self {
+        let backend = backend.to_owned();
+        Self { by: "gateway", code: 1006, reason: "cut".into(), frames: (0, 0), bytes: (0, 0), backend }
+    }
+}
+
+/// To the millisecond.
+fn seconds(since: Instant) -> f64 {
+    (since.elapsed().as_secs_f64() * 1000.0).round() / 1000.0
 }
 
 /// Codes of an application's own are many and chosen by clients: they share one label.
@@ -179,14 +231,18 @@ fn code_label(code: u16) -> String {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        self.settle();
-        let Some(session) = self.session.take() else {
-            return self.write_plain();
-        };
-        let cut = End { by: "gateway", code: 1006, reason: "cut".into(), frames: (0, 0), bytes: (0, 0) };
-        let end = session.end.as_ref().unwrap_or(&cut);
-        self.count(&session, end);
-        self.write_session(&session, end);
+        self.metrics.pending.dec();
+        if !self.handed_on {
+            self.write();
+        }
+    }
+}
+
+impl Drop for Stay {
+    fn drop(&mut self) {
+        let end = self.end.take().unwrap_or_else(|| Box::new(End::cut("")));
+        self.count(&end);
+        self.write(&end);
     }
 }
 
@@ -197,13 +253,19 @@ mod tests {
     #[test]
     fn every_session_is_counted_once_however_it_ends() {
         let metrics = Arc::new(Metrics::default());
-        let mut record = Record::open(&metrics, None);
-        record.upgraded("/chat", "");
-        record.ended(End { by: "client", code: 4711, reason: "bye".into(), frames: (2, 3), bytes: (20, 30) });
-        drop(record);
-        let mut panicked = Record::open(&metrics, None);
-        panicked.upgraded("/chat", "");
-        drop(panicked);
+        let route = Arc::new(Route { route: "/chat".to_owned() });
+        let mut stay = Record::open(&metrics, None).upgraded(&route);
+        stay.ended(End {
+            by: "client",
+            code: 4711,
+            reason: "bye".into(),
+            frames: (2, 3),
+            bytes: (20, 30),
+            ..End::cut("")
+        });
+        assert!(stay.has_ended());
+        drop(stay);
+        drop(Record::open(&metrics, None).upgraded(&route));
         let text = metrics.text();
         for line in [
             "wsgate_websockets_ended_total{by=\"client\",code=\"4xxx\"} 1",

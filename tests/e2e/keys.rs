@@ -703,6 +703,7 @@ async fn bad_text_of_a_backend_is_dropped_replaced_or_the_end() {
             None => {}
         }
         assert_eq!(peer.message().await.text(), "good", "{parts}");
+        drop(peer);
         gateway.until_metric(counted, 1.0).await;
     }
 }
@@ -725,6 +726,8 @@ async fn balance_round_robin_takes_turns() {
         let (_peer, (_behind, busy)) = open().await;
         let (peer, (behind, free)) = open().await;
         assert_ne!(busy, free);
+        // A session is counted after its 101: before it was, one is open as well.
+        gateway.until_metric("wsgate_websockets_open{route=\"/ws\"}", 2.0).await;
         drop((peer, behind));
         gateway.until_metric("wsgate_websockets_open{route=\"/ws\"}", 1.0).await;
         let (_, (_, chosen)) = open().await;

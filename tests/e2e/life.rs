@@ -132,6 +132,25 @@ async fn a_second_signal_ends_at_once_and_the_exit_is_2() {
 }
 
 #[tokio::test]
+async fn a_session_that_is_cut_leaves_its_line_too() {
+    let (folder, backend) = (folder(), Backend::bind().await);
+    let program = Program::configured(folder.path(), &format!("{PATIENT}{HUB}{}", relay(&backend.url()))).await;
+    let mut member = program.open("/chat").await;
+    let (mut deaf, _behind) = tokio::join!(program.open("/ws"), backend.upgrade(&[]));
+    program.signal("TERM").await;
+    assert_eq!((deaf.message().await.code(), member.message().await.code()), (1001, 1001));
+    program.signal("TERM").await;
+    let ended = program.ended().await;
+    let gone: Vec<_> = ended.err.lines().filter(|line| line.contains("websocket ended")).collect();
+    let relayed = format!("route=\"/ws\" backend=\"{}\"", backend.url());
+    for place in ["route=\"/chat\" backend=\"\"", &*relayed] {
+        let line = gone.iter().find(|line| line.contains(place)).expect(place);
+        assert!(line.contains("ended_by=\"gateway\" code=1006 reason=\"cut\""), "{line}");
+    }
+    assert_eq!(gone.len(), 2, "{}", ended.err);
+}
+
+#[tokio::test]
 async fn a_close_waits_for_the_end_of_a_frame_that_is_passing() {
     let backend = Backend::bind().await;
     let gateway = gateway(&format!("{PATIENT}{}", relay(&backend.url())));

@@ -15,6 +15,7 @@ mod life;
 mod load;
 mod log;
 mod pool;
+mod records;
 mod regressions;
 mod relay;
 mod requests;

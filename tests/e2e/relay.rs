@@ -1,20 +1,13 @@
 //! The relay from both ends: what the backend is asked, what passes and how, and how either end's end reaches the other.
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener};
-use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use crate::support::backend::{Backend, relay, switch};
 use crate::support::frames::{
     self, BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, client, close, masked, plain, server,
 };
 use crate::support::peer::{ACCEPT, upgrade_request};
+use crate::support::tls::{acceptor, localhost};
 use crate::support::{Peer, Running, gateway, within};
 
 /// A client and a backend with a gateway between them.
@@ -421,21 +414,27 @@ async fn a_client_that_ends_inside_a_frame_ends_the_backend_cleanly() {
     }
 }
 
+/// A tunnel whose backend resets when it is dropped.
+async fn tunnel_to_a_resetter(profile: &str) -> (Running, Peer, Peer) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+    let url = format!("ws://{}", listener.local_addr().expect("address"));
+    let gateway = gateway(&relay(profile, &[&url], ""));
+    let far = async {
+        let (stream, _) = within("the gateway", listener.accept()).await.expect("accept");
+        stream.set_zero_linger().expect("linger");
+        let mut far = Peer::new(stream);
+        let head = far.head().await;
+        far.send(&switch(&head, &[])).await;
+        far
+    };
+    let (peer, far) = tokio::join!(gateway.open("/ws"), far);
+    (gateway, peer, far)
+}
+
 #[tokio::test]
 async fn a_backend_that_resets_inside_a_frame_ends_the_client() {
     for profile in ["transparent", "legacy"] {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
-        let url = format!("ws://{}", listener.local_addr().expect("address"));
-        let gateway = gateway(&relay(profile, &[&url], ""));
-        let far = async {
-            let (stream, _) = within("the gateway", listener.accept()).await.expect("accept");
-            stream.set_zero_linger().expect("linger");
-            let mut far = Peer::new(stream);
-            let head = far.head().await;
-            far.send(&switch(&head, &[])).await;
-            far
-        };
-        let (mut peer, mut far) = tokio::join!(gateway.open("/ws"), far);
+        let (_gateway, mut peer, mut far) = tunnel_to_a_resetter(profile).await;
         let frame = server(TEXT, &[b'x'; 100]);
         far.send(&frame[..30]).await;
         if profile == "transparent" {
@@ -455,18 +454,7 @@ async fn a_backend_that_resets_inside_a_frame_ends_the_client() {
 #[tokio::test]
 async fn a_backend_that_resets_between_frames_is_1011() {
     for profile in ["transparent", "legacy"] {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
-        let url = format!("ws://{}", listener.local_addr().expect("address"));
-        let gateway = gateway(&relay(profile, &[&url], ""));
-        let far = async {
-            let (stream, _) = within("the gateway", listener.accept()).await.expect("accept");
-            stream.set_zero_linger().expect("linger");
-            let mut far = Peer::new(stream);
-            let head = far.head().await;
-            far.send(&switch(&head, &[])).await;
-            far
-        };
-        let (mut peer, far) = tokio::join!(gateway.open("/ws"), far);
+        let (_gateway, mut peer, far) = tunnel_to_a_resetter(profile).await;
         drop(far);
         let close = peer.frame().await;
         assert_eq!(close.code(), 1011, "{profile}");
@@ -487,23 +475,6 @@ async fn a_backend_that_ends_its_direction_is_1011_and_sees_the_end() {
     }
 }
 
-/// More than all the kernel's buffers on the way can hold.
-const FLOOD: usize = 128 << 20;
-/// No write went through for so long: nobody is reading.
-const STUCK: Duration = Duration::from_millis(300);
-
-/// Writes frames until nobody takes them any more; how many bytes were taken.
-async fn flood(peer: &mut Peer, frame: &[u8]) -> usize {
-    let mut sent = 0;
-    while sent < FLOOD {
-        match timeout(STUCK, peer.send_some(&frame[sent % frame.len()..])).await {
-            Ok(count) => sent += count,
-            Err(_) => return sent,
-        }
-    }
-    panic!("somebody took {sent} bytes for nobody");
-}
-
 /// A connection whose receive buffer is small, so that the peer's kernel does not take much.
 async fn narrow(address: &str) -> Peer {
     let socket = TcpSocket::new_v4().expect("socket");
@@ -519,7 +490,7 @@ async fn a_client_that_does_not_read_stops_its_backend_and_nobody_else() {
         let mut peer = narrow(&gateway.address()).await;
         let (_, (mut far, _)) = tokio::join!(peer.upgrade("/ws", &[]), backend.upgrade(&[]));
         let frame = server(BINARY, &[b'x'; 60_000]);
-        let sent = flood(&mut far, &frame).await;
+        let sent = far.flood(&frame).await;
         let (mut other, (mut other_far, _)) = tokio::join!(gateway.open("/ws"), backend.upgrade(&[]));
         for _ in 0..20 {
             other.say("ping").await;
@@ -539,7 +510,7 @@ async fn a_backend_that_does_not_read_stops_its_client_and_nobody_else() {
     for profile in ["transparent", "legacy"] {
         let (gateway, mut peer, mut far) = tunnel(profile, "").await;
         let frame = client(BINARY, &[b'x'; 60_000]);
-        let sent = flood(&mut peer, &frame).await;
+        let sent = peer.flood(&frame).await;
         // What the backend says still arrives.
         far.send(&server(TEXT, b"busy")).await;
         assert_eq!(peer.frame().await.text(), "busy", "{profile}");
@@ -556,7 +527,7 @@ async fn a_client_whose_backend_does_not_read_is_not_taken_for_dead() {
     let (mut from, mut to) = peer.split();
     let frame = client(BINARY, &[b'x'; 60_000]);
     // Its pongs are stuck behind what the backend does not take.
-    let sent = flood(&mut to, &frame).await;
+    let sent = to.flood(&frame).await;
     for _ in 0..4 {
         assert_eq!(from.frame().await.opcode, PING);
     }
@@ -643,31 +614,16 @@ async fn a_backend_on_a_unix_socket() {
     far.clean_end().await;
 }
 
-/// A certificate authority's PEM, and a server that has a certificate of it for 127.0.0.1.
-fn authority() -> (String, TlsAcceptor) {
-    let mut params = CertificateParams::new(Vec::new()).expect("params");
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let key = KeyPair::generate().expect("key");
-    let pem = params.self_signed(&key).expect("authority").pem();
-    let issuer = Issuer::new(params, key);
-    let leaf_key = KeyPair::generate().expect("key");
-    let leaf = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("params");
-    let leaf = leaf.signed_by(&leaf_key, &issuer).expect("leaf");
-    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(leaf_key.serialize_der()));
-    let config = ServerConfig::builder().with_no_client_auth().with_single_cert(vec![leaf.der().clone()], key);
-    (pem, TlsAcceptor::from(Arc::new(config.expect("config"))))
-}
-
 #[tokio::test]
 async fn a_backend_over_tls_is_checked_against_the_pools_authority() {
     let folder = tempfile::tempdir().expect("folder");
-    let (pem, acceptor) = authority();
-    let (other, _) = authority();
+    let (made, other) = (localhost(), localhost());
+    let acceptor = acceptor(&made.leaf);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
     let url = format!("wss://{}", listener.local_addr().expect("address"));
-    for (name, pem, status) in [("right", pem, 101), ("wrong", other, 502)] {
+    for (name, made, status) in [("right", made, 101), ("wrong", other, 502)] {
         let file = folder.path().join(format!("{name}.pem"));
-        std::fs::write(&file, pem).expect("write");
+        std::fs::write(&file, made.authority.pem).expect("write");
         let gateway = gateway(&relay("legacy", &[&url], &format!("ca = {file:?}")));
         let mut peer = gateway.connect().await;
         let far = async {
@@ -693,7 +649,7 @@ async fn a_backend_over_tls_is_checked_against_the_pools_authority() {
 
 #[tokio::test]
 async fn the_public_authorities_do_not_vouch_for_a_home_made_certificate() {
-    let (_, acceptor) = authority();
+    let acceptor = acceptor(&localhost().leaf);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
     let url = format!("wss://{}", listener.local_addr().expect("address"));
     let gateway = gateway(&relay("transparent", &[&url], ""));

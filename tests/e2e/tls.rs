@@ -7,21 +7,20 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::client::Resumption;
-use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use tokio_rustls::rustls::crypto::CryptoProvider;
 use tokio_rustls::rustls::crypto::aws_lc_rs::{default_provider, kx_group};
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
-use tokio_rustls::rustls::{
-    ClientConfig, DigitallySignedStruct, Error, HandshakeKind, NamedGroup, ProtocolVersion, SignatureScheme,
-};
+use tokio_rustls::rustls::{ClientConfig, HandshakeKind, NamedGroup, ProtocolVersion, SignatureScheme};
 use wsgate::{Config, Overrides};
 
 use crate::support::backend::Backend;
 use crate::support::frames::{self, CLOSE, TEXT};
 use crate::support::peer::upgrade_request;
-use crate::support::tls::{Folder, VERSIONS, authority, client, expired, leaf, localhost, make, params, shake};
-use crate::support::{Peer, Running, gateway, parse, start};
+use crate::support::tls::{
+    Folder, VERSIONS, authority, client, client_with, expired, leaf, localhost, make, params, shake,
+};
+use crate::support::{Peer, Running, gateway, parse, start, trust};
 
 const ECHO: &str = "[admin]\nlisten = \"127.0.0.1:0\"\n[[route]]\npath = \"/echo\"\necho = {}\n";
 const PAGE: &str = "GET /chat HTTP/1.1\r\nHost: localhost\r\n\r\n";
@@ -94,13 +93,9 @@ async fn the_key_exchange_is_post_quantum_where_the_client_can() {
     assert_eq!(group(&connect(&gateway, config).await), NamedGroup::X25519MLKEM768);
     let tls = localhost();
     let gateway = self::gateway(&format!("{ECHO}{}", tls.config));
-    let only = |group| Arc::new(CryptoProvider { kx_groups: vec![group], ..default_provider() });
     for classic in [kx_group::X25519, kx_group::SECP256R1] {
-        let mut roots = tokio_rustls::rustls::RootCertStore::empty();
-        roots.add(tls.authority.der.clone()).expect("root");
-        let builder = ClientConfig::builder_with_provider(only(classic)).with_safe_default_protocol_versions();
-        let config = builder.expect("versions").with_root_certificates(roots).with_no_client_auth();
-        let stream = connect(&gateway, config).await;
+        let provider = CryptoProvider { kx_groups: vec![classic], ..default_provider() };
+        let stream = connect(&gateway, client_with(provider, &[&tls.authority], VERSIONS)).await;
         assert_eq!(group(&stream), classic.name());
         echoes(&mut upgrade(stream).await, "hello").await;
     }
@@ -181,57 +176,10 @@ async fn each_name_gets_its_certificate_and_each_client_a_signature_it_can_check
     let error = shake(&gateway.address(), "three.example", &modern).await.expect_err("another name");
     assert!(error.to_string().contains("not valid for name"), "{error}");
     // A client that can check RSA only.
-    let seen = Witness::of(&[SignatureScheme::RSA_PSS_SHA256, SignatureScheme::RSA_PSS_SHA384]);
-    let stream = shake(&gateway.address(), "one.example", &seen).await.expect("RSA");
+    let old = trust::checking(&[SignatureScheme::RSA_PSS_SHA256, SignatureScheme::RSA_PSS_SHA384]);
+    let stream = shake(&gateway.address(), "one.example", &old).await.expect("RSA");
     assert!(leaf_of(&stream) == rsa.der);
     echoes(&mut upgrade(stream).await, "hello").await;
-}
-
-/// Trusts everybody, and can check these signatures only.
-#[derive(Debug)]
-struct Witness(Vec<SignatureScheme>);
-
-impl Witness {
-    fn of(schemes: &[SignatureScheme]) -> Arc<ClientConfig> {
-        let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()));
-        let builder = builder.with_safe_default_protocol_versions().expect("versions").dangerous();
-        Arc::new(builder.with_custom_certificate_verifier(Arc::new(Self(schemes.to_vec()))).with_no_client_auth())
-    }
-}
-
-impl ServerCertVerifier for Witness {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.clone()
-    }
 }
 
 #[tokio::test]
@@ -240,7 +188,7 @@ async fn with_nothing_configured_a_certificate_is_made_for_localhost() {
     config.listen = parse(ECHO).listen;
     let gateway = start(config);
     assert!(gateway.addresses[0].starts_with("wss://127.0.0.1:"), "{:?}", gateway.addresses);
-    let anybody = Witness::of(&default_provider().signature_verification_algorithms.supported_schemes());
+    let anybody = trust::anybody(trust::ANY, |_| ());
     let made = leaf_of(&shake(&gateway.address(), "localhost", &anybody).await.expect("TLS"));
     let mut roots = tokio_rustls::rustls::RootCertStore::empty();
     roots.add(made).expect("root");

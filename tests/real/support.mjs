@@ -7,7 +7,9 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import net from 'node:net';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -18,7 +20,7 @@ const HERE = path.dirname(fileURLToPath(import.meta.url));
 const TOP = path.resolve(HERE, '../..');
 const TARGET = path.resolve(TOP, process.env.CARGO_TARGET_DIR ?? 'target');
 const WSGATE = process.env.WSGATE_BIN ?? path.join(TARGET, 'release/wsgate');
-const PYTHON = process.env.WSGATE_PYTHON ?? path.join(TARGET, 'real-venv/bin/python');
+export const PYTHON = process.env.WSGATE_PYTHON ?? path.join(TARGET, 'real-venv/bin/python');
 const CHROMIUM = process.env.WSGATE_CHROMIUM ?? '/usr/bin/chromium';
 
 /** How long an expected event may take on a slow, busy machine. */
@@ -132,6 +134,14 @@ export async function php(t, file, ...args) {
   return program;
 }
 
+/** Starts an echo server that says `listening ws://…` first. */
+export async function echoServer(t, command, args) {
+  const program = start(t, command, args);
+  await listening(program, 'ws://');
+  program.url = `ws://127.0.0.1:${program.port}`;
+  return program;
+}
+
 /** Starts the gateway under test, on any free port unless one is given, and waits until it is ready. */
 export async function gateway(t, args = [], { port = 0 } = {}) {
   const program = start(t, WSGATE, ['--listen', `127.0.0.1:${port}`, ...args]);
@@ -140,6 +150,38 @@ export async function gateway(t, args = [], { port = 0 } = {}) {
   program.url = `wss://127.0.0.1:${program.port}`;
   program.page = `https://127.0.0.1:${program.port}`;
   return program;
+}
+
+// ---- The load harness --------------------------------------------------------------------------
+
+let harness;
+
+/** The harness as `cargo test` has built it, or builds it now; WSGATE_LOAD may name another build. */
+async function buildHarness() {
+  if (process.env.WSGATE_LOAD) return process.env.WSGATE_LOAD;
+  const args = ['test', '--locked', '--no-run', '--bench', 'load', '--message-format=json'];
+  const cargo = spawn('cargo', args, { cwd: TOP, stdio: ['ignore', 'pipe', 'pipe'] });
+  let [said, errors] = ['', ''];
+  cargo.stdout.setEncoding('utf8').on('data', (text) => { said += text; });
+  cargo.stderr.setEncoding('utf8').on('data', (text) => { errors += text; });
+  const [code] = await once(cargo, 'close');
+  assert.equal(code, 0, errors);
+  const made = said.trim().split('\n').map((line) => JSON.parse(line));
+  const found = made.findLast(({ executable, target }) => executable && target.name === 'load');
+  return found.executable;
+}
+
+/** Measures with these arguments; gives { code, text, run, page }: the exit code, what was printed, and both files. */
+export async function load(t, ...args) {
+  harness ??= buildHarness();
+  const folder = await mkdtemp(path.join(tmpdir(), 'wsgate-load-'));
+  t.after(() => rm(folder, { recursive: true }));
+  const [json, page] = [path.join(folder, 'run.json'), path.join(folder, 'run.html')];
+  const program = start(t, await harness, [...args.map(String), '--json', json, '--html', page]);
+  program.name = 'load';
+  const { code } = await within(program.exited, `the end of load ${args.join(' ')}`, 60_000);
+  assert.ok([0, 3, 4].includes(code), `load ${args.join(' ')}: ${program.errors}`);
+  return { code, text: program.lines.join('\n'), run: JSON.parse(await readFile(json, 'utf8')), page };
 }
 
 // ---- Node's ws ---------------------------------------------------------------------------------

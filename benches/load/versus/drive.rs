@@ -12,8 +12,9 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::version::TLS13;
 use rustls::{ClientConfig, HandshakeKind, RootCertStore};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -131,6 +132,49 @@ pub(super) async fn echo(mut wire: Wire, message: Message, tally: Tally) -> io::
             return Err(io::Error::other("the echo is not the message"));
         }
         tally.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// What the members of a room share.
+pub(super) struct Room {
+    pub(super) members: u64,
+    /// Counts deliveries.
+    pub(super) tally: Tally,
+    pub(super) all_heard: Arc<Notify>,
+}
+
+/// Says the message, and says it again whenever all have heard it, for ever.
+///
+/// # Errors
+/// The connection's.
+pub(super) async fn speak(mut wire: WriteHalf<Wire>, message: Message, all_heard: Arc<Notify>) -> io::Result<()> {
+    loop {
+        wire.write_all(&message.sent).await?;
+        wire.flush().await?;
+        all_heard.notified().await;
+    }
+}
+
+/// Hears what is said, for ever: texts that end with the message, whatever stands in front of it.
+///
+/// # Errors
+/// The connection's, or something else than the message.
+pub(super) async fn listen(mut wire: ReadHalf<Wire>, message: Message, room: Room) -> io::Result<()> {
+    let said = &message.back[2..];
+    let mut frame = [0; 2 + 125];
+    loop {
+        wire.read_exact(&mut frame[..2]).await?;
+        let [0x81, length @ 0..=125, ..] = frame else {
+            return Err(io::Error::other(format!("not a short text: {:02x?}", &frame[..2])));
+        };
+        let text = &mut frame[2..2 + usize::from(length)];
+        wire.read_exact(text).await?;
+        if !text.ends_with(said) {
+            return Err(io::Error::other(format!("not what was said: {}", String::from_utf8_lossy(text))));
+        }
+        if (room.tally.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(room.members) {
+            room.all_heard.notify_one();
+        }
     }
 }
 

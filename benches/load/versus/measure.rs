@@ -1,15 +1,17 @@
 //! One figure of one server: load, and what the server's process tree spends on it.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rustls::client::Resumption;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::super::server::{Probe, bytes_per_connection};
-use super::drive::{self, Dialer, Message, Tally, Wire};
+use super::drive::{self, Dialer, Message, Room, Tally, Wire};
 use super::target::{Certificate, Target};
 
 /// What is measured.
@@ -23,10 +25,12 @@ pub(crate) enum Figure {
     Handshake { resumed: bool },
     /// Memory of a connection that was upgraded and is at rest.
     Idle,
+    /// Processor time for bringing one member's message to one member of a room.
+    Delivery { members: usize, size: usize },
 }
 
-/// In the order in which they are measured and shown.
-pub(super) const FIGURES: [Figure; 8] = [
+/// Of relays, in the order in which they are measured and shown.
+pub(super) const RELAYED: [Figure; 8] = [
     Figure::RoundTrip { connections: 64, size: 32 },
     Figure::RoundTrip { connections: 64, size: 16 << 10 },
     Figure::RoundTrip { connections: 1000, size: 32 },
@@ -37,6 +41,9 @@ pub(super) const FIGURES: [Figure; 8] = [
     Figure::Idle,
 ];
 
+/// Of chats.
+pub(super) const SAID: [Figure; 1] = [Figure::Delivery { members: 1000, size: 100 }];
+
 /// Connections and bytes of a message for `Bulk`.
 const BULK: (usize, usize) = (8, 1 << 20);
 /// The counts of connections between which memory is compared.
@@ -46,7 +53,7 @@ const COMERS: usize = 16;
 /// How many connections are opened at once.
 const OPENERS: usize = 32;
 /// Before time is counted: caches, buffers and tickets are there.
-const WARM_UP: Duration = Duration::from_millis(500);
+const WARM_UP: Duration = Duration::from_millis(300);
 /// Before memory is read: allocators have given back what they give back.
 const REST: Duration = Duration::from_millis(2500);
 /// Opening the connections of one figure takes no longer.
@@ -67,6 +74,7 @@ impl Figure {
             Self::Handshake { resumed: false } => "CPU a full handshake, upgrade, close".to_owned(),
             Self::Handshake { resumed: true } => "CPU a resumed handshake, upgrade, close".to_owned(),
             Self::Idle => "memory of an idle connection (PSS)".to_owned(),
+            Self::Delivery { members, size } => format!("CPU a delivery, {} members, {size} B", thousands(members)),
         }
     }
 
@@ -74,7 +82,7 @@ impl Figure {
     #[must_use]
     pub(super) fn unit(self) -> &'static str {
         match self {
-            Self::RoundTrip { .. } | Self::Handshake { .. } => "µs",
+            Self::RoundTrip { .. } | Self::Handshake { .. } | Self::Delivery { .. } => "µs",
             Self::Bulk => "s",
             Self::Idle => "B",
         }
@@ -92,6 +100,7 @@ impl Figure {
             Self::Bulk => Ok(round_trips(target, made, time, BULK).await? / (2 * BULK.1) as f64 * 1e9),
             Self::Handshake { resumed } => handshakes(target, made, time, resumed).await,
             Self::Idle => idle(target, made).await,
+            Self::Delivery { members, size } => Ok(deliveries(target, made, time, (members, size)).await? * 1e6),
         };
         // The next one does not pay for the end of these connections.
         sleep(Duration::from_millis(200)).await;
@@ -112,6 +121,26 @@ async fn round_trips(target: &Target, made: &Certificate, time: Duration, load: 
     let mut tasks = JoinSet::new();
     for wire in open(&dialer, connections).await? {
         tasks.spawn(drive::echo(wire, message.clone(), Tally::clone(&tally)));
+    }
+    spent(target, time, &mut tasks, &tally).await
+}
+
+/// Processor seconds a delivery: one member speaks, and speaks again when all have heard it.
+async fn deliveries(target: &Target, made: &Certificate, time: Duration, room: (usize, usize)) -> io::Result<f64> {
+    let (members, size) = room;
+    let dialer = Dialer::new(target.address, &made.authority, Resumption::disabled())?;
+    let (message, tally, all_heard) = (Message::of(size), Tally::default(), Arc::new(Notify::new()));
+    let mut tasks = JoinSet::new();
+    for (at, wire) in open(&dialer, members).await?.into_iter().enumerate() {
+        let (from, to) = tokio::io::split(wire);
+        let room = Room { members: members as u64, tally: Tally::clone(&tally), all_heard: Arc::clone(&all_heard) };
+        if at == 0 {
+            tasks.spawn(drive::speak(to, message.clone(), Arc::clone(&all_heard)));
+        } else {
+            // Held until the measurement ends: a half that is dropped does not end the connection.
+            drop(to);
+        }
+        tasks.spawn(drive::listen(from, message.clone(), room));
     }
     spent(target, time, &mut tasks, &tally).await
 }
@@ -137,9 +166,9 @@ async fn handshakes(target: &Target, made: &Certificate, time: Duration, resumed
 async fn spent(target: &Target, time: Duration, tasks: &mut JoinSet<io::Result<()>>, tally: &Tally) -> io::Result<f64> {
     sleep(WARM_UP).await;
     let probe = Probe::start(target.ward.pid())?;
-    let before = (probe.cpu_seconds()?, tally.load(Ordering::Relaxed));
+    let before = (probe.cpu()?, tally.load(Ordering::Relaxed));
     sleep(time).await;
-    let after = (probe.cpu_seconds()?, tally.load(Ordering::Relaxed));
+    let after = (probe.cpu()?, tally.load(Ordering::Relaxed));
     // These tasks only end when they fail.
     if let Some(Ok(Err(error))) = tasks.try_join_next() {
         return Err(io::Error::other(format!("{error} ({})", target.ward.complaint())));
@@ -148,7 +177,7 @@ async fn spent(target: &Target, time: Duration, tasks: &mut JoinSet<io::Result<(
     if after.1 == before.1 {
         return Err(io::Error::other("nothing came back"));
     }
-    Ok((after.0 - before.0) / (after.1 - before.1) as f64)
+    Ok(after.0.since(&before.0) / (after.1 - before.1) as f64)
 }
 
 async fn idle(target: &Target, made: &Certificate) -> io::Result<f64> {

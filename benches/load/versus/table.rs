@@ -4,9 +4,18 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
+use super::target::Job;
+
+/// Rounds of `--versus` when no other number is asked for.
+pub(crate) const ROUNDS: usize = 5;
+
 /// wsgate and its peers, side by side. The first program is wsgate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Comparison {
+    /// What they did.
+    pub(crate) job: Job,
+    /// The peers, as they were asked for.
+    pub(crate) peers: Vec<String>,
     /// The programs with their versions.
     pub(crate) programs: Vec<String>,
     /// How many processors this machine shows.
@@ -96,7 +105,14 @@ impl Comparison {
                 text += &format!("|---|{}\n", "---:|".repeat(line.len() - 1));
             }
         }
-        text + "\n" + &self.notes()
+        text + "\n" + &self.notes() + &format!("\n```sh\n{}\n```\n", self.command())
+    }
+
+    /// What made it.
+    fn command(&self) -> String {
+        let rounds = if self.rounds == ROUNDS { String::new() } else { format!(" --rounds {}", self.rounds) };
+        let time = if (self.seconds - 1.0).abs() < 1e-9 { String::new() } else { format!(" --for {}s", self.seconds) };
+        format!("cargo bench --bench load -- --versus {}{rounds}{time}", self.peers.join(","))
     }
 
     fn lines(&self) -> impl Iterator<Item = Vec<String>> {
@@ -106,13 +122,23 @@ impl Comparison {
     }
 
     fn notes(&self) -> String {
-        format!(
+        let how = format!(
             "Medians of {} interleaved rounds of {} s on {} cores; the ratio is the median of those within each round (in \
-             brackets their\nrange). One worker or thread each, TLS 1.3 (AES-256-GCM, X25519, ECDSA P-256), messages of \
-             text, a plain-ws echo behind.\nwsgate runs with its defaults, so it also checks that text is UTF-8, both \
-             ways (utf8 = true). Peers have the buffers that are\nbest for their speed and, for idle connections, those that are best for their memory.\n",
+             brackets their\nrange). One worker or thread each, TLS 1.3 (AES-256-GCM, X25519, ECDSA P-256), messages of text",
             self.rounds, self.seconds, self.cpus
-        )
+        );
+        let what = match self.job {
+            Job::Relay => {
+                ", a plain-ws echo behind.\nwsgate runs with its defaults, so it also checks that text is UTF-8, both \
+                 ways (utf8 = true). Peers have the buffers that are\nbest for their speed and, for idle connections, \
+                 those that are best for their memory.\n"
+            }
+            Job::Chat => {
+                ": one member\nspeaks, and speaks again when all have heard it. Both check that text is UTF-8, escape it, and \
+                 put its author in front.\n"
+            }
+        };
+        how + what
     }
 }
 
@@ -149,7 +175,8 @@ mod tests {
         let samples = vec![vec![8.0, 9.0, 30.0], vec![10.0, 10.0, 40.0], vec![11.0, 11.0, 11.0]];
         let rows = vec![Row::of("CPU".to_owned(), "µs", samples)];
         let programs = ["wsgate 1", "nginx 2", "HAProxy 3"].map(str::to_owned).to_vec();
-        Comparison { programs, cpus: 2, rounds: 3, seconds: 2.0, rows }
+        let peers = ["nginx", "haproxy"].map(str::to_owned).to_vec();
+        Comparison { job: Job::Relay, peers, programs, cpus: 2, rounds: 3, seconds: 2.0, rows }
     }
 
     #[test]
@@ -174,6 +201,8 @@ mod tests {
             markdown
                 .starts_with("|  | wsgate 1 | nginx 2 | HAProxy 3 | wsgate / best peer |\n|---|---:|---:|---:|---:|\n")
         );
+        let command = "\n```sh\ncargo bench --bench load -- --versus nginx,haproxy --rounds 3 --for 2s\n```\n";
+        assert!(markdown.ends_with(command), "{markdown}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Who is compared: wsgate and its peers, each with a configuration of ours, in front of the same backend.
+//! Who is compared: wsgate and its peers, each with a configuration of ours, at the same job.
 
 use std::fmt;
 use std::fs;
@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::str::FromStr;
 
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
 use super::ward::{Ward, free_address};
@@ -15,7 +17,16 @@ use super::ward::{Ward, free_address};
 /// The wsgate that was built with this harness.
 const WSGATE: &str = env!("CARGO_BIN_EXE_wsgate");
 
-/// A program that can stand in front of a WebSocket server.
+/// What all of them do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+pub(crate) enum Job {
+    /// Stand in front of an echo.
+    Relay,
+    /// Bring every text to all who are there, with its author in front.
+    Chat,
+}
+
+/// A program that can be set to such a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Program {
     /// Ours.
@@ -24,7 +35,12 @@ pub(crate) enum Program {
     Nginx,
     /// HAProxy, as Debian's `haproxy` has it.
     Haproxy,
+    /// A chat on Node's `ws`, as `tests/real` installs it.
+    Node,
 }
+
+/// Node's `ws`.
+const WS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/real/node_modules/ws");
 
 /// What a peer is set up for. wsgate has one set-up for both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +59,21 @@ impl Program {
             Self::Wsgate => "wsgate",
             Self::Nginx => "nginx",
             Self::Haproxy => "haproxy",
+            Self::Node => "node",
+        }
+    }
+
+    /// What it is compared at.
+    #[must_use]
+    pub(crate) fn job(self) -> Job {
+        if self == Self::Node { Job::Chat } else { Job::Relay }
+    }
+
+    /// The command that installs it.
+    fn install(self) -> &'static str {
+        match self {
+            Self::Node => "apt-get install nodejs npm (as root)",
+            _ => "apt-get install nginx-light haproxy (as root)",
         }
     }
 
@@ -53,9 +84,10 @@ impl Program {
         }
         let path = std::env::var_os("PATH").unwrap_or_default();
         let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
-        folders.map(|folder| folder.join(self.name())).find(|path| path.is_file()).ok_or_else(|| {
-            io::Error::other(format!("{self} is not installed: apt-get install nginx-light haproxy (as root)"))
-        })
+        folders
+            .map(|folder| folder.join(self.name()))
+            .find(|path| path.is_file())
+            .ok_or_else(|| io::Error::other(format!("{} is not installed: {}", self.name(), self.install())))
     }
 
     /// What it calls itself: `nginx 1.22.1`.
@@ -63,14 +95,28 @@ impl Program {
     /// # Errors
     /// It is not installed, with the command that changes this.
     pub(super) fn version(self) -> io::Result<String> {
+        if self == Self::Node {
+            return self.version_of_ws();
+        }
         let option = if self == Self::Wsgate { "--version" } else { "-v" };
         let output = Command::new(self.path()?).arg(option).output()?;
         let said = [output.stdout, output.stderr].concat();
         Ok(format!("{self} {}", number_in(&String::from_utf8_lossy(&said))))
     }
 
-    fn template(self) -> &'static str {
+    fn version_of_ws(self) -> io::Result<String> {
+        let asked = format!("require({WS:?} + '/package.json').version + ' on Node ' + process.versions.node");
+        let output = Command::new(self.path()?).args(["-p", &asked]).output()?;
+        if !output.status.success() {
+            return Err(io::Error::other("Node's ws is not installed: npm ci --prefix tests/real"));
+        }
+        Ok(format!("ws {}", String::from_utf8_lossy(&output.stdout).trim()))
+    }
+
+    fn template(self, job: Job) -> &'static str {
         match self {
+            Self::Wsgate if job == Job::Chat => include_str!("chat.toml"),
+            Self::Node => include_str!("chat.cjs"),
             Self::Wsgate => include_str!("wsgate.toml"),
             Self::Nginx => include_str!("nginx.conf"),
             Self::Haproxy => include_str!("haproxy.cfg"),
@@ -83,6 +129,7 @@ impl Program {
             Self::Wsgate => &["--config"],
             Self::Nginx => &["-e", "stderr", "-c"],
             Self::Haproxy => &["-db", "-f"],
+            Self::Node => &[],
         }
     }
 
@@ -98,7 +145,11 @@ impl Program {
 
 impl fmt::Display for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if *self == Self::Haproxy { "HAProxy" } else { self.name() })
+        f.write_str(match self {
+            Self::Haproxy => "HAProxy",
+            Self::Node => "ws",
+            _ => self.name(),
+        })
     }
 }
 
@@ -109,7 +160,8 @@ impl FromStr for Program {
         match name {
             "nginx" => Ok(Self::Nginx),
             "haproxy" => Ok(Self::Haproxy),
-            _ => Err(format!("{name:?} is none of the servers to compare with: nginx, haproxy")),
+            "node" => Ok(Self::Node),
+            _ => Err(format!("{name:?} is none of the servers to compare with: nginx, haproxy, node")),
         }
     }
 }
@@ -154,12 +206,20 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// Starts a program in front of the backend at `backend`.
+    /// Starts a program in front of the echo at `backend`, or as a chat when there is none.
     ///
     /// # Errors
     /// It does not serve.
-    pub(super) fn start(program: Program, setup: Setup, made: &Certificate, backend: SocketAddr) -> io::Result<Self> {
-        let text = program.template().replace("@BACKEND@", &backend.port().to_string());
+    pub(super) fn start(
+        program: Program,
+        setup: Setup,
+        made: &Certificate,
+        backend: Option<SocketAddr>,
+    ) -> io::Result<Self> {
+        let text = match backend {
+            Some(backend) => program.template(Job::Relay).replace("@BACKEND@", &backend.port().to_string()),
+            None => program.template(Job::Chat).replace("@WS@", WS),
+        };
         let text = text
             .replace("@CHAIN@", &made.chain.to_string_lossy())
             .replace("@KEY@", &made.key.to_string_lossy())
@@ -214,10 +274,12 @@ mod tests {
 
     #[test]
     fn no_placeholder_is_left() {
-        for program in [Program::Wsgate, Program::Nginx, Program::Haproxy] {
+        let relays = [Program::Wsgate, Program::Nginx, Program::Haproxy].map(|program| (program, Job::Relay));
+        for (program, job) in relays.into_iter().chain([Program::Wsgate, Program::Node].map(|it| (it, Job::Chat))) {
             let known = ["PORT", "FOLDER", "DESCRIPTORS", "CONNECTIONS", "BACKEND", "CHAIN", "KEY", "PAIR", "BUSY"];
-            let known = known.into_iter().chain(["BUFFER"]);
-            let text = known.fold(program.template().to_owned(), |text, name| text.replace(&format!("@{name}@"), "1"));
+            let known = known.into_iter().chain(["BUFFER", "WS"]);
+            let text =
+                known.fold(program.template(job).to_owned(), |text, name| text.replace(&format!("@{name}@"), "1"));
             assert!(!text.contains('@'), "{program}: {text}");
         }
     }

@@ -21,7 +21,14 @@ impl Secure {
             let (mut sealed, mut filled) = (0, 0);
             while sealed == 0 || (sealed < bytes.len() && has_room(scratch, filled, bytes.len() - sealed)) {
                 let record = &bytes[sealed..(sealed + RECORD).min(bytes.len())];
-                filled += self.write(What::Plain(record), &mut scratch[filled..])?;
+                match self.write(What::Plain(record), &mut scratch[filled..]) {
+                    Ok(count) => filled += count,
+                    Err(error) => {
+                        // Garbage that turned up on the way to the write has left an alert in the outbox.
+                        let _ = self.poll_drain(cx);
+                        return Poll::Ready(Err(error));
+                    }
+                }
                 sealed += record.len();
             }
             self.send_records(cx, &scratch[..filled])?;
@@ -66,12 +73,13 @@ impl Secure {
 
     /// close_notify, then the end of our direction of the transport.
     pub(in crate::socket) fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !std::mem::replace(&mut self.said_close, true) {
+        if !self.said_close {
             let mut room = [0; OVERHEAD];
             // A connection that cannot say goodbye any more just ends.
             if let Ok(filled) = self.write(What::CloseNotify, &mut room) {
                 self.outbox.keep(&room[..filled]);
             }
+            self.said_close = true;
         }
         ready!(self.poll_drain(cx))?;
         Pin::new(&mut self.transport).poll_shutdown(cx)

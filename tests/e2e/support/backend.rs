@@ -77,7 +77,8 @@ pub fn switch(head: &str, more: &[&str]) -> Vec<u8> {
     .into_bytes()
 }
 
-async fn echo(mut peer: Peer) {
+/// Echoes until the other end closes or is gone.
+pub async fn echo(mut peer: Peer) {
     while let Ok(frame) = peer.try_frame().await {
         assert!(frame.masked, "the gateway is a client here");
         let first = (u8::from(frame.fin) << 7) | frame.opcode;

@@ -6,6 +6,7 @@ pub mod backend;
 pub mod frames;
 pub mod peer;
 pub mod process;
+pub mod records;
 pub mod tls;
 pub mod trust;
 

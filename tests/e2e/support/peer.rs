@@ -1,15 +1,22 @@
 //! A raw peer: bytes out, bytes in, with just enough HTTP to read an answer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::frames::{self, Frame};
 use super::within;
+
+/// More than all the kernel's buffers on the way can hold.
+const FLOOD: usize = 128 << 20;
+/// No write went through for so long: nobody is reading.
+pub const STUCK: Duration = Duration::from_millis(300);
 
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
@@ -80,6 +87,18 @@ impl Peer {
     /// Sends some of these bytes, as many as are taken at once; waits as long as none is. Cancel safe.
     pub async fn send_some(&mut self, bytes: &[u8]) -> usize {
         self.stream.write(bytes).await.expect("send")
+    }
+
+    /// Writes this frame over and over until nobody takes it any more; how many bytes were taken.
+    pub async fn flood(&mut self, frame: &[u8]) -> usize {
+        let mut sent = 0;
+        while sent < FLOOD {
+            match timeout(STUCK, self.send_some(&frame[sent % frame.len()..])).await {
+                Ok(count) => sent += count,
+                Err(_) => return sent,
+            }
+        }
+        panic!("somebody took {sent} bytes for nobody");
     }
 
     /// The two directions, each of them a peer of its own.

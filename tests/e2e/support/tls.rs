@@ -9,12 +9,13 @@ use rcgen::{
 };
 use tempfile::TempDir;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::crypto::CryptoProvider;
 use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use tokio_rustls::rustls::version::{TLS12, TLS13};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::within;
 
@@ -102,6 +103,7 @@ impl Folder {
 pub struct Localhost {
     pub config: String,
     pub authority: Made,
+    pub leaf: Made,
     _folder: Folder,
 }
 
@@ -109,7 +111,7 @@ pub fn localhost() -> Localhost {
     let (folder, authority) = (Folder::new(), authority("authority", None));
     let leaf = leaf(&["localhost", "127.0.0.1"], Some(&authority));
     let pair = folder.pair("localhost", &leaf.pem, &leaf);
-    Localhost { config: format!("[tls]\ncertificates = [{pair}]\n"), authority, _folder: folder }
+    Localhost { config: format!("[tls]\ncertificates = [{pair}]\n"), authority, leaf, _folder: folder }
 }
 
 impl Localhost {
@@ -121,15 +123,31 @@ impl Localhost {
 
 /// A client that trusts these and speaks these versions.
 pub fn client(roots: &[&Made], versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
+    client_with(default_provider(), roots, versions)
+}
+
+/// The same with this provider's suites and groups.
+pub fn client_with(
+    provider: CryptoProvider,
+    roots: &[&Made],
+    versions: &[&'static SupportedProtocolVersion],
+) -> ClientConfig {
     let mut store = RootCertStore::empty();
     for root in roots {
         store.add(root.der.clone()).expect("root");
     }
-    ClientConfig::builder_with_provider(Arc::new(default_provider()))
+    ClientConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(versions)
         .expect("versions")
         .with_root_certificates(store)
         .with_no_client_auth()
+}
+
+/// A server with this certificate.
+pub fn acceptor(leaf: &Made) -> TlsAcceptor {
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(leaf.key.serialize_der()));
+    let config = ServerConfig::builder().with_no_client_auth().with_single_cert(vec![leaf.der.clone()], key);
+    TlsAcceptor::from(Arc::new(config.expect("config")))
 }
 
 /// A connection whose facts can still be asked for; [`super::Peer::new`] makes a peer of it.

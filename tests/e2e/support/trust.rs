@@ -4,7 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use tokio_rustls::rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use tokio_rustls::rustls::crypto::{
+    WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature, verify_tls13_signature,
+};
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_rustls::rustls::{
@@ -32,15 +34,29 @@ pub fn anybody(
     versions: &[&'static SupportedProtocolVersion],
     seen: impl Fn(&CertificateDer<'_>) + Send + Sync + 'static,
 ) -> Arc<ClientConfig> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider));
-    let builder = builder.with_protocol_versions(versions).expect("versions").dangerous();
-    let verifier = Arc::new(Anybody { provider, seen: Box::new(seen) });
-    Arc::new(builder.with_custom_certificate_verifier(verifier).with_no_client_auth())
+    let algorithms = algorithms();
+    blind(versions, Anybody { algorithms, schemes: algorithms.supported_schemes(), seen: Box::new(seen) })
 }
 
+/// A client that looks at nothing, and can check these signatures only.
+pub fn checking(schemes: &[SignatureScheme]) -> Arc<ClientConfig> {
+    blind(ANY, Anybody { algorithms: algorithms(), schemes: schemes.to_vec(), seen: Box::new(|_| ()) })
+}
+
+fn algorithms() -> WebPkiSupportedAlgorithms {
+    aws_lc_rs::default_provider().signature_verification_algorithms
+}
+
+fn blind(versions: &[&'static SupportedProtocolVersion], verifier: Anybody) -> Arc<ClientConfig> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
+    let builder = builder.with_protocol_versions(versions).expect("versions").dangerous();
+    Arc::new(builder.with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth())
+}
+
+/// The one verifier of these tests that lets every certificate pass; the handshake's signature must be the key's.
 struct Anybody {
-    provider: Arc<CryptoProvider>,
+    algorithms: WebPkiSupportedAlgorithms,
+    schemes: Vec<SignatureScheme>,
     seen: Box<dyn Fn(&CertificateDer<'_>) + Send + Sync>,
 }
 
@@ -69,7 +85,7 @@ impl ServerCertVerifier for Anybody {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+        verify_tls12_signature(message, cert, dss, &self.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -78,10 +94,10 @@ impl ServerCertVerifier for Anybody {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+        verify_tls13_signature(message, cert, dss, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        self.schemes.clone()
     }
 }
