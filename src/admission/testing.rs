@@ -36,6 +36,7 @@ pub(super) fn route(path: &str, target: Target) -> Route {
             max_lifetime: None,
             close_timeout: Duration::from_secs(5),
             send_queue: 1 << 18,
+            slow_client: crate::config::SlowClient::Close,
             utf8: true,
         },
         target,

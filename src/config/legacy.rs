@@ -1,5 +1,7 @@
 //! What a profile is made of: how much the relay does for servers that do not keep RFC 6455 themselves. Plain data.
 
+use std::time::Duration;
+
 pub(crate) use crate::wire::tunnel::{BadText, Binary};
 
 /// How a backend is treated.
@@ -22,12 +24,18 @@ pub enum Profile {
 /// What the relay does on behalf of a backend, beyond answering pings and closes for it. A route may set each part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Legacy {
+    /// Whether the next frame waits until the backend has read the one before.
+    pub one_frame_per_read: bool,
+    /// How long it waits for any frame of the backend, where the backend's queue cannot be seen.
+    pub pace_reply: Duration,
     /// Bytes of one message from the client, put together; 1009 beyond. The session's own limit may be stricter.
     pub message_size: usize,
     /// Whether the client's binary messages reach it.
     pub binary: Binary,
     /// What becomes of its text that is not UTF-8.
     pub bad_text: BadText,
+    /// Whether what it sends is acknowledged at once.
+    pub quickack: bool,
 }
 
 impl Profile {
@@ -45,7 +53,9 @@ impl Profile {
     #[must_use]
     pub fn legacy(self) -> Option<Legacy> {
         let row = self.row()?;
-        Some(Legacy { message_size: row.message_size, binary: Binary::Pass, bad_text: BadText::Drop })
+        let Row { one_frame_per_read, message_size, quickack, .. } = row;
+        let (pace_reply, binary, bad_text) = (Duration::from_secs(1), Binary::Pass, BadText::Drop);
+        Some(Legacy { one_frame_per_read, pace_reply, message_size, binary, bad_text, quickack })
     }
 
     /// Open connections to each backend, where the pool does not say.
@@ -54,25 +64,31 @@ impl Profile {
         self.row().map_or(usize::MAX, |row| row.connections)
     }
 
-    /// The table of profiles: what tried servers of each kind can bear.
+    /// The table of profiles: what tried servers of each kind need, and can bear.
     ///
+    /// - `one_frame_per_read`: servers that call `fread` or `socket_recv` and decode one frame of what they got.
     /// - `message_size`: `fread($client, 1000)` takes 992 bytes and a head, and one byte more freezes the server for
     ///   everybody; `socket_recv($client, $buffer, 2048)` takes 2040; the frameworks take more than anyone should send.
+    /// - `quickack`: servers that write a message in parts of 1024 bytes.
     /// - `connections`: `select()` ends at 1024 descriptors, and most servers die there; Swoole does not use it.
     fn row(self) -> Option<Row> {
-        let row = |message_size, connections| Some(Row { message_size, connections });
+        let row = |one_frame_per_read, message_size, quickack, connections| {
+            Some(Row { one_frame_per_read, message_size, quickack, connections })
+        };
         match self {
             Self::Transparent => None,
-            Self::Legacy => row(992, 900),
-            Self::Php2048 => row(2040, 900),
-            Self::Ratchet | Self::Workerman => row(1 << 20, 900),
-            Self::Swoole => row(1 << 20, 10_000),
+            Self::Legacy => row(true, 992, true, 900),
+            Self::Php2048 => row(true, 2040, true, 900),
+            Self::Ratchet | Self::Workerman => row(false, 1 << 20, false, 900),
+            Self::Swoole => row(false, 1 << 20, false, 10_000),
         }
     }
 }
 
 /// One line of the table.
 struct Row {
+    one_frame_per_read: bool,
     message_size: usize,
+    quickack: bool,
     connections: usize,
 }

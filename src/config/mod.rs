@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-pub(crate) use crate::limits::{AddressLimits, GatewayLimits, Rate, SessionLimits};
+pub(crate) use crate::limits::{AddressLimits, GatewayLimits, Rate, SessionLimits, SlowClient};
 use crate::wire::origin::OriginRule;
 
 /// A whole configuration, as checked and complete as it can be without opening certificates or sockets.

@@ -11,7 +11,7 @@ use crate::config::{Legacy, SessionLimits};
 use crate::echo::Echo;
 use crate::hub::{Seat, Sitting};
 use crate::pool::{Dialled, Pool};
-use crate::relay::Leg;
+use crate::relay::{Counts, Leg, Shield};
 use crate::socket::Socket;
 use crate::socket::conversation::{Conversation, Ended};
 use crate::socket::vigil::Vigil;
@@ -47,10 +47,22 @@ impl Session {
             Place::Backend { dialled, legacy, pool } => {
                 let seed = u32::from_le_bytes(client::random());
                 let Dialled { socket: backend, lease, .. } = *dialled;
-                let leg = Leg::new(socket, (backend, lease), (vigil, entry), legacy, seed);
+                let shield = legacy.map(|legacy| {
+                    let counts = counts(held.stay.metrics(), pool.name());
+                    Shield::new(legacy, vigil.limits(), &backend, counts)
+                });
+                let leg = Leg::new(socket, (backend, lease), (vigil, entry), shield, seed);
                 run(local, Relayed { leg, pool }, held);
             }
         }
+    }
+}
+
+fn counts(metrics: &Metrics, pool: &str) -> Counts {
+    let pool = label("pool", pool);
+    Counts {
+        bad_texts: metrics.backend_bad_texts.get_or_create(&pool).clone(),
+        dropped: metrics.dropped.get_or_create(&pool).clone(),
     }
 }
 
@@ -133,10 +145,6 @@ impl Told for Relayed {
     }
 
     fn tell(&self, metrics: &Metrics) {
-        let bad_texts = self.leg.bad_texts();
-        if bad_texts > 0 {
-            metrics.backend_bad_texts.get_or_create(&label("pool", self.pool.name())).inc_by(bad_texts);
-        }
         let Some(offence) = self.leg.offence() else { return };
         metrics.backend_offences.get_or_create(&label("pool", self.pool.name())).inc();
         let head: String = offence.head.iter().map(|byte| format!("{byte:02x} ")).collect();

@@ -7,7 +7,8 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::time::{Instant, Sleep, Timeout};
+pub(crate) use tokio::time::Instant;
+use tokio::time::{Sleep, Timeout};
 
 thread_local! {
     static LENT: RefCell<Option<Handle>> = const { RefCell::new(None) };

@@ -3,6 +3,7 @@
 use std::io;
 use std::task::{Context, Poll};
 
+use super::Shield;
 use crate::socket::rate::MessageRate;
 use crate::socket::{Bay, Socket};
 use crate::wire::tunnel::{Out, Side, Tunnel};
@@ -13,13 +14,15 @@ pub(super) struct Wires<'a, 'c> {
     pub(super) backend: &'a mut Socket,
     pub(super) cx: &'a mut Context<'c>,
     pub(super) rate: &'a MessageRate,
+    pub(super) shield: Option<&'a mut Shield>,
 }
 
 impl Out for Wires<'_, '_> {
     fn send(&mut self, to: Side, bytes: &[u8]) {
-        match to {
-            Side::Client => self.client.send(self.cx, bytes),
-            Side::Backend => self.backend.send(self.cx, bytes),
+        match (to, &mut self.shield) {
+            (Side::Client, _) => self.client.send(self.cx, bytes),
+            (Side::Backend, None) => self.backend.send(self.cx, bytes),
+            (Side::Backend, Some(shield)) => shield.tell_backend(self.cx, self.backend, bytes),
         }
     }
 

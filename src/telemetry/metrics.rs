@@ -2,7 +2,7 @@
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
-use prometheus_client::metrics::counter::Counter;
+pub(crate) use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
@@ -40,6 +40,8 @@ pub(crate) struct Metrics {
     pub backend_offences: Family<Labels, Counter>,
     /// Messages of backends whose text was not UTF-8 and which were dropped or mended, by pool.
     pub backend_bad_texts: Family<Labels, Counter>,
+    /// Messages that clients of a legacy profile did not get because they were too slow, by pool.
+    pub dropped: Family<Labels, Counter>,
 }
 
 /// A route, as its path (and host) stand in the configuration.
@@ -66,6 +68,7 @@ impl Default for Metrics {
             bytes: Family::default(),
             backend_offences: Family::default(),
             backend_bad_texts: Family::default(),
+            dropped: Family::default(),
         };
         metrics.register();
         metrics
@@ -90,6 +93,8 @@ impl Metrics {
         registry.register("backend_offences", "Backends that broke RFC 6455, by pool", self.backend_offences.clone());
         let help = "Messages of backends that were not UTF-8 and were dropped or mended, by pool";
         registry.register("backend_bad_texts", help, self.backend_bad_texts.clone());
+        let help = "Messages of backends that slow clients did not get, by pool";
+        registry.register("backend_messages_dropped", help, self.dropped.clone());
     }
 
     /// The text exposition (OpenMetrics 1.0).

@@ -20,4 +20,5 @@ mod regressions;
 mod relay;
 mod requests;
 mod scale;
+mod shield;
 mod tls;

@@ -1,6 +1,7 @@
 //! Reads `[route.proxy.legacy]`: what of a profile a route wants otherwise.
 
 use super::document::{Table, Value};
+use super::limits::SHORT;
 use crate::config::{BadText, Binary, Legacy, Profile};
 
 const BINARY: [(&str, Binary); 2] = [("pass", Binary::Pass), ("reject", Binary::Reject)];
@@ -23,9 +24,12 @@ pub(super) fn read_legacy(value: Option<Value<'_>>, profile: Profile) -> Option<
 /// The keys of the relay; other readers may take more from the same table before it is finished.
 fn read_relay(table: &Table<'_>, default: Legacy) -> Legacy {
     Legacy {
+        one_frame_per_read: table.flag("one_frame_per_read").unwrap_or(default.one_frame_per_read),
+        pace_reply: table.duration("pace_reply", SHORT).unwrap_or(default.pace_reply),
         message_size: table.size("message_size", 1..=1 << 30).unwrap_or(default.message_size),
         binary: table.choice("binary", &BINARY, &[]).unwrap_or(default.binary),
         bad_text: table.choice("bad_text", &BAD_TEXT, &[]).unwrap_or(default.bad_text),
+        quickack: table.flag("quickack").unwrap_or(default.quickack),
     }
 }
 
@@ -57,6 +61,10 @@ mod tests {
         let set = |key: &str| {
             read(&format!("profile = \"ratchet\"\n[route.proxy.legacy]\n{key}")).map(|all| all.expect("parts"))
         };
+        let second = std::time::Duration::from_secs(2);
+        assert_eq!(set("one_frame_per_read = true"), Ok(Legacy { one_frame_per_read: true, ..default }));
+        assert_eq!(set("pace_reply = \"2s\""), Ok(Legacy { pace_reply: second, ..default }));
+        assert_eq!(set("quickack = true"), Ok(Legacy { quickack: true, ..default }));
         assert_eq!(set("message_size = 7"), Ok(Legacy { message_size: 7, ..default }));
         assert_eq!(set("binary = \"reject\""), Ok(Legacy { binary: Binary::Reject, ..default }));
         assert_eq!(set("bad_text = \"close\""), Ok(Legacy { bad_text: BadText::Close, ..default }));
