@@ -1,6 +1,7 @@
 //! Dials ws and wss servers: the transport, the upgrade, and a whole client for tests and the load harness.
 
 pub mod dial;
+pub(crate) mod way;
 
 use std::io;
 use std::sync::Arc;
@@ -11,10 +12,11 @@ use fastwebsockets::{Role, WebSocket};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::UnixStream;
 use tokio_rustls::TlsConnector;
 use url::Url;
 
+use self::way::Way;
 use crate::config;
 pub use crate::socket::Socket;
 use crate::socket::Transport;
@@ -56,22 +58,28 @@ impl Trust {
 /// # Errors
 /// Those of name resolution, connect and TLS.
 pub async fn connect(transport: &config::Transport, trust: &Trust) -> io::Result<Socket> {
+    connect_by(transport, trust, &Way::default()).await
+}
+
+/// The same, from a source and with a preface.
+///
+/// # Errors
+/// Those of name resolution, bind, connect and TLS.
+pub(crate) async fn connect_by(transport: &config::Transport, trust: &Trust, way: &Way) -> io::Result<Socket> {
     match transport {
-        config::Transport::Ws(host, port) => Ok(Socket::plain(Transport::Tcp(connect_tcp(host, *port).await?))),
-        config::Transport::Unix(path) => Ok(Socket::plain(Transport::Unix(UnixStream::connect(path).await?))),
+        config::Transport::Ws(host, port) => Ok(Socket::plain(Transport::Tcp(way.connect_tcp(host, *port).await?))),
+        config::Transport::Unix(path) => {
+            let mut stream = UnixStream::connect(path).await?;
+            way.announce_to(&mut stream, None).await?;
+            Ok(Socket::plain(Transport::Unix(stream)))
+        }
         config::Transport::Wss(host, port) => {
             let name = ServerName::try_from(host.clone()).map_err(io::Error::other)?;
-            let stream = Transport::Tcp(connect_tcp(host, *port).await?);
+            let stream = Transport::Tcp(way.connect_tcp(host, *port).await?);
             let stream = TlsConnector::from(Arc::clone(&trust.0)).connect(name, stream).await?;
             Ok(Socket::outbound(stream))
         }
     }
-}
-
-async fn connect_tcp(host: &str, port: u16) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect((host, port)).await?;
-    stream.set_nodelay(true)?;
-    Ok(stream)
 }
 
 /// Why an upgrade did not come about.
@@ -116,6 +124,20 @@ pub async fn upgrade(
     accept: &str,
     offered: &[String],
 ) -> Result<Answered, UpgradeError> {
+    upgrade_hearing(socket, request, accept, offered, &mut false).await
+}
+
+/// The same; `heard` says, however it ends, whether the server has sent anything at all.
+///
+/// # Errors
+/// The connection's, or an answer that is none.
+pub(crate) async fn upgrade_hearing(
+    socket: &mut Socket,
+    request: &[u8],
+    accept: &str,
+    offered: &[String],
+    heard: &mut bool,
+) -> Result<Answered, UpgradeError> {
     socket.write_all(request).await?;
     socket.flush().await?;
     let mut bytes = Vec::with_capacity(1024);
@@ -124,6 +146,7 @@ pub async fn upgrade(
             break answer;
         }
         read_more(socket, &mut bytes).await?;
+        *heard = true;
     };
     let mut rest = bytes.split_off(size);
     match &answer {

@@ -81,9 +81,10 @@ fn the_full_configuration_says_the_defaults() {
             { path = "/chat", hub = {} },
             { path = "/echo", echo = {} },
             { path = "/ws", proxy = { pool = "backend" } },
-            { path = "/php", proxy = { pool = "backend", profile = "legacy" } },
+            { path = "/php", proxy = { pool = "php", profile = "legacy" } },
         ]
         pool.backend.backends = ["ws://127.0.0.1:8080"]
+        pool.php.backends = ["ws://127.0.0.1:8081"]
     "#;
     let bare = Config::parse(bare, "bare", Path::new("config")).expect("valid");
     assert_eq!(Config::load(Path::new("config/gateway.toml")).expect("valid"), bare);
@@ -95,7 +96,7 @@ fn the_settings_it_leaves_out_are_valid_too() {
     let left_out =
         |line: &str| line.starts_with('#') && line[1..].starts_with(|c: char| c == '[' || c.is_ascii_lowercase());
     let count = text.lines().filter(|line| left_out(line)).count();
-    assert_eq!(count, 7, "settings behind a #");
+    assert_eq!(count, 10, "settings behind a #");
     let lines = text.lines().map(|line| if left_out(line) { &line[1..] } else { line });
     let config = Config::parse(&lines.collect::<Vec<_>>().join("\n"), "gateway.toml", Path::new("config"));
     let config = config.unwrap_or_else(|problems| panic!("{problems}"));
@@ -116,12 +117,12 @@ fn the_full_configuration_has_every_key() {
             { zzz = 0, limits = { zzz = 0 }, hub = { zzz = 0 } },
             { proxy = { zzz = 0, profile = "legacy", legacy = { zzz = 0 } } },
         ]
-        pool.p.zzz = 0
+        pool.p = { zzz = 0, backends = [{ zzz = 0 }] }
     "#;
     let problems = Config::parse(every_table, "t", Path::new("")).expect_err("refused");
     let unknown = problems.0.iter().filter(|problem| problem.key.ends_with("zzz"));
     let known: Vec<&str> = unknown.clone().flat_map(|problem| problem.allowed.split(", ")).collect();
-    assert_eq!(unknown.count(), 12);
+    assert_eq!(unknown.count(), 13);
     assert!(known.len() > 60, "{known:?}");
     let text = read(Path::new("config/gateway.toml"));
     for name in known {

@@ -43,7 +43,11 @@ pub(crate) enum Refusal {
     RouteFull,
     /// The gateway is about to stop (RFC 9110 §15.6.4).
     Draining,
-    /// All backends have as many connections as they may, or none is healthy (RFC 9110 §15.6.4).
+    /// All backends have as many connections as they may (RFC 9110 §15.6.4).
+    BackendsFull,
+    /// The same, and none became free while the client waited for it (RFC 9110 §15.6.4).
+    QueueTimeout,
+    /// All backends are out of service (RFC 9110 §15.6.4).
     NoBackend,
     /// The backend could not be reached (RFC 9110 §15.6.3).
     BackendRefused,
@@ -65,7 +69,12 @@ impl Refusal {
             Self::Malformed(malformed) => malformed.status(),
             Self::Origin(_) => StatusCode::FORBIDDEN,
             Self::AddressRate { .. } | Self::AddressCap => StatusCode::TOO_MANY_REQUESTS,
-            Self::GatewayFull | Self::RouteFull | Self::Draining | Self::NoBackend => StatusCode::SERVICE_UNAVAILABLE,
+            Self::GatewayFull
+            | Self::RouteFull
+            | Self::Draining
+            | Self::BackendsFull
+            | Self::QueueTimeout
+            | Self::NoBackend => StatusCode::SERVICE_UNAVAILABLE,
             Self::BackendRefused | Self::BackendNonsense => StatusCode::BAD_GATEWAY,
             Self::BackendTimeout => StatusCode::GATEWAY_TIMEOUT,
         }
@@ -83,7 +92,12 @@ impl Refusal {
             Self::Malformed(malformed) => headers_of(malformed),
             Self::AddressRate { retry_after } => retry(retry_after.get()),
             Self::AddressCap => retry(RETRY_CAP),
-            Self::GatewayFull | Self::RouteFull | Self::Draining | Self::NoBackend => retry(RETRY_FULL),
+            Self::GatewayFull
+            | Self::RouteFull
+            | Self::Draining
+            | Self::BackendsFull
+            | Self::QueueTimeout
+            | Self::NoBackend => retry(RETRY_FULL),
             Self::NoRoute | Self::Origin(_) | Self::BackendRefused | Self::BackendNonsense | Self::BackendTimeout => {
                 Vec::new()
             }
@@ -105,7 +119,9 @@ impl Refusal {
             Self::GatewayFull => "the gateway has no room for more connections",
             Self::RouteFull => "there is no room for more connections here",
             Self::Draining => "the gateway is about to stop",
-            Self::NoBackend => "no backend has room for more connections",
+            Self::BackendsFull => "no backend has room for more connections",
+            Self::QueueTimeout => "no backend had room in time",
+            Self::NoBackend => "no backend is in service",
             Self::BackendRefused => "the backend could not be reached",
             Self::BackendNonsense => "the backend did not answer as a WebSocket server",
             Self::BackendTimeout => "the backend did not answer in time",
@@ -128,6 +144,8 @@ impl Refusal {
             Self::GatewayFull => "gateway_full",
             Self::RouteFull => "route_full",
             Self::Draining => "draining",
+            Self::BackendsFull => "backends_full",
+            Self::QueueTimeout => "queue_timeout",
             Self::NoBackend => "no_backend",
             Self::BackendRefused => "backend_refused",
             Self::BackendNonsense => "backend_nonsense",

@@ -99,7 +99,7 @@ pub(super) fn read_backend(text: &str, base: &Path) -> Result<Backend, Wrong> {
     } else {
         return Err(Wrong::new("not a backend", BACKEND));
     };
-    Ok(Backend { url: text.to_owned(), transport })
+    Ok(Backend { url: text.to_owned(), transport, weight: 1, backup: false })
 }
 
 /// Reads the host of a route, in lower case; requests are matched without their port.

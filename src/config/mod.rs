@@ -5,6 +5,7 @@ mod difference;
 mod error;
 mod file;
 mod legacy;
+mod pool;
 mod quantity;
 
 pub use difference::Change;
@@ -12,6 +13,9 @@ pub(crate) use difference::difference;
 pub use error::{Problem, Problems};
 pub use file::{BUILT_IN, Overrides};
 pub(crate) use legacy::{BadText, Binary, Legacy, Profile};
+pub(crate) use pool::{
+    Backend, Balance, Check, Ejection, HashBy, Health, Pool, ProxyProtocol, SourceAddress, Transport,
+};
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -218,51 +222,4 @@ pub struct Proxy {
     pub profile: Profile,
     /// The parts of the profile, each as the route wants it; absent for [`Profile::Transparent`].
     pub legacy: Option<Legacy>,
-}
-
-/// Backends that can stand in for one another.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pool {
-    /// In the file's order; at least one.
-    pub backends: Vec<Backend>,
-    /// How one is chosen.
-    pub balance: Balance,
-    /// Open connections to each backend; `None`: the profile's ([`Profile::connections`]);
-    /// `usize::MAX`: the owner asked for no limit.
-    pub connections_per_backend: Option<usize>,
-    /// TCP (and TLS) connect to one backend.
-    pub connect_timeout: Duration,
-    /// From the upgrade request to the backend's answer; 504 beyond.
-    pub answer_timeout: Duration,
-    /// PEM file of the CAs that `wss://` backends are checked against; absent: the public (webpki) roots.
-    pub ca: Option<PathBuf>,
-}
-
-/// One backend.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Backend {
-    /// As the owner wrote it; how logs name it.
-    pub url: String,
-    /// How it is reached.
-    pub transport: Transport,
-}
-
-/// How a backend is reached.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Transport {
-    /// Plain TCP: host (a name or an address without brackets) and port.
-    Ws(String, u16),
-    /// TLS over TCP; the host is also the name to check.
-    Wss(String, u16),
-    /// A unix socket's path.
-    Unix(PathBuf),
-}
-
-/// How a backend is chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Balance {
-    /// One after the other.
-    RoundRobin,
-    /// The one with the fewest open connections.
-    LeastConnections,
 }

@@ -18,7 +18,7 @@ use crate::admission::refusal::Refusal;
 use crate::admission::{self, Admission, Outcome, PlainRequest};
 use crate::hub::{self, page};
 use crate::lifecycle::Phase;
-use crate::pool::{DialError, Pool, Wish};
+use crate::pool::{DialError, Dialled, Pool, Wish};
 use crate::telemetry::record::Record;
 use crate::wire::head::Forwarded;
 use crate::wire::offer::has_body;
@@ -167,7 +167,7 @@ async fn upgrade(asker: &Asker, admission: Admission, head: &request::Parts) -> 
         LiveTarget::Hub(hub) => (Place::Room(enter(hub, &admission.rest)?), None),
         LiveTarget::Echo => (Place::Echo, admission.offer.protocols.first().cloned()),
         LiveTarget::Redirect(_) => return Err(Refusal::NoRoute),
-        LiveTarget::Proxy { pool, legacy, cap } => match dial(asker, (pool, *cap), &admission, head).await {
+        LiveTarget::Proxy { pool, legacy } => match dial(asker, pool, &admission, head).await? {
             Ok(dialled) => {
                 let protocol = dialled.protocol.clone();
                 (Place::Backend { dialled: Box::new(dialled), legacy: *legacy, pool: Arc::clone(pool) }, protocol)
@@ -188,12 +188,13 @@ fn enter(hub: &Arc<hub::Hub>, rest: &str) -> Result<hub::Seat, Refusal> {
     })
 }
 
+/// A backend's WebSocket, or why there is none; refused at once where the drain is faster.
 async fn dial(
     asker: &Asker,
-    (pool, cap): (&Pool, usize),
+    pool: &Pool,
     admission: &Admission,
     head: &request::Parts,
-) -> Result<crate::pool::Dialled, DialError> {
+) -> Result<Result<Dialled, DialError>, Refusal> {
     // A PROXY header tells who the client is, and nothing of what the client's own headers are worth.
     let trusted = asker.snapshot.gate.trusts(asker.peer);
     let said = |name: &str| trusted.then(|| head.headers.get(name)?.to_str().ok()).flatten();
@@ -209,7 +210,17 @@ async fn dial(
         host: head.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or(""),
     };
     let target = head.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-    pool.dial(&Wish { target, headers: &head.headers, forwarded, offered: &admission.offer.protocols, cap }).await
+    let wish = Wish { target, headers: &head.headers, forwarded, offered: &admission.offer.protocols };
+    // A drain frees places one after the other: whoever waits for one would only be sent home again.
+    let entered = tokio::select! {
+        biased;
+        entered = pool.enter(&wish) => entered,
+        () = asker.shared.life.reached(Phase::Draining) => return Err(Refusal::Draining),
+    };
+    Ok(match entered {
+        Ok(lease) => pool.dial(lease, &wish).await,
+        Err(error) => Err(error),
+    })
 }
 
 /// What went wrong with the backends, for the log in full and for the client in one line; a backend's own refusal is
@@ -217,9 +228,13 @@ async fn dial(
 fn explain(asker: &Asker, pool: &Pool, error: DialError) -> Result<Answer, Refusal> {
     tracing::warn!(pool = pool.name(), %error, "no backend for a client");
     match error {
-        DialError::Full => Err(Refusal::NoBackend),
+        DialError::Full => Err(Refusal::BackendsFull),
+        DialError::QueueTimeout => Err(Refusal::QueueTimeout),
+        DialError::OutOfService => Err(Refusal::NoBackend),
         DialError::Unreachable(..) | DialError::Broken(..) => Err(Refusal::BackendRefused),
-        DialError::ConnectTimeout(_) | DialError::AnswerTimeout(_) => Err(Refusal::BackendTimeout),
+        DialError::ConnectTimeout(_) | DialError::HandshakesBusy(_) | DialError::AnswerTimeout(_) => {
+            Err(Refusal::BackendTimeout)
+        }
         DialError::Nonsense(..) => Err(Refusal::BackendNonsense),
         DialError::Refused(_, refused, body) => {
             asker.record.borrow_mut().refuse(refused.status, "backend_status", "the backend refused");

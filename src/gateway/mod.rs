@@ -2,6 +2,7 @@
 
 mod accept;
 mod answer;
+mod checks;
 mod connection;
 mod front;
 mod reload;
@@ -10,7 +11,7 @@ mod snapshot;
 mod worker;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
@@ -42,6 +43,28 @@ struct Shared {
     metrics: Arc<Metrics>,
     life: Life,
     mailboxes: Arc<[Arc<Mailbox>]>,
+    /// How many configurations have come into force after the first.
+    reloads: watch::Sender<u64>,
+}
+
+impl Shared {
+    fn new(snapshot: Snapshot, mailboxes: Arc<[Arc<Mailbox>]>) -> Arc<Self> {
+        Arc::new_cyclic(|shared: &Weak<Self>| {
+            let shared = Weak::clone(shared);
+            let pools = move || {
+                let shared = shared.upgrade();
+                shared.map_or_else(Vec::new, |shared| shared.snapshot.load().pools().map(|pool| pool.facts()).collect())
+            };
+            snapshot.take_over();
+            Self {
+                snapshot: ArcSwap::from_pointee(snapshot),
+                metrics: Arc::new(Metrics::with_pools(pools)),
+                life: Life::default(),
+                mailboxes,
+                reloads: watch::Sender::default(),
+            }
+        })
+    }
 }
 
 /// Why a gateway could not start.
@@ -133,8 +156,7 @@ impl Gateway {
         let bind = |listen: &Listen| Bound::bind(listen).map_err(|error| StartError::Listen(name_of(listen), error));
         let bound = snapshot.config.listen.iter().map(bind).collect::<Result<_, _>>()?;
         let admin = snapshot.config.admin.as_ref().map(|admin| bind(&admin.listen)).transpose()?;
-        let snapshot = ArcSwap::from_pointee(snapshot);
-        let shared = Arc::new(Shared { snapshot, metrics: Arc::default(), life: Life::default(), mailboxes });
+        let shared = Shared::new(snapshot, mailboxes);
         let (drain, orders) = watch::channel(false);
         let handle = Handle { shared: Arc::clone(&shared), drain };
         Ok(Self { bound, admin, shared, orders, handle, warnings })
@@ -184,6 +206,7 @@ impl Gateway {
             tasks.spawn(accept::run(listener, door, shared.life.clone()));
         }
         tasks.spawn(sweep(Arc::clone(&shared)));
+        tasks.spawn(checks::keep(Arc::clone(&shared), tasks.clone()));
         shared.life.enter(Phase::Running);
         shared.life.reached(Phase::Draining).await;
         let totals = drain(&shared, &workers, &mut orders).await;

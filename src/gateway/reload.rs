@@ -21,6 +21,9 @@ pub(super) fn reload(shared: &Shared, mut config: Config) -> Result<Vec<Change>,
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    shared.snapshot.store(Arc::new(snapshot));
+    let snapshot = Arc::new(snapshot);
+    shared.snapshot.store(Arc::clone(&snapshot));
+    snapshot.take_over();
+    shared.reloads.send_modify(|count| *count += 1);
     Ok(changes)
 }

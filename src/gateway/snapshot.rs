@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use crate::admission::Gate;
 use crate::client::Trust;
-use crate::config::{self, Config, Legacy, Problem, Problems, SessionLimits};
+use crate::config::{self, Config, Legacy, Problem, Problems, Profile, SessionLimits};
 use crate::hub::{Hub, Mailbox};
-use crate::pool::Pool;
+use crate::pool::{Habits, Pool};
 use crate::telemetry::metrics::Route;
 use crate::tls;
 
@@ -35,7 +35,7 @@ pub(super) struct LiveRoute {
 pub(super) enum LiveTarget {
     Hub(Arc<Hub>),
     Echo,
-    Proxy { pool: Arc<Pool>, legacy: Option<Legacy>, cap: usize },
+    Proxy { pool: Arc<Pool>, legacy: Option<Legacy> },
     Redirect(String),
 }
 
@@ -61,6 +61,16 @@ impl Snapshot {
         let gate = Gate::new(&config, before.map(|before| &before.gate));
         let routes = config.routes.iter().map(|route| live(route, &pools, mailboxes, before)).collect();
         Ok((Self { config, gate, tls, routes, pools }, warnings))
+    }
+
+    /// It has been put into force: what pools share with those before goes by their new limits.
+    pub(super) fn take_over(&self) {
+        self.pools().for_each(|pool| pool.take_over());
+    }
+
+    /// All pools.
+    pub(super) fn pools(&self) -> impl Iterator<Item = &Arc<Pool>> {
+        self.pools.values()
     }
 
     /// All hubs.
@@ -91,7 +101,8 @@ fn build_pools(config: &Config, before: Option<&Snapshot>, problems: &mut Vec<Pr
         match trust(name, wishes) {
             Ok(trust) => {
                 let known = before.and_then(|before| before.pools.get(name)).map(|pool| &**pool);
-                pools.insert(name.clone(), Arc::new(Pool::new(name, wishes, trust, known)));
+                let pool = Pool::new(name, wishes, habits(config, name), trust, known);
+                pools.insert(name.clone(), Arc::new(pool));
             }
             Err(found) => problems.extend(found),
         }
@@ -124,13 +135,27 @@ fn live(
         (config::Target::Echo, _) => LiveTarget::Echo,
         (config::Target::Redirect(to), _) => LiveTarget::Redirect(to.clone()),
         (config::Target::Proxy(proxy), _) => match pools.get(&proxy.pool) {
-            Some(pool) => {
-                let cap = proxy.profile.connections();
-                LiveTarget::Proxy { pool: Arc::clone(pool), legacy: proxy.legacy, cap }
-            }
+            Some(pool) => LiveTarget::Proxy { pool: Arc::clone(pool), legacy: proxy.legacy },
             // The configuration's reader has refused this already; without a pool there is nothing but 404s to give.
             None => LiveTarget::Redirect("/".to_owned()),
         },
     };
     LiveRoute { route: Arc::new(name), limits: Arc::new(route.limits), target }
+}
+
+/// A server that needs care on one route is the same server on the others.
+fn habits(config: &Config, name: &str) -> Habits {
+    let profile = |route: &config::Route| match &route.target {
+        config::Target::Proxy(proxy) if proxy.pool == name => Some(habits_of(proxy.profile)),
+        _ => None,
+    };
+    config.routes.iter().filter_map(profile).fold(Habits::TRANSPARENT, Habits::and)
+}
+
+fn habits_of(profile: Profile) -> Habits {
+    let habits = match profile {
+        Profile::Legacy | Profile::Php2048 => Habits::LEGACY,
+        Profile::Transparent | Profile::Ratchet | Profile::Workerman | Profile::Swoole => Habits::TRANSPARENT,
+    };
+    Habits { cap: profile.connections(), ..habits }
 }

@@ -1,53 +1,96 @@
-//! A backend that answers: the members of a pool, how one is chosen, dialled and given back.
+//! A backend that answers: the members of a pool, how one is chosen, dialled, watched and given back.
 
 mod balance;
+mod budget;
+pub(crate) mod check;
+mod choice;
+mod clock;
+mod dial;
+mod member;
+mod places;
+mod source;
 
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use self::balance::Ranking;
-use crate::client::{self, Trust, UpgradeError};
-use crate::config;
-use crate::lifecycle::clock::timeout;
+use self::member::Member;
+pub(crate) use self::places::Lease;
+use self::places::{Entry, Places};
+use crate::client::{self, Trust};
+use crate::config::{self, Check, SourceAddress};
 use crate::socket::Socket;
-use crate::wire::head::{self, Answer, Forwarded, Nonsense, Refused};
-use crate::wire::offer::accept_for;
+use crate::telemetry::metrics::{BackendFacts, PoolFacts};
+use crate::wire::head::{Forwarded, Nonsense, Refused};
+
+/// How long a backend has for its own goodbye after ours.
+pub(crate) const LEAVE: Duration = Duration::from_secs(2);
+/// How often one who waits looks around: a backend whose time out of service has passed tells nobody.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What a pool does where its own configuration says nothing: the profile's word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Habits {
+    /// Connections to each backend.
+    pub cap: usize,
+    /// Upgrades in flight to each backend.
+    pub handshakes_at_once: usize,
+    /// Whether pings and closes may be sent to backends, which some take for chat text.
+    pub control_frames: bool,
+    /// Where backends see their clients come from.
+    pub source_address: SourceAddress,
+}
+
+impl Habits {
+    /// For backends that keep RFC 6455.
+    pub(crate) const TRANSPARENT: Self = Self {
+        cap: usize::MAX,
+        handshakes_at_once: usize::MAX,
+        control_frames: true,
+        source_address: SourceAddress::Off,
+    };
+    /// For those written by hand: `select` stops at 1024 descriptors, and `listen` was told 5.
+    /// Many count their clients by address, and would take all of them for one.
+    pub(crate) const LEGACY: Self =
+        Self { cap: 900, handshakes_at_once: 4, control_frames: false, source_address: SourceAddress::Spread };
+
+    /// What suits both.
+    #[must_use]
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            cap: self.cap.min(other.cap),
+            handshakes_at_once: self.handshakes_at_once.min(other.handshakes_at_once),
+            control_frames: self.control_frames && other.control_frames,
+            source_address: if self.source_address == SourceAddress::Off {
+                other.source_address
+            } else {
+                self.source_address
+            },
+        }
+    }
+}
 
 /// Backends that stand in for one another.
 #[derive(Debug)]
 pub(crate) struct Pool {
     name: String,
-    members: Vec<Arc<Member>>,
-    ranking: Ranking,
+    seats: Vec<Seat>,
+    /// Members of the pool before that are none of this one.
+    gone: Vec<Arc<Member>>,
+    places: Arc<Places>,
     trust: Trust,
     wishes: config::Pool,
+    habits: Habits,
 }
 
+/// A member, and what this configuration says of it.
 #[derive(Debug)]
-struct Member {
-    backend: config::Backend,
-    open: AtomicUsize,
-}
-
-/// One of a backend's connections; counted until it is dropped.
-#[derive(Debug)]
-pub(crate) struct Lease(Arc<Member>);
-
-impl Lease {
-    /// The backend, as the configuration names it.
-    #[must_use]
-    pub(crate) fn backend(&self) -> &str {
-        &self.0.backend.url
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
-    }
+struct Seat {
+    member: Arc<Member>,
+    weight: u32,
+    backup: bool,
 }
 
 /// An open tunnel's far end.
@@ -63,12 +106,18 @@ pub(crate) struct Dialled {
 /// Why no backend could be had.
 #[derive(Debug)]
 pub(crate) enum DialError {
-    /// Every backend has as many connections as it may.
+    /// Every backend has as many connections as it may, and as many wait as may.
     Full,
+    /// No place became free in the time for which one may wait.
+    QueueTimeout,
+    /// Every backend is out of service.
+    OutOfService,
     /// No backend could be connected to; with the last one's error.
     Unreachable(String, io::Error),
     /// No backend could be connected to in time.
     ConnectTimeout(String),
+    /// Others were shaking hands with the backend for all the time there was.
+    HandshakesBusy(String),
     /// A backend did not answer in time.
     AnswerTimeout(String),
     /// A backend ended the connection instead of answering.
@@ -83,8 +132,11 @@ impl fmt::Display for DialError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Full => f.write_str("every backend has as many connections as it may"),
+            Self::QueueTimeout => f.write_str("no backend had room in time"),
+            Self::OutOfService => f.write_str("every backend is out of service"),
             Self::Unreachable(url, error) => write!(f, "{url}: {error}"),
             Self::ConnectTimeout(url) => write!(f, "{url}: no connection in time"),
+            Self::HandshakesBusy(url) => write!(f, "{url}: busy with other handshakes for too long"),
             Self::AnswerTimeout(url) => write!(f, "{url}: no answer in time"),
             Self::Broken(url, error) => write!(f, "{url}: no answer: {error}"),
             Self::Nonsense(url, nonsense) => write!(f, "{url}: {nonsense}"),
@@ -106,26 +158,43 @@ pub(crate) struct Wish<'a> {
     pub forwarded: Forwarded<'a>,
     /// The subprotocols it offered.
     pub offered: &'a [String],
-    /// Connections to each backend at most, where the pool does not say.
-    pub cap: usize,
 }
 
 impl Pool {
-    /// A pool in which nothing is open. Members of `before` that are wanted again keep their counts.
+    /// A pool in which nothing is open. Members of `before` that are wanted again keep all that is known of them.
+    /// Nothing of `before` changes until this one takes over.
     #[must_use]
-    pub(crate) fn new(name: &str, wishes: &config::Pool, trust: Trust, before: Option<&Self>) -> Self {
-        let known = |backend: &config::Backend| before?.members.iter().find(|member| member.backend == *backend);
-        let members = wishes.backends.iter().map(|backend| match known(backend) {
-            Some(member) => Arc::clone(member),
-            None => Arc::new(Member { backend: backend.clone(), open: AtomicUsize::new(0) }),
-        });
-        Self {
-            name: name.to_owned(),
-            members: members.collect(),
-            ranking: Ranking::new(wishes.balance),
-            trust,
-            wishes: wishes.clone(),
+    pub(crate) fn new(name: &str, wishes: &config::Pool, habits: Habits, trust: Trust, before: Option<&Self>) -> Self {
+        let places = before.map_or_else(
+            || Arc::new(Places::new(u64::from_le_bytes(client::random()))),
+            |before| Arc::clone(&before.places),
+        );
+        let at_once = wishes.handshakes_at_once.unwrap_or(habits.handshakes_at_once);
+        let seat = |backend: &config::Backend| Seat {
+            member: before
+                .and_then(|before| before.member_at(backend))
+                .unwrap_or_else(|| Arc::new(Member::new(backend, &places, at_once))),
+            weight: backend.weight,
+            backup: backend.backup,
+        };
+        let seats: Vec<Seat> = wishes.backends.iter().map(seat).collect();
+        let stays = |member: &Arc<Member>| seats.iter().any(|seat| Arc::ptr_eq(&seat.member, member));
+        let gone = before.map(|before| before.members().filter(|member| !stays(member)).cloned().collect());
+        let gone = gone.unwrap_or_default();
+        Self { name: name.to_owned(), seats, gone, places, trust, wishes: wishes.clone(), habits }
+    }
+
+    /// From now on this one's limits hold, for the connections that came before a reload as well.
+    pub(crate) fn take_over(&self) {
+        self.places.limit(self.wishes.connections_per_backend.unwrap_or(self.habits.cap), self.wishes.queue);
+        for member in self.members() {
+            member.limit_slots(self.wishes.handshakes_at_once.unwrap_or(self.habits.handshakes_at_once));
+            member.watch(self.wishes.health.check != Check::Off);
         }
+        for member in &self.gone {
+            member.retire();
+        }
+        self.serve_queue();
     }
 
     /// Its name in the configuration.
@@ -134,61 +203,95 @@ impl Pool {
         &self.name
     }
 
-    /// A backend's WebSocket, upgraded and checked. Where one cannot be connected to, the next is tried; what one has
-    /// answered stands. Cancel safe: a dropped future gives its place and its connection back.
+    /// What there is to tell of it now.
+    #[must_use]
+    pub(crate) fn facts(&self) -> PoolFacts {
+        let (now, cap) = (clock::now(), self.places.cap());
+        let backend = |member: &Arc<Member>| BackendFacts {
+            backend: member.backend.url.clone(),
+            open: member.open(),
+            cap: (cap != usize::MAX).then_some(cap),
+            usable: member.is_usable(now),
+            ejections: member.ejections.load(Ordering::Relaxed),
+        };
+        PoolFacts {
+            pool: self.name.clone(),
+            waiting: self.places.waiting(),
+            refused: self.places.refused.load(Ordering::Relaxed),
+            retries: self.places.retries.load(Ordering::Relaxed),
+            retries_refused: self.places.retries_refused.load(Ordering::Relaxed),
+            backends: self.members().map(backend).collect(),
+        }
+    }
+
+    /// A place at a backend; where all are full and some may wait, one that became free in time. Cancel safe: who gives
+    /// up waiting leaves the queue, and a place that was just handed over comes back.
     ///
     /// # Errors
-    /// See [`DialError`].
-    pub(crate) async fn dial(&self, wish: &Wish<'_>) -> Result<Dialled, DialError> {
-        let mut last = DialError::Full;
-        for at in self.ranking.order(&self.open()) {
-            let Some(lease) = self.lease(at, wish.cap) else { continue };
-            match self.connect(&lease.0.backend).await {
-                Ok(socket) => return self.upgrade(socket, lease, wish).await,
-                Err(error) => {
-                    tracing::warn!(pool = self.name, %error, "backend cannot be connected to");
-                    last = error;
-                }
+    /// [`DialError::Full`], [`DialError::QueueTimeout`], [`DialError::OutOfService`].
+    pub(crate) async fn enter(&self, wish: &Wish<'_>) -> Result<Lease, DialError> {
+        self.places.count_request(clock::now());
+        let entered = self.enter_queue(self.key(wish)).await;
+        match &entered {
+            Ok(lease) => self.tell_crowd(lease.member()),
+            Err(_) => drop(self.places.refused.fetch_add(1, Ordering::Relaxed)),
+        }
+        entered
+    }
+
+    async fn enter_queue(&self, key: u64) -> Result<Lease, DialError> {
+        if self.is_out_of_service() {
+            return Err(DialError::OutOfService);
+        }
+        let mut waiting = match self.places.enter(key, |cap, key, chance| self.choose(cap, key, chance, &[])) {
+            Entry::Place(lease) => return Ok(lease),
+            Entry::Full => return Err(DialError::Full),
+            Entry::Queue(waiting) => waiting,
+        };
+        let deadline = clock::now() + self.wishes.queue_timeout;
+        loop {
+            let now = clock::now();
+            if let Some(lease) = waiting.place_by(deadline.min(now + LOOK)).await {
+                return Ok(lease);
             }
-        }
-        Err(last)
-    }
-
-    fn open(&self) -> Vec<usize> {
-        self.members.iter().map(|member| member.open.load(Ordering::Relaxed)).collect()
-    }
-
-    fn lease(&self, at: usize, cap: usize) -> Option<Lease> {
-        let member = &self.members[at];
-        let cap = self.wishes.connections_per_backend.unwrap_or(cap);
-        let taken =
-            member.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| (open < cap).then(|| open + 1));
-        taken.ok().map(|_| Lease(Arc::clone(member)))
-    }
-
-    async fn connect(&self, backend: &config::Backend) -> Result<Socket, DialError> {
-        match timeout(self.wishes.connect_timeout, client::connect(&backend.transport, &self.trust)).await {
-            Ok(Ok(socket)) => Ok(socket),
-            Ok(Err(error)) => Err(DialError::Unreachable(backend.url.clone(), error)),
-            Err(_) => Err(DialError::ConnectTimeout(backend.url.clone())),
+            if clock::now() >= deadline {
+                return Err(DialError::QueueTimeout);
+            }
+            self.serve_queue();
         }
     }
 
-    async fn upgrade(&self, mut socket: Socket, lease: Lease, wish: &Wish<'_>) -> Result<Dialled, DialError> {
-        let url = lease.backend().to_owned();
-        let key = client::key(client::random());
-        let request = head::request(wish.target, &key, wish.headers, &wish.forwarded);
-        let accept = accept_for(&key);
-        let answered = client::upgrade(&mut socket, &request, &accept, wish.offered);
-        match timeout(self.wishes.answer_timeout, answered).await {
-            Err(_) => Err(DialError::AnswerTimeout(url)),
-            Ok(Err(UpgradeError::Io(error))) => Err(DialError::Broken(url, error)),
-            Ok(Err(UpgradeError::Nonsense(nonsense))) => Err(DialError::Nonsense(url, nonsense)),
-            Ok(Ok((Answer::Refused(refused), body))) => Err(DialError::Refused(url, refused, body)),
-            Ok(Ok((Answer::Switched { protocol }, _))) => Ok(Dialled { socket, lease, protocol }),
+    /// Gives what is free to those who wait.
+    fn serve_queue(&self) {
+        self.places.serve(|cap, key, chance| self.choose(cap, key, chance, &[]));
+    }
+
+    fn is_out_of_service(&self) -> bool {
+        let now = clock::now();
+        let last = self.wishes.ejection.last;
+        !self.members().any(|member| if last { member.is_usable(now) } else { !member.is_retired() })
+    }
+
+    /// Once it is nine tenths full, and again only when it was below eight tenths in between.
+    fn tell_crowd(&self, member: &Member) {
+        let (open, cap) = (member.open(), self.places.cap());
+        let is_crowded = cap != usize::MAX && open.saturating_mul(10) >= cap.saturating_mul(9);
+        if is_crowded && !member.crowded.swap(true, Ordering::Relaxed) {
+            let backend = &*member.backend.url;
+            tracing::warn!(pool = self.name, backend, open, cap, "a backend is nearly full");
         }
+    }
+
+    fn members(&self) -> impl Iterator<Item = &Arc<Member>> {
+        self.seats.iter().map(|seat| &seat.member)
+    }
+
+    fn member_at(&self, backend: &config::Backend) -> Option<Arc<Member>> {
+        let is_same =
+            |member: &&Arc<Member>| member.backend.transport == backend.transport && member.backend.url == backend.url;
+        self.members().find(is_same).cloned()
     }
 }
 
-/// How long a backend has for its own goodbye after ours.
-pub(crate) const LEAVE: Duration = Duration::from_secs(2);
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,11 @@
 //! Counters and gauges, and their text for Prometheus.
 
-use prometheus_client::encoding::EncodeLabelSet;
+use std::fmt;
+
+use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet};
+use prometheus_client::metrics::MetricType;
 pub(crate) use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -97,6 +101,14 @@ impl Metrics {
         registry.register("backend_messages_dropped", help, self.dropped.clone());
     }
 
+    /// Tells of what these pools are found to be at each scrape, too.
+    #[must_use]
+    pub(crate) fn with_pools(pools: impl Fn() -> Vec<PoolFacts> + Send + Sync + 'static) -> Self {
+        let mut metrics = Self::default();
+        metrics.registry.register_collector(Box::new(Pools(pools)));
+        metrics
+    }
+
     /// The text exposition (OpenMetrics 1.0).
     #[must_use]
     pub(crate) fn text(&self) -> String {
@@ -104,6 +116,92 @@ impl Metrics {
         // Writing into a String cannot fail.
         let _ = encode(&mut text, &self.registry);
         text
+    }
+}
+
+/// What there is to tell of one pool now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PoolFacts {
+    /// Its name.
+    pub pool: String,
+    /// Clients that wait for a place.
+    pub waiting: usize,
+    /// Clients that got none.
+    pub refused: u64,
+    /// Requests that were tried on another backend.
+    pub retries: u64,
+    /// Those that the budget did not allow.
+    pub retries_refused: u64,
+    /// Its backends.
+    pub backends: Vec<BackendFacts>,
+}
+
+/// What there is to tell of one backend now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct BackendFacts {
+    /// As the configuration names it.
+    pub backend: String,
+    /// Open connections.
+    pub open: usize,
+    /// How many there may be; absent: any number.
+    pub cap: Option<usize>,
+    /// Whether clients may be given to it.
+    pub usable: bool,
+    /// How often it was ejected.
+    pub ejections: u64,
+}
+
+/// Asks the pools each time that somebody wants to know, so that pools that are gone leave nothing behind.
+struct Pools<F>(F);
+
+impl<F> fmt::Debug for Pools<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pools")
+    }
+}
+
+impl<F: Fn() -> Vec<PoolFacts> + Send + Sync + 'static> Collector for Pools<F> {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let pools = self.0();
+        let by_pool = |number: fn(&PoolFacts) -> u64| -> Vec<(Labels, u64)> {
+            pools.iter().map(|pool| (label("pool", &*pool.pool), number(pool))).collect()
+        };
+        let by_backend = |number: fn(&BackendFacts) -> Option<u64>| -> Vec<(Labels, u64)> {
+            let all = pools.iter().flat_map(|pool| pool.backends.iter().map(move |backend| (pool, backend)));
+            let labels = |pool: &PoolFacts, backend: &BackendFacts| {
+                vec![("pool", pool.pool.clone()), ("backend", backend.backend.clone())]
+            };
+            all.filter_map(|(pool, backend)| Some((labels(pool, backend), number(backend)?))).collect()
+        };
+        let gauges = [
+            ("pool_waiting", "Clients that wait for a place at a backend", by_pool(|pool| pool.waiting as u64)),
+            ("backend_connections", "Open connections by backend", by_backend(|backend| Some(backend.open as u64))),
+            (
+                "backend_connections_max",
+                "How many there may be",
+                by_backend(|backend| backend.cap.map(|cap| cap as u64)),
+            ),
+            ("backend_usable", "Whether clients are given to it", by_backend(|backend| Some(backend.usable.into()))),
+        ];
+        let counters = [
+            ("pool_refused", "Clients for whom no backend had a place", by_pool(|pool| pool.refused)),
+            ("pool_retries", "Requests that were tried on another backend", by_pool(|pool| pool.retries)),
+            ("pool_retries_refused", "Retries beyond the budget", by_pool(|pool| pool.retries_refused)),
+            ("backend_ejections", "Times a backend was ejected", by_backend(|backend| Some(backend.ejections))),
+        ];
+        for (name, help, values) in gauges {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            for (labels, value) in values {
+                family.encode_family(&labels)?.encode_gauge(&value)?;
+            }
+        }
+        for (name, help, values) in counters {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for (labels, value) in values {
+                family.encode_family(&labels)?.encode_counter::<Labels, _, u64>(&value, None)?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -126,5 +224,35 @@ mod tests {
         assert!(text.contains("wsgate_requests_refused_total{reason=\"origin\"} 1"), "{text}");
         assert!(text.contains("wsgate_websockets_opened_total{route=\"/chat\"} 1"), "{text}");
         assert!(text.ends_with("# EOF\n"), "{text}");
+    }
+
+    #[test]
+    fn pools_are_asked_at_each_scrape() {
+        use std::sync::Mutex;
+        let backend = BackendFacts { backend: "ws://h".into(), open: 3, cap: Some(9), usable: true, ejections: 2 };
+        let free = BackendFacts { backend: "ws://i".into(), cap: None, usable: false, ..backend.clone() };
+        let (waiting, refused, retries, retries_refused) = (1, 2, 3, 4);
+        let pool = "php".to_owned();
+        let facts = PoolFacts { pool, waiting, refused, retries, retries_refused, backends: vec![backend, free] };
+        let pools = std::sync::Arc::new(Mutex::new(vec![facts]));
+        let seen = std::sync::Arc::clone(&pools);
+        let metrics = Metrics::with_pools(move || seen.lock().expect("facts").clone());
+        let text = metrics.text();
+        for line in [
+            "wsgate_pool_waiting{pool=\"php\"} 1",
+            "wsgate_pool_refused_total{pool=\"php\"} 2",
+            "wsgate_pool_retries_total{pool=\"php\"} 3",
+            "wsgate_pool_retries_refused_total{pool=\"php\"} 4",
+            "wsgate_backend_connections{pool=\"php\",backend=\"ws://h\"} 3",
+            "wsgate_backend_connections_max{pool=\"php\",backend=\"ws://h\"} 9",
+            "wsgate_backend_usable{pool=\"php\",backend=\"ws://h\"} 1",
+            "wsgate_backend_usable{pool=\"php\",backend=\"ws://i\"} 0",
+            "wsgate_backend_ejections_total{pool=\"php\",backend=\"ws://h\"} 2",
+        ] {
+            assert!(text.lines().any(|have| have == line), "{line}\n{text}");
+        }
+        assert!(!text.contains("connections_max{pool=\"php\",backend=\"ws://i\"}"), "{text}");
+        pools.lock().expect("facts").clear();
+        assert!(!metrics.text().contains("php"));
     }
 }

@@ -53,6 +53,16 @@ pub fn request(target: &str, key: &str, client: &HeaderMap, forwarded: &Forwarde
     head
 }
 
+/// The shortest upgrade request there is, on nobody's behalf: for seeing whether a backend is well.
+#[must_use]
+pub fn bare_request(target: &str, host: &str, key: &str) -> Vec<u8> {
+    format!(
+        "GET {target} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+    .into_bytes()
+}
+
 /// Several lines of one name become one: `; ` joins cookies (RFC 6265 §5.4), `, ` the rest (RFC 9110 §5.3).
 fn append_joined(head: &mut Vec<u8>, name: &str, client: &HeaderMap, header: &HeaderName) {
     let separator: &[u8] = if *header == header::COOKIE { b"; " } else { b", " };

@@ -74,7 +74,30 @@ const SEEN: &[(&str, &str)] = &[
     ("route.proxy.legacy.binary", "keys::binary_can_be_rejected"),
     ("route.proxy.legacy.bad_text", "keys::bad_text_of_a_backend_is_dropped_replaced_or_the_end"),
     ("pool.backends", "keys::a_route_leads_to_its_pool"),
+    ("pool.backends.url", "pool::weights_share_the_turns_and_backups_wait_for_theirs"),
+    ("pool.backends.weight", "pool::weights_share_the_turns_and_backups_wait_for_theirs"),
+    ("pool.backends.backup", "pool::weights_share_the_turns_and_backups_wait_for_theirs"),
     ("pool.balance", "keys::balance_round_robin_takes_turns"),
+    ("pool.hash", "pool::hash_keeps_clients_where_they_are_when_others_go_and_come_back"),
+    ("pool.queue", "pool::who_waits_gets_a_place_in_the_order_of_arrival"),
+    ("pool.queue_timeout", "pool::who_waits_for_too_long_gets_503_and_its_own_reason"),
+    ("pool.handshakes_at_once", "pool::handshakes_with_one_backend_take_turns"),
+    ("pool.source_address", "pool::each_client_has_a_source_address_of_its_own"),
+    ("pool.proxy_protocol", "pool::a_backend_is_told_of_the_client_by_the_proxy_protocol"),
+    ("pool.retries", "pool::a_backend_that_ends_without_a_word_gives_way_to_the_next"),
+    ("pool.retry_budget", "pool::a_backend_that_ends_without_a_word_gives_way_to_the_next"),
+    ("pool.eject_after", "pool::a_backend_that_keeps_failing_is_left_alone"),
+    ("pool.eject_time", "pool::a_backend_comes_back_and_is_out_for_longer_when_it_fails_again"),
+    ("pool.eject_max", "pool::the_time_for_which_one_is_left_alone_has_an_end_to_its_growth"),
+    ("pool.eject_last", "pool::the_last_one_is_not_left_alone_unless_told"),
+    ("pool.slow_start", "pool::who_has_come_back_starts_slowly"),
+    ("pool.health", "health::tcp_is_a_connection_and_nothing_else"),
+    ("pool.health_interval", "health::who_accepts_and_never_answers_is_taken_out_and_comes_back_when_it_does"),
+    ("pool.health_timeout", "health::who_accepts_and_never_answers_is_taken_out_and_comes_back_when_it_does"),
+    ("pool.health_rise", "health::what_is_no_sign_of_life_and_what_is"),
+    ("pool.health_fall", "health::what_is_no_sign_of_life_and_what_is"),
+    ("pool.health_path", "health::a_handshake_is_a_whole_websocket_to_the_letter"),
+    ("pool.health_ping", "health::a_ping_may_be_asked_for_or_left_out"),
     ("pool.connections_per_backend", "keys::connections_of_a_backend_are_counted"),
     ("pool.connect_timeout", "keys::a_backend_that_does_not_connect_is_504"),
     ("pool.answer_timeout", "keys::a_backend_that_does_not_answer_is_504"),
@@ -82,11 +105,13 @@ const SEEN: &[(&str, &str)] = &[
 ];
 
 /// The modules whose tests may stand in [`SEEN`].
-const MODULES: [(&str, &str); 3] = [
+const MODULES: [(&str, &str); 5] = [
+    ("health", include_str!("health.rs")),
     ("keys", include_str!("keys.rs")),
     ("life", include_str!("life.rs")),
     // Every backend of a test is on this machine, where the queue can be seen.
     ("pace", include_str!("../../src/relay/pace/tests.rs")),
+    ("pool", include_str!("pool.rs")),
 ];
 
 const ECHO: &str = "[[route]]\npath = \"/echo\"\necho = {}\n";

@@ -9,6 +9,7 @@ mod support;
 mod admission;
 mod command;
 mod frames;
+mod health;
 mod hub;
 mod keys;
 mod life;

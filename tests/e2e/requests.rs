@@ -732,7 +732,7 @@ async fn a_pool_without_room_is_503_with_retry_after() {
     let backend = Backend::bind().await;
     let gateway = proxied(&backend.url(), "connections_per_backend = 1");
     let (mut open, (mut far, _)) = tokio::join!(gateway.open("/ws"), backend.upgrade(&[]));
-    let answer = refused_for_good(&gateway, upgrade_request("/ws", &[]), 503, "no_backend").await;
+    let answer = refused_for_good(&gateway, upgrade_request("/ws", &[]), 503, "backends_full").await;
     assert_eq!(answer.header("retry-after"), Some("5"));
     // The place comes back with the end of the session.
     open.send(&frames::client(frames::CLOSE, &frames::close(1000, ""))).await;

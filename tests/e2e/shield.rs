@@ -189,7 +189,7 @@ async fn flood(far: &mut Peer) {
 
 #[tokio::test]
 async fn a_backend_is_always_read_and_its_slow_client_goes_with_1013() {
-    let (gateway, mut peer, mut far) = asleep("send_queue = \"64KiB\", close_timeout = \"100ms\"").await;
+    let (gateway, mut peer, mut far) = asleep("send_queue = \"64KiB\", close_timeout = \"2s\"").await;
     for number in 0..FLOOD {
         far.send(&numbered(number)).await;
     }
@@ -241,8 +241,8 @@ async fn drop_oldest_leaves_out_whole_messages_and_keeps_the_newest() {
     flood(&mut far).await;
     let got = numbers(&mut peer).await;
     assert!(got.is_sorted_by(|one, next| one < next), "in order, none twice");
-    // 64 KiB hold six of them.
-    assert!(got.ends_with(&[FLOOD - 6, FLOOD - 5, FLOOD - 4, FLOOD - 3, FLOOD - 2, FLOOD - 1]), "{:?}", got.last());
+    // 64 KiB hold five of them behind what has begun to leave.
+    assert!(got.ends_with(&[FLOOD - 5, FLOOD - 4, FLOOD - 3, FLOOD - 2, FLOOD - 1]), "{:?}", got.last());
     let dropped = FLOOD - got.len();
     assert!(dropped > 100, "{dropped}");
     gateway.until_metric("wsgate_backend_messages_dropped_total{pool=\"legacy\"}", dropped as f64).await;

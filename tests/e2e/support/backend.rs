@@ -16,7 +16,10 @@ pub struct Backend {
 
 impl Backend {
     pub async fn bind() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+        Self::of(TcpListener::bind("127.0.0.1:0").await.expect("bind"))
+    }
+
+    pub fn of(listener: TcpListener) -> Self {
         let address = listener.local_addr().expect("address");
         Self { listener, address }
     }

@@ -154,13 +154,19 @@ impl Peer {
 
     /// Reads up to and with the blank line of a head.
     pub async fn head(&mut self) -> String {
+        self.try_head().await.unwrap_or_else(|(error, head)| panic!("{error} after {head:?}"))
+    }
+
+    /// The same, or how the stream ended, and after what.
+    pub async fn try_head(&mut self) -> Result<String, (std::io::Error, String)> {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
-            head.push(within("a head", self.stream.read_u8()).await.unwrap_or_else(|error| {
-                panic!("{error} after {:?}", String::from_utf8_lossy(&head));
-            }));
+            match within("a head", self.stream.read_u8()).await {
+                Ok(byte) => head.push(byte),
+                Err(error) => return Err((error, String::from_utf8_lossy(&head).into_owned())),
+            }
         }
-        String::from_utf8(head).expect("text")
+        Ok(String::from_utf8(head).expect("text"))
     }
 
     /// Asks for an upgrade.

@@ -1,0 +1,38 @@
+//! Sees to it that the backends of the configuration in force are checked, and no others.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::Shared;
+use crate::lifecycle::{Phase, Tasks};
+
+/// Runs the health checks until the drain. After a reload they begin anew by what it says; what they know stands with
+/// the backends, and stays with those that stay.
+pub(super) async fn keep(shared: Arc<Shared>, tasks: Tasks) {
+    let mut reloads = shared.reloads.subscribe();
+    loop {
+        // Before the snapshot is read: what comes into force meanwhile is seen in the next round.
+        reloads.mark_unchanged();
+        let running = start(&shared, &tasks);
+        tokio::select! {
+            // The sender is in `shared`, so that it cannot be gone.
+            _ = reloads.changed() => {}
+            () = shared.life.reached(Phase::Draining) => return,
+        }
+        // Each ends with its sender, when it has nothing under way.
+        drop(running);
+    }
+}
+
+fn start(shared: &Shared, tasks: &Tasks) -> Vec<oneshot::Sender<Infallible>> {
+    let snapshot = shared.snapshot.load_full();
+    let checks = snapshot.pools().flat_map(|pool| pool.checks());
+    let begin = |check: crate::pool::check::Check| {
+        let (running, stop) = oneshot::channel();
+        tasks.spawn(check.run(stop));
+        running
+    };
+    checks.map(begin).collect()
+}

@@ -1,0 +1,74 @@
+//! Which member of a pool a client gets: who may be taken at all, and what the client is known by.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::balance::{self, Candidate, Chance, hash};
+use super::clock::{self, Instant};
+use super::member::Member;
+use super::places::Choice;
+use super::{Pool, Seat, Wish};
+use crate::config::HashBy;
+
+impl Pool {
+    /// The member for a client: one that is usable and has room, a backup only where no other is; `tried` are out.
+    pub(super) fn choose(&self, cap: usize, key: u64, chance: &mut Chance, tried: &[Arc<Member>]) -> Choice {
+        let now = clock::now();
+        // Where all look ill it may be our eyes: then each is as good as another, unless the owner says otherwise.
+        let blind = !self.wishes.ejection.last && !self.members().any(|member| member.is_usable(now));
+        let fits = |seat: &&Seat| {
+            let member = &seat.member;
+            // One that a reload has taken out is not ill; but those who wait may be of the pool after it.
+            member.open() < cap
+                && !member.is_retired()
+                && (blind || member.is_usable(now))
+                && !tried.iter().any(|other| Arc::ptr_eq(other, member))
+        };
+        let among = |backup: bool| self.seats.iter().filter(|seat| seat.backup == backup).filter(fits).collect();
+        let mut seats: Vec<&Seat> = among(false);
+        if seats.is_empty() {
+            seats = among(true);
+        }
+        let mut candidates: Vec<Candidate> = seats.iter().map(|seat| self.candidate(seat, now)).collect();
+        let at = balance::pick(self.wishes.balance, &mut candidates, key, chance)?;
+        for (seat, candidate) in seats.iter().zip(&candidates) {
+            seat.member.turn.store(candidate.turn, Ordering::Relaxed);
+        }
+        Some(Arc::clone(&seats[at].member))
+    }
+
+    fn candidate(&self, seat: &Seat, now: Instant) -> Candidate {
+        Candidate {
+            id: seat.member.id,
+            open: seat.member.open(),
+            weight: seat.member.weight(seat.weight, now, self.wishes.slow_start),
+            turn: seat.member.turn.load(Ordering::Relaxed),
+        }
+    }
+
+    /// What a client is known by, where the balance asks for it.
+    pub(super) fn key(&self, wish: &Wish<'_>) -> u64 {
+        let said = match &self.wishes.hash {
+            HashBy::Address => None,
+            HashBy::Header(name) => wish.headers.get(name.as_str()).map(http::HeaderValue::as_bytes),
+            HashBy::Cookie(name) => cookie(wish.headers, name),
+        };
+        said.filter(|value| !value.is_empty()).map_or_else(|| of_address(wish.forwarded.client), hash)
+    }
+}
+
+/// An IPv6 host has a whole /64 and changes its address within it as it likes.
+fn of_address(address: IpAddr) -> u64 {
+    match address.to_canonical() {
+        IpAddr::V4(address) => hash(&address.octets()),
+        IpAddr::V6(address) => hash(&address.octets()[..8]),
+    }
+}
+
+/// The first cookie of this name (RFC 6265 §4.2.1).
+fn cookie<'a>(headers: &'a http::HeaderMap, name: &str) -> Option<&'a [u8]> {
+    let lines = headers.get_all(http::header::COOKIE).iter().map(http::HeaderValue::as_bytes);
+    let mut pairs = lines.flat_map(|line| line.split(|byte| *byte == b';')).map(<[u8]>::trim_ascii);
+    pairs.find_map(|pair| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
+}

@@ -1,0 +1,198 @@
+//! From a place at a backend to its 101: connect, handshake, and another backend where one gave no sign of life.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::clock::{self, Instant};
+use super::member::Member;
+use super::{DialError, Dialled, Lease, Pool, Wish};
+use crate::client::{self, UpgradeError};
+use crate::socket::Socket;
+use crate::wire::head::{self, Answer};
+use crate::wire::offer::accept_for;
+
+/// What one attempt came to that failed.
+struct Failed {
+    error: DialError,
+    /// Whether another backend may be asked: this one has not said a word, so nothing has happened there.
+    again: bool,
+    /// Whether it is this one's fault. An answer, however wrong, is not: a client's strange request may be the reason.
+    blame: bool,
+}
+
+impl Failed {
+    /// It was its turn to speak, and it did not.
+    const fn silent(error: DialError, blame: bool) -> Self {
+        Self { error, again: true, blame }
+    }
+
+    const fn final_word(error: DialError) -> Self {
+        Self { error, again: false, blame: false }
+    }
+}
+
+/// A time that something may take, up to the end of a longer one.
+#[derive(Clone, Copy)]
+struct Span {
+    end: Instant,
+    /// Whether it is all there: who has only the rest of another's time is not late.
+    whole: bool,
+}
+
+impl Span {
+    fn from_now(time: Duration, deadline: Instant) -> Self {
+        let end = clock::now() + time;
+        Self { end: end.min(deadline), whole: end <= deadline }
+    }
+}
+
+impl Pool {
+    /// A backend's WebSocket, upgraded and checked. Where the one of the lease gives no sign of life, others are tried,
+    /// as far as the pool's retries allow; what one has answered stands. Cancel safe: a dropped future gives its place
+    /// and its connection back.
+    ///
+    /// # Errors
+    /// See [`DialError`]; the last one's.
+    pub(crate) async fn dial(&self, mut lease: Lease, wish: &Wish<'_>) -> Result<Dialled, DialError> {
+        let deadline = clock::now() + self.wishes.connect_timeout + self.wishes.answer_timeout;
+        let mut tried: Vec<Arc<Member>> = Vec::new();
+        loop {
+            let failed = match self.attempt(lease.member(), wish, deadline).await {
+                Ok((socket, protocol)) => {
+                    lease.member().succeed(clock::now());
+                    return Ok(Dialled { socket, lease, protocol });
+                }
+                Err(failed) => failed,
+            };
+            let member = Arc::clone(lease.member());
+            drop(lease);
+            if failed.blame {
+                self.blame(&member);
+            }
+            tried.push(member);
+            lease = match self.other(wish, &failed, &tried, deadline) {
+                Some(lease) => lease,
+                None => return Err(failed.error),
+            };
+            tracing::warn!(
+                pool = self.name,
+                error = %failed.error,
+                next = lease.backend(),
+                "a backend failed, and another is tried"
+            );
+        }
+    }
+
+    /// A place at a backend that was not tried yet, if one more may be.
+    fn other(&self, wish: &Wish<'_>, failed: &Failed, tried: &[Arc<Member>], deadline: Instant) -> Option<Lease> {
+        let now = clock::now();
+        if !failed.again || tried.len() > self.wishes.retries || now >= deadline {
+            return None;
+        }
+        let choose = |cap, key, chance: &mut _| self.choose(cap, key, chance, tried);
+        let lease = self.places.take(self.key(wish), choose)?;
+        if !self.places.may_retry(now, self.wishes.retry_budget) {
+            tracing::warn!(pool = self.name, "no retry: the pool has made as many as its budget allows");
+            return None;
+        }
+        self.tell_crowd(lease.member());
+        Some(lease)
+    }
+
+    /// A client had no luck with this member.
+    pub(super) fn blame(&self, member: &Arc<Member>) {
+        let now = clock::now();
+        // One by one: two that fail at the same moment must not each take the other for the one that is left.
+        let ejected = self.places.alone(|| {
+            let is_other = |other: &&Arc<Member>| !Arc::ptr_eq(other, member);
+            let is_last = !self.members().filter(is_other).any(|other| other.is_usable(now));
+            member.fail(now, &self.wishes.ejection, is_last)
+        });
+        if let Some(time) = ejected {
+            let (backend, seconds) = (&*member.backend.url, time.as_secs_f64());
+            tracing::warn!(
+                pool = self.name,
+                backend,
+                seconds,
+                "a backend keeps failing, and is left alone for a while"
+            );
+        }
+    }
+
+    async fn attempt(
+        &self,
+        member: &Member,
+        wish: &Wish<'_>,
+        deadline: Instant,
+    ) -> Result<(Socket, Option<String>), Failed> {
+        let url = || member.backend.url.clone();
+        // Semaphores are fair: who came first goes first.
+        let Some(Ok(_slot)) = clock::by(deadline, member.slots().acquire_owned()).await else {
+            return Err(Failed::final_word(DialError::HandshakesBusy(url())));
+        };
+        let span = Span::from_now(self.wishes.connect_timeout, deadline);
+        let way = self.way_for(wish.forwarded.client);
+        let connected = clock::by(span.end, client::connect_by(&member.backend.transport, &self.trust, &way)).await;
+        let mut socket = match connected {
+            Some(Ok(socket)) => socket,
+            Some(Err(error)) => {
+                let blame = !is_ours(&error);
+                return Err(Failed::silent(DialError::Unreachable(url(), error), blame));
+            }
+            None => return Err(Failed::silent(DialError::ConnectTimeout(url()), span.whole)),
+        };
+        let key = client::key(client::random());
+        let request = head::request(wish.target, &key, wish.headers, &wish.forwarded);
+        let accept = accept_for(&key);
+        let mut heard = false;
+        let span = Span::from_now(self.wishes.answer_timeout, deadline);
+        let answered = client::upgrade_hearing(&mut socket, &request, &accept, wish.offered, &mut heard);
+        let failed = match clock::by(span.end, answered).await {
+            Some(Ok((Answer::Switched { protocol }, _))) => return Ok((socket, protocol)),
+            Some(Ok((Answer::Refused(refused), body))) => {
+                // Its own word, and a sound one: it is well.
+                member.succeed(clock::now());
+                DialError::Refused(url(), refused, body)
+            }
+            Some(Err(UpgradeError::Nonsense(nonsense))) => DialError::Nonsense(url(), nonsense),
+            Some(Err(UpgradeError::Io(error))) if heard => DialError::Broken(url(), error),
+            None if heard => DialError::AnswerTimeout(url()),
+            Some(Err(UpgradeError::Io(error))) => return Err(Failed::silent(DialError::Broken(url(), error), true)),
+            None => return Err(Failed::silent(DialError::AnswerTimeout(url()), span.whole)),
+        };
+        Err(Failed::final_word(failed))
+    }
+}
+
+/// Whether it is this machine that has no descriptor, port or memory left; the backend can do nothing about it.
+pub(super) fn is_ours(error: &io::Error) -> bool {
+    // ENOMEM, ENFILE, EMFILE and ENOBUFS (errno(3), Linux), which std has no words for.
+    matches!(error.raw_os_error(), Some(12 | 23 | 24 | 105)) || error.kind() == io::ErrorKind::AddrNotAvailable
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_span_that_its_deadline_cuts_is_not_whole() {
+        let (second, deadline) = (Duration::from_secs(1), clock::now() + Duration::from_secs(3));
+        let whole = Span::from_now(second * 3, deadline);
+        assert_eq!((whole.end, whole.whole), (deadline, true));
+        let short = Span::from_now(second, deadline);
+        assert_eq!((short.end, short.whole), (clock::now() + second, true));
+        tokio::time::advance(second).await;
+        let cut = Span::from_now(second * 3, deadline);
+        assert_eq!((cut.end, cut.whole), (deadline, false));
+    }
+
+    #[test]
+    fn what_this_machine_lacks_is_no_backends_fault() {
+        let os = io::Error::from_raw_os_error;
+        // EMFILE and EADDRNOTAVAIL; ECONNREFUSED, EHOSTUNREACH and ETIMEDOUT.
+        assert!([24, 99].into_iter().all(|code| is_ours(&os(code))));
+        assert!(![111, 113, 110].into_iter().any(|code| is_ours(&os(code))));
+        assert!(!is_ours(&io::ErrorKind::UnexpectedEof.into()));
+    }
+}
