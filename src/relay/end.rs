@@ -7,9 +7,12 @@ use crate::pool::LEAVE;
 use crate::socket::vigil::{Due, Millis};
 use crate::wire::close::{Ending, Party};
 
-/// Which sockets are done.
-#[derive(Default)]
+/// How long a backend may take to read what its client had said before it left.
+const LAST_FRAMES: Millis = 30_000;
+
+/// Which sockets are done, and since when that is waited for.
 pub(super) struct Over {
+    since: Millis,
     client_done: bool,
     backend_done: bool,
 }
@@ -18,7 +21,7 @@ impl Leg {
     /// Both ends get what is still queued, an orderly end of the stream, and time to say their own.
     pub(super) fn poll_over(&mut self, cx: &mut Context<'_>, now: Millis) -> Poll<Ending> {
         if self.over.is_none() {
-            self.over = Some(Over { client_done: self.client_failed, backend_done: false });
+            self.over = Some(Over { since: now, client_done: self.client_failed, backend_done: false });
             if self.client_failed {
                 // RFC 8446 §6.1: before its end each party says close_notify. Who has gone is not waited for.
                 let _ = self.client.poll_close(cx);
@@ -55,7 +58,8 @@ impl Leg {
     fn poll_backend_has_all(&mut self, cx: &mut Context<'_>, now: Millis) -> Poll<()> {
         let Some(shield) = &mut self.shield else { return Poll::Ready(()) };
         let (poll, has_left) = shield.poll_done(cx, &mut self.backend);
-        if has_left {
+        let is_in_time = self.over.as_ref().is_some_and(|over| now < over.since + LAST_FRAMES);
+        if has_left && is_in_time {
             // Frames that are still being read one by one have time, as long as they are.
             self.leave_within(now);
         }

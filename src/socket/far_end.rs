@@ -68,7 +68,7 @@ impl FarEnd {
             Transport::Tcp(stream) => about_tcp(stream.peer_addr().ok()?, stream.local_addr().ok()?),
             Transport::Unix(stream) => about_unix(stream.as_fd()).ok()?,
         });
-        let queue = ask(&question)?;
+        let queue = ask(&question).ok()??;
         Some(Self { question, sent: queue.arrived })
     }
 
@@ -81,7 +81,12 @@ impl FarEnd {
 
     /// Looks at its queue; one small question and answer.
     pub(crate) fn look(&self) -> Taken {
-        let Some(queue) = ask(&self.question) else { return Taken::Unknown };
+        let queue = match ask(&self.question) {
+            Ok(Some(queue)) => queue,
+            // It was there, and is no more.
+            Ok(None) => return Taken::Everything,
+            Err(_) => return Taken::Unknown,
+        };
         let is_under_way = matches!((self.sent, queue.arrived), (Some(sent), Some(arrived)) if arrived < sent);
         if queue.unread > 0 || is_under_way { Taken::NotYet } else { Taken::Everything }
     }
@@ -128,13 +133,14 @@ fn question(message: SockDiagMessage) -> Vec<u8> {
     bytes
 }
 
-/// `None`: no such socket, or no answer.
-fn ask(question: &[u8]) -> Option<Queue> {
+/// `None`: there is no such connection.
+fn ask(question: &[u8]) -> io::Result<Option<Queue>> {
     KERNEL.with_borrow_mut(|kernel| {
-        if kernel.is_none() {
-            *kernel = Kernel::open().ok();
-        }
-        kernel.as_mut()?.ask(question).ok()?
+        let kernel = match kernel {
+            Some(kernel) => kernel,
+            None => kernel.insert(Kernel::open()?),
+        };
+        kernel.ask(question)
     })
 }
 
@@ -165,6 +171,9 @@ impl Kernel {
                 return Ok(match answer.payload {
                     NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response)) => of_tcp(&response),
                     NetlinkPayload::InnerMessage(SockDiagMessage::UnixResponse(response)) => of_unix(&response),
+                    NetlinkPayload::Error(error) if error.to_io().kind() != io::ErrorKind::NotFound => {
+                        return Err(error.to_io());
+                    }
                     _ => None,
                 });
             }
@@ -254,7 +263,21 @@ mod tests {
         let peer = listener.local_addr().expect("address");
         // A client that the listener does not know: a connection of another namespace to the same address.
         let ours = SocketAddr::from(([127, 0, 0, 1], 1));
-        assert_eq!(ask(&question(about_tcp(peer, ours))), None);
-        assert_eq!(ask(&question(about_tcp(ours, ours))), None, "nobody is there");
+        assert!(matches!(ask(&question(about_tcp(peer, ours))), Ok(None)));
+        assert!(matches!(ask(&question(about_tcp(ours, ours))), Ok(None)), "nobody is there");
+    }
+
+    #[tokio::test]
+    async fn who_is_gone_is_not_waited_for() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+        let stream = TcpStream::connect(listener.local_addr().expect("address")).await.expect("connect");
+        let (far, _) = listener.accept().await.expect("accept");
+        let ours = Transport::Tcp(stream);
+        let mut end = FarEnd::find(&ours).expect("it is here");
+        end.note_sent(1);
+        assert_eq!(end.look(), Taken::NotYet);
+        far.set_zero_linger().expect("linger");
+        drop(far);
+        assert_eq!(end.look(), Taken::Everything);
     }
 }
