@@ -49,7 +49,10 @@ impl Session {
                 let Dialled { socket: backend, lease, .. } = *dialled;
                 let shield = legacy.map(|legacy| {
                     let counts = counts(held.stay.metrics(), pool.name());
-                    Shield::new(legacy, vigil.limits(), &backend, counts)
+                    let shield = Shield::new(legacy, vigil.limits(), &backend, counts);
+                    let (pool, backend) = (pool.name(), lease.backend());
+                    tracing::debug!(pool, backend, waits_for = shield.waits_for(), "a shielded session begins");
+                    shield
                 });
                 let leg = Leg::new(socket, (backend, lease), (vigil, entry), shield, seed);
                 run(local, Relayed { leg, pool }, held);

@@ -46,6 +46,14 @@ impl Pace {
         Self { sign, reply, waiting: VecDeque::new(), unread: None, looks: 0, sleep: None }
     }
 
+    /// By what it is known that the backend has read, in one word for the log.
+    pub(super) const fn word(&self) -> &'static str {
+        match self.sign {
+            Sign::Queue(_) => "queue",
+            Sign::Reply => "reply",
+        }
+    }
+
     /// Frames that wait.
     pub(super) fn waiting(&self) -> usize {
         self.waiting.len()

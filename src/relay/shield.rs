@@ -48,6 +48,12 @@ impl Shield {
         Box::new(shield)
     }
 
+    /// What the next frame waits for, in one word for the log: `queue`, `reply` or `nothing`.
+    #[must_use]
+    pub(crate) fn waits_for(&self) -> &'static str {
+        self.pace.as_ref().map_or("nothing", Pace::word)
+    }
+
     /// The parts of the profile.
     pub(super) const fn legacy(&self) -> &Legacy {
         &self.legacy
