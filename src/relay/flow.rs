@@ -68,7 +68,7 @@ impl Leg {
 
     /// Backend to client.
     pub(super) fn pump_down(&mut self, cx: &mut Context<'_>, now: Millis) -> Step {
-        if self.backend_ended || (self.shield.is_none() && self.is_down_blocked()) {
+        if self.backend_ended || self.is_down_blocked(cx) {
             return Step::Blocked;
         }
         if self.backend.poll_arrived(cx).is_pending() {
@@ -98,8 +98,13 @@ impl Leg {
         }
     }
 
-    /// Nothing more is read from a backend whose client does not take what there is.
-    fn is_down_blocked(&self) -> bool {
+    /// Nothing more is read from a backend whose client does not take what there is, unless it has a shield.
+    fn is_down_blocked(&mut self, cx: &mut Context<'_>) -> bool {
+        if let Some(shield) = &mut self.shield {
+            let is_held = shield.poll_held(cx, &self.client);
+            self.tell_slow_client(cx);
+            return is_held;
+        }
         // A backend that talks and does not listen makes answers of ours pile up behind its client's last message.
         let piled = self.backend.queued() > self.vigil.limits().message_size.saturating_add(PILED);
         self.client.queued() > 0 || piled

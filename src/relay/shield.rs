@@ -2,10 +2,13 @@
 //! backend that is always read, and a bound on what its slow clients hold.
 
 use std::io;
+use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use super::pace::Pace;
 use crate::config::{Legacy, SessionLimits, SlowClient};
+use crate::lifecycle::clock::sleep;
 use crate::socket::rate::MessageRate;
 use crate::socket::{Message, Socket};
 use crate::telemetry::metrics::Counter;
@@ -15,6 +18,26 @@ use crate::wire::tunnel::{Out, Side, Tunnel};
 /// Pongs are left out when so many bytes wait before them: RFC 6455 §5.5.3 asks for the most recent one alone.
 const PILED: usize = 64 * 1024;
 
+/// A client that takes nothing of a long message for so long is too slow.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A message that was too long to be held until it was whole: it passes in fragments, and could not be left out any more.
+enum Long {
+    /// There is none.
+    Not,
+    /// More of it is to come.
+    Passes,
+    /// All of it is in the client's queue.
+    Passed,
+}
+
+/// The wait for a client to take something of what it has.
+struct Patience {
+    /// What it has.
+    queued: usize,
+    ends: Pin<Box<dyn Future<Output = ()>>>,
+}
+
 /// One session's shield. A session without one has nothing of it but an empty `Option`.
 pub(crate) struct Shield {
     legacy: Legacy,
@@ -23,6 +46,8 @@ pub(crate) struct Shield {
     slow_client: SlowClient,
     /// The client is too slow, and is to be told so: it gets no more messages.
     is_full: bool,
+    long: Long,
+    patience: Option<Patience>,
     counts: Counts,
     /// Those of the tunnel that are counted already.
     bad_texts: u64,
@@ -43,7 +68,9 @@ impl Shield {
     pub(crate) fn new(legacy: Legacy, limits: &SessionLimits, backend: &Socket, counts: Counts) -> Box<Self> {
         let pace = legacy.one_frame_per_read.then(|| Pace::new(backend, legacy.pace_reply));
         let SessionLimits { send_queue, slow_client, .. } = *limits;
-        let shield = Self { legacy, pace, send_queue, slow_client, is_full: false, counts, bad_texts: 0 };
+        let (long, patience) = (Long::Not, None);
+        let shield =
+            Self { legacy, pace, send_queue, slow_client, is_full: false, long, patience, counts, bad_texts: 0 };
         shield.acknowledge(backend);
         Box::new(shield)
     }
@@ -106,12 +133,40 @@ impl Shield {
         if is_pong && client.queued() > PILED {
             return;
         }
-        if !is_control(frame) && (self.is_full || !self.make_room(client, frame.len())) {
-            // The beginning of this message has left, so that there is nothing left to do for this client.
-            self.is_full = true;
-            return;
+        if !is_control(frame) {
+            if self.is_full {
+                return;
+            }
+            self.long = if frame.first().is_some_and(|first| first & 0x80 == 0) { Long::Passes } else { Long::Passed };
         }
         client.send(cx, frame);
+    }
+
+    /// Whether the backend is not to be read now: only while a long message is in the client's queue, which no limit
+    /// could hold, and while the client takes of it.
+    pub(super) fn poll_held(&mut self, cx: &mut Context<'_>, client: &Socket) -> bool {
+        let most = match self.long {
+            Long::Not => return false,
+            Long::Passes => self.send_queue / 2,
+            Long::Passed => 0,
+        };
+        let queued = client.queued();
+        if queued <= most {
+            self.patience = None;
+            if let Long::Passed = self.long {
+                self.long = Long::Not;
+            }
+            return false;
+        }
+        let patience = match self.patience.take() {
+            Some(patience) if queued >= patience.queued => patience,
+            _ => Patience { queued, ends: Box::pin(sleep(PATIENCE)) },
+        };
+        let is_patient = self.patience.insert(patience).ends.as_mut().poll(cx).is_pending();
+        if !is_patient {
+            (self.patience, self.long, self.is_full) = (None, Long::Not, true);
+        }
+        is_patient
     }
 
     /// A whole message for the client.
@@ -119,7 +174,9 @@ impl Shield {
         if self.is_full {
             return;
         }
-        if client.queued() == 0 || self.make_room(client, message.len()) {
+        // What came in one read with the end of a long message is little.
+        let is_behind = matches!(self.long, Long::Passed);
+        if client.queued() == 0 || is_behind || self.make_room(client, message.len()) {
             client.send_message(cx, Message::Own(message));
         } else if self.slow_client == SlowClient::Close {
             self.is_full = true;

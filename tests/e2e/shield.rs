@@ -224,6 +224,34 @@ async fn a_slow_client_that_reads_again_gets_the_close_behind_what_had_begun() {
     assert!(number < FLOOD);
 }
 
+#[tokio::test]
+async fn a_message_longer_than_any_queue_arrives_and_what_follows_it_too() {
+    let (_gateway, mut peer, mut far) = asleep("send_queue = \"32KiB\"").await;
+    let long = vec![b'x'; 8 << 20];
+    let sender = async {
+        for _ in 0..3 {
+            far.send(&[server(BINARY, &long), server(TEXT, b"behind it")].concat()).await;
+        }
+        far.send(&server(TEXT, b"the end")).await;
+    };
+    let reader = async {
+        for _ in 0..3 {
+            assert!(peer.whole().await.payload == long);
+            assert_eq!(peer.message().await.text(), "behind it");
+        }
+        assert_eq!(peer.message().await.text(), "the end");
+    };
+    tokio::join!(sender, reader);
+}
+
+#[tokio::test]
+async fn who_takes_nothing_of_a_long_message_goes_with_1013() {
+    let (gateway, _peer, mut far) = asleep("send_queue = \"32KiB\", close_timeout = \"100ms\"").await;
+    // It is more than the kernel's buffers hold, and is not read to its end before the client is given up.
+    let _ = far.try_send(&server(BINARY, &vec![b'x'; 32 << 20])).await;
+    gateway.until_metric("wsgate_websockets_ended_total{by=\"gateway\",code=\"1013\"}", 1.0).await;
+}
+
 /// The numbers that a client gets that has slept all the while.
 async fn numbers(peer: &mut Peer) -> Vec<usize> {
     let mut numbers = Vec::new();
