@@ -1,6 +1,7 @@
 //! What the owner wishes, checked once and plain data afterwards: no `Option` here means "must be set later".
 
 mod address;
+mod backend_head;
 mod difference;
 mod error;
 mod file;
@@ -8,6 +9,8 @@ mod legacy;
 mod pool;
 mod quantity;
 
+pub(crate) use address::backend;
+pub(crate) use backend_head::{BackendHead, Subprotocol};
 pub use difference::Change;
 pub(crate) use difference::difference;
 pub use error::{Problem, Problems};
@@ -25,6 +28,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 pub(crate) use crate::limits::{AddressLimits, GatewayLimits, Rate, SessionLimits, SlowClient};
+use crate::wire::close::Code;
 use crate::wire::origin::OriginRule;
 
 /// A whole configuration, as checked and complete as it can be without opening certificates or sockets.
@@ -162,6 +166,8 @@ pub struct Route {
     pub origins: Origins,
     /// Whether a request without Origin is refused.
     pub require_origin: bool,
+    /// How a request is refused.
+    pub refuse: Refuse,
     /// Open WebSockets on this route; absent: only the gateway's own limit.
     pub connections: Option<usize>,
     /// The route's own caps by address, counted apart from the gateway's; absent: the gateway's.
@@ -170,6 +176,15 @@ pub struct Route {
     pub limits: SessionLimits,
     /// Where it leads.
     pub target: Target,
+}
+
+/// How a sound upgrade request is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refuse {
+    /// With a status and one plain line, which browsers hide from the page.
+    Http,
+    /// With a WebSocket that is closed at once: with this code, or the one of the refusal.
+    Close(Option<Code>),
 }
 
 /// Which Origins a route lets in (RFC 6454).
@@ -222,4 +237,6 @@ pub struct Proxy {
     pub profile: Profile,
     /// The parts of the profile, each as the route wants it; absent for [`Profile::Transparent`].
     pub legacy: Option<Legacy>,
+    /// What it gets to see of a request.
+    pub head: BackendHead,
 }

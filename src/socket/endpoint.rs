@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 
 use self::talk::{Desk, Talk};
-use super::conversation::Ended;
+use super::conversation::Passed;
 use super::rate::MessageRate;
 use super::vigil::{Due, Millis, Vigil};
 use super::{Message, Socket};
@@ -53,7 +53,7 @@ impl Endpoint {
     /// Queues a data frame that many share. What does not fit into the client's send queue is dealt with as its limits
     /// say; `false` when that was the end: the client is told to go with 1013, and what was not begun is dropped.
     #[inline]
-    pub(crate) fn deliver(&mut self, cx: &mut Context<'_>, frame: &Bytes) -> bool {
+    pub(crate) fn deliver(&mut self, cx: &mut Context<'_>, now: Millis, frame: &Bytes) -> bool {
         if self.talk.sent_close {
             return true;
         }
@@ -70,6 +70,7 @@ impl Endpoint {
                 return false;
             }
         }
+        self.vigil.active(now);
         self.socket.send_message(cx, Message::Shared(frame));
         self.talk.to_client.frames += 1;
         self.talk.to_client.bytes += frame::payload_len(frame) as u64;
@@ -90,14 +91,19 @@ impl Endpoint {
 
     /// Looks for orders, reads, answers and flushes; `Ready` once the WebSocket has ended, with both ends of the socket
     /// done or given up. `place` learns whom to wake, and when.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, place: &Place, listener: &mut dyn Listener) -> Poll<Ended> {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, place: &Place, listener: &mut dyn Listener) -> Poll<Ending> {
         if let Some(order) = place.take_order() {
             self.order(cx, order);
         }
         let poll = self.poll_at(cx, place.now(), listener);
         place.settle(cx, self.vigil.next());
-        let talk = &self.talk;
-        poll.map(|ending| Ended { ending, from_client: talk.from_client, to_client: talk.to_client })
+        poll
+    }
+
+    /// What has passed so far.
+    #[must_use]
+    pub(crate) const fn passed(&self) -> Passed {
+        Passed { from_client: self.talk.from_client, to_client: self.talk.to_client }
     }
 
     fn poll_at(&mut self, cx: &mut Context<'_>, now: Millis, listener: &mut dyn Listener) -> Poll<Ending> {
@@ -133,11 +139,15 @@ impl Endpoint {
                 return Poll::Pending;
             }
             let Self { socket, talk, .. } = self;
-            if socket.poll_arrived(cx).is_pending() {
-                talk.rest();
-                return Poll::Pending;
-            }
-            match socket.poll_pieces(cx, &mut |piece, _| talk.take(piece, desk, listener)) {
+            let pieces = match socket.poll_arrived(cx) {
+                Poll::Pending => Poll::Pending,
+                // One at a time: its effects are to be seen before the next.
+                Poll::Ready(()) => socket.poll_pieces(cx, &mut |piece, _| {
+                    talk.take(piece, desk, listener);
+                    false
+                }),
+            };
+            match pieces {
                 Poll::Pending => {
                     self.talk.rest();
                     return Poll::Pending;
@@ -147,6 +157,11 @@ impl Endpoint {
                 Poll::Ready(Err(error)) => self.talk.lost(format!("the client's connection failed: {error}")),
             }
         }
+    }
+
+    /// Ends a session that should not have begun: its Close is the first thing that the client gets.
+    pub(crate) fn dismiss(&mut self, cx: &mut Context<'_>, close: Close) {
+        self.close(cx, close, Party::Gateway);
     }
 
     /// The gateway ends the session.

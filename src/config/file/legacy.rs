@@ -1,6 +1,6 @@
 //! Reads `[route.proxy.legacy]`: what of a profile a route wants otherwise.
 
-use super::document::{Table, Value};
+use super::document::Table;
 use super::limits::SHORT;
 use crate::config::{BadText, Binary, Legacy, Profile};
 
@@ -8,29 +8,25 @@ const BINARY: [(&str, Binary); 2] = [("pass", Binary::Pass), ("reject", Binary::
 const BAD_TEXT: [(&str, BadText); 3] =
     [("drop", BadText::Drop), ("replace", BadText::Replace), ("close", BadText::Close)];
 
-/// The profile's parts with what the table, if there is one, says instead; none for a profile that has no parts.
-pub(super) fn read_legacy(value: Option<Value<'_>>, profile: Profile) -> Option<Legacy> {
-    let Some(value) = value else { return profile.legacy() };
-    let Some(default) = profile.legacy() else {
-        value.refuse("has no meaning with the profile \"transparent\"", "nothing, or another profile");
-        return None;
-    };
-    let Some(table) = value.table() else { return Some(default) };
-    let legacy = read_relay(&table, default);
-    table.finish();
-    Some(legacy)
-}
+const KEYS: [&str; 6] = ["one_frame_per_read", "pace_reply", "message_size", "binary", "bad_text", "quickack"];
 
-/// The keys of the relay; other readers may take more from the same table before it is finished.
-fn read_relay(table: &Table<'_>, default: Legacy) -> Legacy {
-    Legacy {
+/// The profile's parts with what the table, if there is one, says instead; none for a profile that has no parts. Others
+/// read more from the same table, and whoever has it finishes it.
+pub(super) fn read_legacy(table: Option<&Table<'_>>, profile: Profile) -> Option<Legacy> {
+    let (Some(table), default) = (table, profile.legacy()) else { return profile.legacy() };
+    if default.is_none() {
+        for value in KEYS.into_iter().filter_map(|name| table.get(name)) {
+            value.refuse("has no meaning with the profile \"transparent\"", "nothing, or another profile");
+        }
+    }
+    default.map(|default| Legacy {
         one_frame_per_read: table.flag("one_frame_per_read").unwrap_or(default.one_frame_per_read),
         pace_reply: table.duration("pace_reply", SHORT).unwrap_or(default.pace_reply),
         message_size: table.size("message_size", 1..=1 << 30).unwrap_or(default.message_size),
         binary: table.choice("binary", &BINARY, &[]).unwrap_or(default.binary),
         bad_text: table.choice("bad_text", &BAD_TEXT, &[]).unwrap_or(default.bad_text),
         quickack: table.flag("quickack").unwrap_or(default.quickack),
-    }
+    })
 }
 
 #[cfg(test)]
@@ -73,6 +69,6 @@ mod tests {
     #[test]
     fn transparent_has_no_parts() {
         let refused = read("[route.proxy.legacy]\nmessage_size = 7").expect_err("refused");
-        assert!(refused.contains("route[0].proxy.legacy = {…}: has no meaning"), "{refused}");
+        assert!(refused.contains("route[0].proxy.legacy.message_size = 7: has no meaning"), "{refused}");
     }
 }
