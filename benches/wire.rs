@@ -9,7 +9,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use wsgate::wire::frame::{self, Opcode};
 use wsgate::wire::mask::Mask;
 use wsgate::wire::request_head;
-use wsgate::wire::tunnel::{Out, Policy, Side, Tunnel};
+use wsgate::wire::tunnel::{BadText, Binary, Edge, Out, Policy, Side, Tunnel};
 use wsgate::wire::utf8::Utf8;
 
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
@@ -38,7 +38,8 @@ impl Out for Counted {
 
 /// One whole message of a client, and one of a backend, each as a tunnel judges it.
 fn tunnels(criterion: &mut Criterion) {
-    for (profile, edge) in [("transparent", false), ("edge", true)] {
+    let edge = Edge { binary: Binary::Pass, bad_text: BadText::Drop };
+    for (profile, edge) in [("transparent", None), ("edge", Some(edge))] {
         for (opcode, kind) in [(Opcode::Text, "text"), (Opcode::Binary, "binary")] {
             let mut group = criterion.benchmark_group(format!("tunnel, {profile}, {kind}"));
             for (name, size) in SIZES {

@@ -23,7 +23,8 @@ pub(crate) struct Arguments {
     /// Relay every path that has no route of its own to this backend: ws://, wss:// or unix:. Repeat it for a pool
     #[arg(long, value_name = "URL", global = true)]
     to: Vec<String>,
-    /// How the --to backends are treated: transparent (default) or legacy, for hand-written servers
+    /// How the --to backends are treated: transparent (default), legacy for any hand-written server, php-2048, ratchet,
+    /// workerman or swoole
     #[arg(long, value_name = "NAME", global = true)]
     profile: Option<String>,
     /// A web origin whose pages may reach the --to backends, such as https://example.com; * for any. May be repeated;

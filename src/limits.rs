@@ -53,11 +53,24 @@ pub struct SessionLimits {
     pub close_timeout: Duration,
     /// Bytes that one slow client may make the gateway hold.
     pub send_queue: usize,
+    /// What becomes of a client that holds more.
+    pub slow_client: SlowClient,
     /// Whether text is checked to be UTF-8, in both directions.
     pub utf8: bool,
     /// Closed with 4401 at this age, when the credentials that it was opened with are over. Never configured: a session
     /// with such credentials has limits of its own.
     pub credentials: Option<Duration>,
+}
+
+/// What becomes of a client that does not take what is sent to it, where others are not to wait for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SlowClient {
+    /// It is told to go, with 1013.
+    Close,
+    /// The oldest messages that wait make room for new ones.
+    DropOldest,
+    /// A message that has to wait takes the place of all that wait.
+    Latest,
 }
 
 /// What a connection costs while idle, times these, fits a small machine; `config/gateway.toml` argues each figure.
@@ -87,6 +100,7 @@ impl Default for SessionLimits {
             max_lifetime: None,
             close_timeout: Duration::from_secs(5),
             send_queue: 256 << 10,
+            slow_client: SlowClient::Close,
             utf8: true,
             credentials: None,
         }

@@ -83,8 +83,10 @@ fn the_full_configuration_says_the_defaults() {
             { path = "/chat", hub = {} },
             { path = "/echo", echo = {} },
             { path = "/ws", proxy = { pool = "backend" } },
+            { path = "/php", proxy = { pool = "php", profile = "legacy" } },
         ]
         pool.backend.backends = ["ws://127.0.0.1:8080"]
+        pool.php.backends = ["ws://127.0.0.1:8081"]
     "#;
     let bare = Config::parse(bare, "bare", Path::new("config")).expect("valid");
     assert_eq!(Config::load(Path::new("config/gateway.toml")).expect("valid"), bare);
@@ -116,7 +118,7 @@ fn the_full_configuration_has_every_key() {
         limits = { zzz = 0 }
         route = [
             { zzz = 0, limits = { zzz = 0 }, hub = { zzz = 0 }, auth = { kind = "jwt", zzz = 0 } },
-            { proxy = { zzz = 0, legacy = { zzz = 0 } }, auth = { kind = "request", zzz = 0 } },
+            { proxy = { zzz = 0, profile = "legacy", legacy = { zzz = 0 } }, auth = { kind = "request", zzz = 0 } },
         ]
         pool.p = { zzz = 0, backends = [{ zzz = 0 }] }
     "#;

@@ -43,6 +43,10 @@ impl BackendHead {
             Profile::Transparent => (None, Subprotocol::Pass),
             // Of all the servers we know, the smallest buffer for a request has 1024 bytes.
             Profile::Legacy => (Some(1000), Subprotocol::Answer),
+            // They read it into 2048 bytes, or refuse more than 4096; the others take more than a browser sends.
+            Profile::Php2048 => (Some(2000), Subprotocol::Answer),
+            Profile::Ratchet => (Some(4000), Subprotocol::Answer),
+            Profile::Workerman | Profile::Swoole => (Some(16_000), Subprotocol::Answer),
         };
         Self {
             budget,

@@ -6,6 +6,7 @@ mod backend_head;
 mod difference;
 mod error;
 mod file;
+mod legacy;
 mod pool;
 mod quantity;
 
@@ -15,6 +16,7 @@ pub use difference::Change;
 pub(crate) use difference::difference;
 pub use error::{Problem, Problems};
 pub use file::{BUILT_IN, Overrides};
+pub(crate) use legacy::{BadText, Binary, Legacy, Profile};
 pub(crate) use pool::{
     Backend, Balance, Check, Ejection, HashBy, Health, Pool, ProxyProtocol, SourceAddress, Transport,
 };
@@ -27,7 +29,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use self::auth::Auth;
-pub(crate) use crate::limits::{AddressLimits, GatewayLimits, Rate, SessionLimits};
+pub(crate) use crate::limits::{AddressLimits, GatewayLimits, Rate, SessionLimits, SlowClient};
 use crate::wire::close::Code;
 use crate::wire::origin::OriginRule;
 
@@ -237,15 +239,8 @@ pub struct Proxy {
     pub pool: String,
     /// How much help the backend needs.
     pub profile: Profile,
+    /// The parts of the profile, each as the route wants it; absent for [`Profile::Transparent`].
+    pub legacy: Option<Legacy>,
     /// What it gets to see of a request.
     pub head: BackendHead,
-}
-
-/// How a backend is treated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Profile {
-    /// A backend that keeps RFC 6455: frames pass as they are, control frames too.
-    Transparent,
-    /// Any hand-written server: whole messages in one frame and one write, pings and closes answered at the edge.
-    Legacy,
 }

@@ -12,19 +12,19 @@ pub struct Pool {
     pub balance: Balance,
     /// What [`Balance::Hash`] looks at.
     pub hash: HashBy,
-    /// Open connections to each backend, at least 1; `None`: what the profile says (900 for legacy, else no limit).
+    /// Open connections to each backend, at least 1; `None`: what the profile says ([`super::Profile`]).
     pub connections_per_backend: Option<usize>,
     /// Clients that may wait for a place while all backends are full; 0: nobody waits.
     pub queue: usize,
     /// How long one may wait there.
     pub queue_timeout: Duration,
-    /// Upgrades in flight to each backend, at least 1; `None`: what the profile says (4 for legacy, else no limit).
+    /// Upgrades in flight to each backend, at least 1; `None`: what the profile says (4 for servers written by hand, else no limit).
     pub handshakes_at_once: Option<usize>,
     /// TCP (and TLS) connect to one backend.
     pub connect_timeout: Duration,
     /// From the upgrade request to the backend's answer; 504 beyond.
     pub answer_timeout: Duration,
-    /// Where backends see a client's connection come from; `None`: what the profile says (spread for legacy, else off).
+    /// Where backends see a client's connection come from; `None`: what the profile says (spread for servers written by hand, else off).
     pub source_address: Option<SourceAddress>,
     /// What is said of the client before everything else.
     pub proxy_protocol: Option<ProxyProtocol>,
@@ -90,7 +90,7 @@ pub struct Health {
     pub fall: usize,
     /// Path and query of a check's upgrade request.
     pub path: String,
-    /// Whether a check pings the upgraded backend; `None`: what the profile says (legacy: no, else yes).
+    /// Whether a check pings the upgraded backend; `None`: what the profile says (for servers written by hand no, else yes).
     pub ping: Option<bool>,
 }
 

@@ -9,11 +9,11 @@ use super::farewell::Farewell;
 use super::worker::{Load, Local};
 use crate::admission::caps::Permit;
 use crate::client;
-use crate::config::SessionLimits;
+use crate::config::{Legacy, SessionLimits};
 use crate::echo::Echo;
 use crate::hub::{Seat, Sitting};
 use crate::pool::{Dialled, Pool};
-use crate::relay::Leg;
+use crate::relay::{Counts, Leg, Shield};
 use crate::socket::Socket;
 use crate::socket::conversation::{Conversation, Passed};
 use crate::socket::vigil::Vigil;
@@ -42,7 +42,7 @@ pub(super) enum Promise {
 pub(super) enum Place {
     Room(Seat),
     Echo,
-    Backend { dialled: Box<Dialled>, edge: bool, pool: Arc<Pool> },
+    Backend { dialled: Box<Dialled>, legacy: Option<Legacy>, pool: Arc<Pool> },
 }
 
 impl Session {
@@ -55,13 +55,28 @@ impl Session {
         match place {
             Place::Room(seat) => run(local, seat.take(socket, vigil, entry, &local.shard), held),
             Place::Echo => run(local, Echo::new(socket, vigil, entry), held),
-            Place::Backend { dialled, edge, pool } => {
+            Place::Backend { dialled, legacy, pool } => {
                 let seed = u32::from_le_bytes(client::random());
                 let Dialled { socket: backend, lease, .. } = *dialled;
-                let leg = Leg::new(socket, (backend, lease), (vigil, entry), edge, seed);
+                let shield = legacy.map(|legacy| {
+                    let counts = counts(held.stay.metrics(), pool.name());
+                    let shield = Shield::new(legacy, vigil.limits(), &backend, counts);
+                    let (pool, backend) = (pool.name(), lease.backend());
+                    tracing::debug!(pool, backend, waits_for = shield.waits_for(), "a shielded session begins");
+                    shield
+                });
+                let leg = Leg::new(socket, (backend, lease), (vigil, entry), shield, seed);
                 run(local, Relayed { leg, pool }, held);
             }
         }
+    }
+}
+
+fn counts(metrics: &Metrics, pool: &str) -> Counts {
+    let pool = label("pool", pool);
+    Counts {
+        bad_texts: metrics.backend_bad_texts.get_or_create(&pool).clone(),
+        dropped: metrics.dropped.get_or_create(&pool).clone(),
     }
 }
 
@@ -134,7 +149,7 @@ impl Told for Sitting {}
 
 impl Told for Echo {}
 
-/// A relayed session that tells of its backend's offences.
+/// A relayed session that tells of what its backend did wrong.
 struct Relayed {
     leg: Leg,
     pool: Arc<Pool>,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::admission::Gate;
 use crate::auth::Guard;
 use crate::client::Trust;
-use crate::config::{self, BackendHead, Config, Problem, Problems, Profile, SessionLimits};
+use crate::config::{self, BackendHead, Config, Legacy, Problem, Problems, Profile, SessionLimits};
 use crate::hub::{Hub, Mailbox};
 use crate::pool::{Habits, Pool};
 use crate::telemetry::metrics::Route;
@@ -38,7 +38,7 @@ pub(super) struct LiveRoute {
 pub(super) enum LiveTarget {
     Hub(Arc<Hub>),
     Echo,
-    Proxy { pool: Arc<Pool>, edge: bool, head: Arc<BackendHead> },
+    Proxy { pool: Arc<Pool>, legacy: Option<Legacy>, head: Arc<BackendHead> },
     Redirect(String),
 }
 
@@ -154,7 +154,10 @@ fn live(
         (config::Target::Echo, _) => LiveTarget::Echo,
         (config::Target::Redirect(to), _) => LiveTarget::Redirect(to.clone()),
         (config::Target::Proxy(proxy), _) => match pools.get(&proxy.pool) {
-            Some(pool) => live_proxy(pool, proxy),
+            Some(pool) => {
+                let head = Arc::new(proxy.head.clone());
+                LiveTarget::Proxy { pool: Arc::clone(pool), legacy: proxy.legacy, head }
+            }
             // The configuration's reader has refused this already; without a pool there is nothing but 404s to give.
             None => LiveTarget::Redirect("/".to_owned()),
         },
@@ -162,19 +165,19 @@ fn live(
     LiveRoute { route: Arc::new(name), limits: Arc::new(route.limits), guard, target }
 }
 
-fn live_proxy(pool: &Arc<Pool>, proxy: &config::Proxy) -> LiveTarget {
-    let edge = match proxy.profile {
-        Profile::Transparent => false,
-        Profile::Legacy => true,
+/// A server that needs care on one route is the same server on the others.
+fn habits(config: &Config, name: &str) -> Habits {
+    let profile = |route: &config::Route| match &route.target {
+        config::Target::Proxy(proxy) if proxy.pool == name => Some(habits_of(proxy.profile)),
+        _ => None,
     };
-    LiveTarget::Proxy { pool: Arc::clone(pool), edge, head: Arc::new(proxy.head.clone()) }
+    config.routes.iter().filter_map(profile).fold(Habits::TRANSPARENT, Habits::and)
 }
 
-/// A server that is legacy on one route is the same server on the others.
-fn habits(config: &Config, name: &str) -> Habits {
-    let is_legacy = |route: &config::Route| match &route.target {
-        config::Target::Proxy(proxy) => proxy.pool == name && proxy.profile == Profile::Legacy,
-        _ => false,
+fn habits_of(profile: Profile) -> Habits {
+    let habits = match profile {
+        Profile::Legacy | Profile::Php2048 => Habits::LEGACY,
+        Profile::Transparent | Profile::Ratchet | Profile::Workerman | Profile::Swoole => Habits::TRANSPARENT,
     };
-    if config.routes.iter().any(is_legacy) { Habits::LEGACY } else { Habits::TRANSPARENT }
+    Habits { cap: profile.connections(), ..habits }
 }

@@ -55,6 +55,21 @@ impl Habits {
     /// Many count their clients by address, and would take all of them for one.
     pub(crate) const LEGACY: Self =
         Self { cap: 900, handshakes_at_once: 4, control_frames: false, source_address: SourceAddress::Spread };
+
+    /// What suits both.
+    #[must_use]
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            cap: self.cap.min(other.cap),
+            handshakes_at_once: self.handshakes_at_once.min(other.handshakes_at_once),
+            control_frames: self.control_frames && other.control_frames,
+            source_address: if self.source_address == SourceAddress::Off {
+                other.source_address
+            } else {
+                self.source_address
+            },
+        }
+    }
 }
 
 /// Backends that stand in for one another.

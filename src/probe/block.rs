@@ -5,11 +5,19 @@ use std::fmt::Write as _;
 use super::profile::Proposal;
 
 /// The profiles that the configuration knows.
-pub(super) const PROFILES_READ: &[&str] = &["transparent", "legacy"];
+pub(super) const PROFILES_READ: &[&str] = &["transparent", "legacy", "php-2048", "ratchet", "workerman", "swoole"];
 
 /// The keys of `[route.proxy.legacy]` and `[pool.NAME]` that the configuration knows, of those that may be proposed.
-pub(super) const KEYS_READ: &[(Table, &str)] =
-    &[(Table::Pool, "connections_per_backend"), (Table::Pool, "source_address")];
+pub(super) const KEYS_READ: &[(Table, &str)] = &[
+    (Table::Legacy, "one_frame_per_read"),
+    (Table::Legacy, "message_size"),
+    (Table::Legacy, "head_budget"),
+    (Table::Legacy, "subprotocol"),
+    (Table::Legacy, "binary"),
+    (Table::Legacy, "quickack"),
+    (Table::Pool, "connections_per_backend"),
+    (Table::Pool, "source_address"),
+];
 
 /// Where a key stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,10 +151,11 @@ mod tests {
     fn a_weak_server_gets_its_limits_as_far_as_they_can_be_said() {
         let message = Some(Bound { works: 2040, fails: Some(2060), harms: false });
         let capped = Findings { message, cap: Some(5), elsewhere: Some(false), ..weak() };
-        let proposal = propose(&capped, PROFILES_READ);
+        let known = [(Table::Pool, "connections_per_backend"), (Table::Pool, "source_address")];
+        let proposal = propose(&capped, &["transparent", "legacy"]);
         let expected = "[[route]]\npath = \"/\"\nproxy = { pool = \"php\", profile = \"legacy\" }\n\n[route.limits]\n\
              message_size = 2040\n\n[pool.php]\nbackends = [\"ws://127.0.0.1:8000\"]\nsource_address = \"off\"\nconnections_per_backend = 5\n";
-        assert_eq!(block(&proposal, HERE, KEYS_READ), expected);
+        assert_eq!(block(&proposal, HERE, &known), expected);
     }
 
     #[test]
@@ -154,7 +163,7 @@ mod tests {
         let message = Some(Bound { works: 2040, fails: Some(2060), harms: false });
         let findings = Findings { message, cap: Some(5), binary: Some(Passage::Dropped), ..weak() };
         let known = [(Table::Legacy, "message_size"), (Table::Legacy, "binary")];
-        let text = block(&propose(&findings, PROFILES_READ), HERE, &known);
+        let text = block(&propose(&findings, &["transparent", "legacy"]), HERE, &known);
         let expected = "[[route]]\npath = \"/\"\n[route.proxy]\npool = \"php\"\nprofile = \"legacy\"\n\n\
              [route.proxy.legacy]\nmessage_size = 2040\nbinary = \"reject\"\n\n[pool.php]\n\
              backends = [\"ws://127.0.0.1:8000\"]\n";

@@ -1,25 +1,31 @@
 //! One client, one backend: the tunnel between them, and the only I/O around it.
 
+mod end;
+mod flow;
+mod pace;
+mod shield;
 mod wires;
 
+pub(crate) use shield::{Counts, Shield};
+
+use std::io;
 use std::task::{Context, Poll};
 
-use self::wires::{Wires, pump};
-use crate::pool::{LEAVE, Lease};
+use self::end::Over;
+use self::flow::Step;
+use self::wires::Wires;
+use crate::config::{Legacy, SessionLimits};
+use crate::pool::Lease;
 use crate::socket::Socket;
 use crate::socket::conversation::{Conversation, Passed};
 use crate::socket::rate::MessageRate;
 use crate::socket::vigil::{Due, Millis, Vigil};
 use crate::telemetry::roster::{Order, Place};
-use crate::wire::close::{Close, Code, Ending, Party};
-use crate::wire::tunnel::{Offence, Policy, Side, Traffic, Tunnel};
+use crate::wire::close::{Close, Code, Ending};
+use crate::wire::tunnel::{Edge, Offence, Policy, Side, Tunnel};
 
 /// How long a backend may take for its last words after its client broke the law.
 const LAST_WORDS: std::time::Duration = std::time::Duration::from_millis(400);
-/// Answers to a client's control frames that may wait for it before no more is read from it, in bytes.
-const ANSWERS: usize = 4096;
-/// The same for a backend, beyond one whole message of the client's.
-const PILED: usize = 64 * 1024;
 
 /// A relayed WebSocket. One task polls it.
 pub(crate) struct Leg {
@@ -30,8 +36,11 @@ pub(crate) struct Leg {
     vigil: Vigil,
     lease: Lease,
     place: Place,
-    /// What waited for the client when it was last looked at: less of it now is a sign of life.
-    backlog: usize,
+    /// There for a backend that does not keep RFC 6455.
+    shield: Option<Box<Shield>>,
+    /// What waited for the client when it was last looked at (or all that a u32 can tell): less of it now is a sign of
+    /// life.
+    backlog: u32,
     backend_ended: bool,
     client_failed: bool,
     over: Option<Over>,
@@ -53,22 +62,12 @@ impl Conversation for Leg {
     }
 }
 
-/// What came of one attempt to move bytes in one direction.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Step {
-    /// Bytes moved, or the source ended.
-    Moved,
-    /// The source has nothing; its socket wakes the task.
-    Waits,
-    /// The sink has to take what it was given before.
-    Blocked,
-}
-
-/// The end of a leg: both sockets are left in peace.
-#[derive(Default)]
-struct Over {
-    client_done: bool,
-    backend_done: bool,
+/// The law of this session's tunnel; of two limits the stricter one counts.
+fn policy(limits: &SessionLimits, legacy: Option<&Legacy>) -> Policy {
+    let SessionLimits { message_size, utf8, .. } = *limits;
+    let message_size = legacy.map_or(message_size, |legacy| message_size.min(legacy.message_size)) as u64;
+    let edge = legacy.map(|legacy| Edge { binary: legacy.binary, bad_text: legacy.bad_text });
+    Policy { message_size, utf8, edge }
 }
 
 impl Leg {
@@ -79,11 +78,11 @@ impl Leg {
         client: Socket,
         (backend, lease): (Socket, Lease),
         (vigil, place): (Vigil, Place),
-        edge: bool,
+        shield: Option<Box<Shield>>,
         seed: u32,
     ) -> Self {
         let limits = vigil.limits();
-        let policy = Policy { message_size: limits.message_size as u64, utf8: limits.utf8, edge };
+        let policy = policy(limits, shield.as_ref().map(|shield| shield.legacy()));
         Self {
             client,
             backend,
@@ -92,6 +91,7 @@ impl Leg {
             vigil,
             lease,
             place,
+            shield,
             backlog: 0,
             backend_ended: false,
             client_failed: false,
@@ -149,7 +149,7 @@ impl Leg {
         match self.vigil.look(now) {
             Due::Nothing => {}
             Due::Ping => {
-                if self.tunnel.is_mid_frame(Side::Backend) && self.client.queued() == 0 {
+                if self.tunnel.is_frame_open() && self.client.queued() == 0 {
                     // The ping has to wait for the frame's end, and the client takes all that there is of it.
                     self.vigil.heard(now);
                 }
@@ -177,82 +177,23 @@ impl Leg {
         if !self.backend_ended
             && let Poll::Ready(Err(error)) = self.backend.poll_flush(cx)
         {
-            self.backend_ended(cx, format!("the backend's connection failed: {error}"));
+            self.backend_failed(cx, &error);
         }
-        let queued = self.client.queued();
+        if let Some(shield) = &mut self.shield
+            && !self.backend_ended
+            && self.over.is_none()
+        {
+            shield.poll(cx, &mut self.backend);
+        }
+        let queued = self.waits_for_client();
         if queued < self.backlog {
             self.vigil.heard(now);
         }
         self.backlog = queued;
     }
 
-    /// Client to backend.
-    fn pump_up(&mut self, cx: &mut Context<'_>, now: Millis) -> Step {
-        let is_clear = self.backend.queued() == 0 || self.backend_ended;
-        if !is_clear {
-            // A client that is not listened to is not dead: its pongs wait behind what the backend does not take.
-            self.vigil.heard(now);
-        }
-        if self.client_failed || !is_clear || self.client.queued() > ANSWERS {
-            return Step::Blocked;
-        }
-        if self.client.poll_arrived(cx).is_pending() {
-            return Step::Waits;
-        }
-        let before = self.tunnel.traffic(Side::Client);
-        let Self { client, backend, tunnel, rate, .. } = self;
-        match pump(cx, Side::Client, (client, backend), tunnel, rate) {
-            Poll::Pending => Step::Waits,
-            Poll::Ready(Ok(true)) => {
-                self.vigil.heard(now);
-                self.note_data(Side::Client, before, now);
-                Step::Moved
-            }
-            Poll::Ready(Ok(false)) => {
-                self.client_ended(cx, "the client ended without a close".to_owned());
-                Step::Moved
-            }
-            Poll::Ready(Err(error)) => {
-                self.client_ended(cx, format!("the client's connection failed: {error}"));
-                Step::Moved
-            }
-        }
-    }
-
-    /// Backend to client.
-    fn pump_down(&mut self, cx: &mut Context<'_>, now: Millis) -> Step {
-        // A backend that talks and does not listen makes answers of ours pile up behind its client's last message.
-        let piled = self.backend.queued() > self.vigil.limits().message_size.saturating_add(PILED);
-        if self.backend_ended || self.client.queued() > 0 || piled {
-            return Step::Blocked;
-        }
-        if self.backend.poll_arrived(cx).is_pending() {
-            return Step::Waits;
-        }
-        let before = self.tunnel.traffic(Side::Backend);
-        let Self { client, backend, tunnel, rate, .. } = self;
-        match pump(cx, Side::Backend, (backend, client), tunnel, rate) {
-            Poll::Pending => Step::Waits,
-            Poll::Ready(Ok(true)) => {
-                self.note_data(Side::Backend, before, now);
-                Step::Moved
-            }
-            Poll::Ready(Ok(false)) => {
-                self.backend_ended(cx, "the backend ended without a close".to_owned());
-                Step::Moved
-            }
-            Poll::Ready(Err(error)) => {
-                self.backend_ended(cx, format!("the backend's connection failed: {error}"));
-                Step::Moved
-            }
-        }
-    }
-
-    /// Data keeps a session from being idle; pings and pongs do not.
-    fn note_data(&mut self, from: Side, before: Traffic, now: Millis) {
-        if self.tunnel.traffic(from) != before || self.tunnel.is_mid_frame(from) {
-            self.vigil.active(now);
-        }
+    fn waits_for_client(&self) -> u32 {
+        u32::try_from(self.client.queued()).unwrap_or(u32::MAX)
     }
 
     fn client_ended(&mut self, cx: &mut Context<'_>, how: String) {
@@ -260,33 +201,37 @@ impl Leg {
         self.tell(cx, |tunnel, wires| tunnel.on_end(Side::Client, how, wires));
     }
 
+    fn backend_failed(&mut self, cx: &mut Context<'_>, error: &io::Error) {
+        let how = format!("the backend's connection failed: {error}");
+        if self.shield.is_some() && error.kind() == io::ErrorKind::ConnectionReset {
+            self.note_backend_ended();
+            return self.tell(cx, |tunnel, wires| tunnel.on_reset(how, wires));
+        }
+        self.backend_ended(cx, how);
+    }
+
     fn backend_ended(&mut self, cx: &mut Context<'_>, how: String) {
-        self.backend_ended = true;
+        self.note_backend_ended();
         self.tell(cx, |tunnel, wires| tunnel.on_end(Side::Backend, how, wires));
+    }
+
+    fn note_backend_ended(&mut self) {
+        self.backend_ended = true;
+        if let Some(shield) = &mut self.shield {
+            shield.backend_ended();
+        }
     }
 
     fn tell(&mut self, cx: &mut Context<'_>, event: impl FnOnce(&mut Tunnel, &mut Wires<'_, '_>)) {
         event(
             &mut self.tunnel,
-            &mut Wires { client: &mut self.client, backend: &mut self.backend, cx, rate: &self.rate },
+            &mut Wires {
+                client: &mut self.client,
+                backend: &mut self.backend,
+                cx,
+                rate: &self.rate,
+                shield: self.shield.as_deref_mut(),
+            },
         );
-    }
-
-    /// Both ends get what is still queued, an orderly end of the stream, and time to say their own.
-    fn poll_over(&mut self, cx: &mut Context<'_>, now: Millis) -> Poll<Ending> {
-        if self.over.is_none() {
-            // A client that has gone still gets its close_notify (RFC 8446 §6.1), but is not waited for.
-            self.over = Some(Over { client_done: self.client_failed, backend_done: false });
-            self.vigil.end_within(now, self.vigil.limits().close_timeout.min(LEAVE));
-        }
-        let is_late = self.vigil.look(now) == Due::Deadline;
-        let Some(over) = &mut self.over else { return Poll::Pending };
-        over.client_done |= self.client.poll_linger(cx).is_ready();
-        over.backend_done |= self.backend.poll_linger(cx).is_ready();
-        if is_late || (over.client_done && over.backend_done) {
-            let ending = self.tunnel.ending().cloned();
-            return Poll::Ready(ending.unwrap_or_else(|| Ending::lost(Party::Gateway, "cut")));
-        }
-        Poll::Pending
     }
 }

@@ -3,6 +3,7 @@
 use std::io;
 use std::task::{Context, Poll};
 
+use super::Shield;
 use crate::socket::rate::MessageRate;
 use crate::socket::{Bay, Socket};
 use crate::wire::tunnel::{Out, Side, Tunnel};
@@ -13,13 +14,15 @@ pub(super) struct Wires<'a, 'c> {
     pub(super) backend: &'a mut Socket,
     pub(super) cx: &'a mut Context<'c>,
     pub(super) rate: &'a MessageRate,
+    pub(super) shield: Option<&'a mut Shield>,
 }
 
 impl Out for Wires<'_, '_> {
     fn send(&mut self, to: Side, bytes: &[u8]) {
-        match to {
-            Side::Client => self.client.send(self.cx, bytes),
-            Side::Backend => self.backend.send(self.cx, bytes),
+        match (to, &mut self.shield) {
+            (Side::Client, _) => self.client.send(self.cx, bytes),
+            (Side::Backend, None) => self.backend.send(self.cx, bytes),
+            (Side::Backend, Some(shield)) => shield.tell_backend(self.cx, self.backend, bytes),
         }
     }
 
@@ -102,7 +105,7 @@ mod tests {
     use super::*;
     use crate::socket::Transport;
     use crate::wire::frame::{self, Opcode};
-    use crate::wire::tunnel::Policy;
+    use crate::wire::tunnel::{BadText, Binary, Edge, Policy};
     use std::os::fd::OwnedFd;
     use std::os::unix::net::{UnixDatagram, UnixStream as Stream};
 
@@ -117,6 +120,7 @@ mod tests {
         let stream = tokio::net::UnixStream::from_std(Stream::from(OwnedFd::from(ours))).expect("registered");
         stream.writable().await.expect("open");
         let mut sink = Socket::plain(Transport::Unix(stream));
+        let edge = edge.then_some(Edge { binary: Binary::Pass, bad_text: BadText::Drop });
         let mut tunnel = Tunnel::new(Policy { message_size: 1 << 20, utf8: true, edge }, 1);
         let (rate, mut cx) = (MessageRate::new(None), Context::from_waker(std::task::Waker::noop()));
         let (back, begun) = (Vec::new(), Bay::default());

@@ -7,14 +7,18 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 
 use self::talk::{Desk, Talk};
-use super::Socket;
 use super::conversation::Passed;
 use super::rate::MessageRate;
 use super::vigil::{Due, Millis, Vigil};
+use super::{Message, Socket};
+use crate::limits::{SessionLimits, SlowClient};
 use crate::telemetry::roster::{Order, Place};
 use crate::wire::close::{Close, Code, Ending, Party};
 use crate::wire::frame::{self, Opcode, Role};
 use crate::wire::inbound::Rules;
+
+/// Why a client that does not take what is sent to it is told to go.
+pub(crate) const TOO_SLOW: &str = "too slow: the send queue is full";
 
 /// Who gets a client's messages.
 pub(crate) trait Listener {
@@ -46,20 +50,28 @@ impl Endpoint {
         Self { socket, talk, vigil }
     }
 
-    /// Queues a data frame that many share. `false` when the client already holds more than its send queue: it is then
-    /// told to go with 1013, and what was not begun is dropped.
+    /// Queues a data frame that many share. What does not fit into the client's send queue is dealt with as its limits
+    /// say; `false` when that was the end: the client is told to go with 1013, and what was not begun is dropped.
     #[inline]
     pub(crate) fn deliver(&mut self, cx: &mut Context<'_>, now: Millis, frame: &Bytes) -> bool {
         if self.talk.sent_close {
             return true;
         }
-        if self.socket.queued() + frame.len() > self.vigil.limits().send_queue {
-            self.socket.drop_queue();
-            self.close(cx, Close::new(Code::TRY_LATER, "too slow: the send queue is full"), Party::Gateway);
-            return false;
+        let SessionLimits { send_queue, slow_client, .. } = *self.vigil.limits();
+        if self.socket.queued() > 0 {
+            let (fits, _) = self.socket.make_room(frame.len(), send_queue, slow_client);
+            if !fits && slow_client != SlowClient::Close {
+                // What has begun has to leave first: this message is one of those that are left out.
+                return true;
+            }
+            if !fits {
+                self.socket.drop_queue();
+                self.close(cx, Close::new(Code::TRY_LATER, TOO_SLOW), Party::Gateway);
+                return false;
+            }
         }
         self.vigil.active(now);
-        self.socket.send_shared(cx, frame);
+        self.socket.send_message(cx, Message::Shared(frame));
         self.talk.to_client.frames += 1;
         self.talk.to_client.bytes += frame::payload_len(frame) as u64;
         true

@@ -20,6 +20,15 @@ pub(super) enum Link {
 }
 
 impl Link {
+    /// What carries it.
+    pub(super) fn transport(&self) -> &Transport {
+        match self {
+            Self::Plain(transport) => transport,
+            Self::Secure(secure) => secure.transport(),
+            Self::Outbound(stream) => stream.get_ref().0,
+        }
+    }
+
     /// Sends what is taken now: a count of at least 1, or an error.
     #[inline]
     pub(super) fn poll_send(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {

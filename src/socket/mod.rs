@@ -4,7 +4,9 @@
 mod buffer;
 pub(crate) mod conversation;
 pub(crate) mod endpoint;
+mod far_end;
 mod link;
+mod queue;
 pub(crate) mod rate;
 mod secure;
 mod stream;
@@ -12,9 +14,10 @@ mod transport;
 pub(crate) mod vigil;
 
 pub(crate) use buffer::Bay;
+pub(crate) use far_end::{FarEnd, Taken};
+pub(crate) use queue::Message;
 pub(crate) use transport::Transport;
 
-use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -26,7 +29,9 @@ use tokio::io::AsyncWrite;
 use tokio_rustls::client::TlsStream;
 
 use self::link::{Link, poll_piece};
+use self::queue::Queue;
 use self::secure::Secure;
+use crate::limits::SlowClient;
 
 /// A connected byte stream with a queue of what could not be sent yet.
 ///
@@ -44,13 +49,6 @@ pub struct Socket {
     armed: bool,
     /// The last read from a plain stream filled its buffer: much is coming.
     flowing: bool,
-}
-
-/// What could not be sent yet; there only while it is needed.
-#[derive(Debug, Default)]
-struct Queue {
-    pieces: VecDeque<Bytes>,
-    bytes: usize,
 }
 
 /// What was agreed on in a TLS handshake with a client.
@@ -154,7 +152,7 @@ impl Socket {
     pub fn send(&mut self, cx: &mut Context<'_>, bytes: &[u8]) {
         let sent = self.send_now(cx, bytes);
         if sent < bytes.len() {
-            self.enqueue(Bytes::copy_from_slice(&bytes[sent..]));
+            self.enqueue(Bytes::copy_from_slice(&bytes[sent..]), false);
         }
     }
 
@@ -162,23 +160,48 @@ impl Socket {
     pub fn send_shared(&mut self, cx: &mut Context<'_>, bytes: &Bytes) {
         let sent = self.send_now(cx, bytes);
         if sent < bytes.len() {
-            self.enqueue(bytes.slice(sent..));
+            self.enqueue(bytes.slice(sent..), false);
         }
+    }
+
+    /// The same for a whole message, which may be left out as long as nothing of it has left.
+    pub(crate) fn send_message(&mut self, cx: &mut Context<'_>, message: Message<'_>) {
+        let bytes = message.bytes();
+        let sent = self.send_now(cx, bytes);
+        if sent < bytes.len() {
+            let rest = match message {
+                Message::Own(bytes) => Bytes::copy_from_slice(&bytes[sent..]),
+                Message::Shared(bytes) => bytes.slice(sent..),
+            };
+            self.enqueue(rest, sent == 0);
+        }
+    }
+
+    /// Whether a message of `wanted` bytes still fits into a queue of `limit`, after what waits was thinned out as
+    /// `slow` says; and how many messages that cost. Where nothing waits everything fits.
+    pub(crate) fn make_room(&mut self, wanted: usize, limit: usize, slow: SlowClient) -> (bool, u64) {
+        let mut dropped = 0;
+        if let Some(queue) = &mut self.queue
+            && (slow == SlowClient::Latest || queue.bytes() + wanted > limit)
+        {
+            dropped = queue.thin(limit.saturating_sub(wanted), slow);
+        }
+        let queued = self.queued();
+        (queued == 0 || queued + wanted <= limit, dropped)
     }
 
     /// Bytes that were accepted for sending and have not left the process.
     #[must_use]
     #[inline]
     pub fn queued(&self) -> usize {
-        if self.busy { self.queue.as_ref().map_or(0, |queue| queue.bytes) + self.link.waiting() } else { 0 }
+        if self.busy { self.queue.as_ref().map_or(0, |queue| queue.bytes()) + self.link.waiting() } else { 0 }
     }
 
-    /// Drops what was queued but not begun: the pieces that were given to `send_shared` whole. A piece of which a part
-    /// has left stays, so that the stream to the peer still makes sense.
+    /// Drops what was queued, but for what may have begun to leave, so that the stream to the peer still makes sense if
+    /// each piece was a whole frame.
     pub fn drop_queue(&mut self) {
         if let Some(queue) = &mut self.queue {
-            queue.pieces.truncate(1);
-            queue.bytes = queue.pieces.front().map_or(0, Bytes::len);
+            queue.drop_all_but_first();
         }
     }
 
@@ -196,13 +219,9 @@ impl Socket {
             return Poll::Ready(Err(error));
         }
         if let Some(queue) = &mut self.queue {
-            while let Some(front) = queue.pieces.front_mut() {
+            while let Some(front) = queue.front() {
                 let sent = ready!(self.link.poll_send(cx, front))?;
-                queue.bytes -= sent;
-                bytes::Buf::advance(front, sent);
-                if front.is_empty() {
-                    queue.pieces.pop_front();
-                }
+                queue.advance(sent);
             }
             self.queue = None;
         }
@@ -231,8 +250,24 @@ impl Socket {
         if ready!(self.poll_close(cx)).is_err() {
             return Poll::Ready(());
         }
+        self.poll_forget(cx)
+    }
+
+    /// Reads and forgets what comes. `Ready` when nothing more will.
+    pub(crate) fn poll_forget(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while matches!(ready!(self.poll_pieces(cx, &mut |_, _| true)), Ok(true)) {}
         Poll::Ready(())
+    }
+
+    /// What the kernel can tell of the other end, if it can.
+    pub(crate) fn far_end(&self) -> Option<FarEnd> {
+        FarEnd::find(self.link.transport())
+    }
+
+    /// What comes next is acknowledged at once (TCP_QUICKACK, which lasts for a few segments). A peer that writes a
+    /// message in parts, with Nagle's algorithm on, otherwise waits for our delayed acknowledgement, 40 ms.
+    pub(crate) fn acknowledge_at_once(&self) {
+        self.link.transport().acknowledge_at_once();
     }
 
     #[inline]
@@ -255,11 +290,9 @@ impl Socket {
     }
 
     #[cold]
-    fn enqueue(&mut self, bytes: Bytes) {
+    fn enqueue(&mut self, bytes: Bytes, is_message: bool) {
         self.busy = true;
-        let queue = self.queue.get_or_insert_default();
-        queue.bytes += bytes.len();
-        queue.pieces.push_back(bytes);
+        self.queue.get_or_insert_default().push(bytes, is_message);
     }
 }
 

@@ -43,6 +43,13 @@ impl Transport {
         seen.is_ok()
     }
 
+    /// Sets TCP_QUICKACK; a hint, so that it may fail.
+    pub(super) fn acknowledge_at_once(&self) {
+        if let Self::Tcp(stream) = self {
+            let _ = rustix::net::sockopt::set_tcp_quickack(stream, true);
+        }
+    }
+
     /// Sends what the kernel takes now.
     #[inline]
     pub(super) fn poll_send(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {

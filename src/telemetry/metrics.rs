@@ -6,7 +6,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet};
 use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::Counter;
+pub(crate) use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
@@ -42,6 +42,10 @@ pub(crate) struct Metrics {
     pub bytes: Family<Labels, Counter>,
     /// Offences of backends, by pool.
     pub backend_offences: Family<Labels, Counter>,
+    /// Messages of backends whose text was not UTF-8 and which were dropped or mended, by pool.
+    pub backend_bad_texts: Family<Labels, Counter>,
+    /// Messages that clients of a legacy profile did not get because they were too slow, by pool.
+    pub dropped: Family<Labels, Counter>,
 }
 
 /// A route, as its path (and host) stand in the configuration.
@@ -67,6 +71,8 @@ impl Default for Metrics {
             frames: Family::default(),
             bytes: Family::default(),
             backend_offences: Family::default(),
+            backend_bad_texts: Family::default(),
+            dropped: Family::default(),
         };
         metrics.register();
         metrics
@@ -89,6 +95,10 @@ impl Metrics {
         let help = "Payload of data frames of ended WebSockets, by direction";
         registry.register_with_unit("data", help, Unit::Bytes, self.bytes.clone());
         registry.register("backend_offences", "Backends that broke RFC 6455, by pool", self.backend_offences.clone());
+        let help = "Messages of backends that were not UTF-8 and were dropped or mended, by pool";
+        registry.register("backend_bad_texts", help, self.backend_bad_texts.clone());
+        let help = "Messages of backends that slow clients did not get, by pool";
+        registry.register("backend_messages_dropped", help, self.dropped.clone());
     }
 
     /// Tells of what these pools are found to be at each scrape, too.

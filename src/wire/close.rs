@@ -146,6 +146,8 @@ pub enum Violation {
     TooBig(u64),
     /// More messages than allowed.
     TooMany,
+    /// A binary message where only text is taken.
+    Binary,
 }
 
 impl Violation {
@@ -168,6 +170,7 @@ impl Violation {
             Self::CloseReason | Self::NotUtf8 => Code::INVALID_PAYLOAD,
             Self::TooBig(_) => Code::TOO_BIG,
             Self::TooMany => Code::POLICY,
+            Self::Binary => Code::UNSUPPORTED,
         }
     }
 }
@@ -191,6 +194,7 @@ impl fmt::Display for Violation {
             Self::NotUtf8 => f.write_str("text is not UTF-8"),
             Self::TooBig(limit) => write!(f, "message over {limit} bytes"),
             Self::TooMany => f.write_str("too many messages"),
+            Self::Binary => f.write_str("only text is taken here"),
         }
     }
 }

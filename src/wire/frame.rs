@@ -10,6 +10,8 @@ pub enum Role {
     Client,
     /// Its frames are not.
     Server,
+    /// A server that masks some of its frames all the same, as hand-written ones do, and is not failed for it.
+    Careless,
 }
 
 /// What a frame is (RFC 6455 §11.8).
@@ -96,7 +98,7 @@ impl Head {
         match (from, second & 0x80 != 0) {
             (Role::Client, false) => return Err(Violation::NotMasked),
             (Role::Server, true) => return Err(Violation::Masked),
-            (Role::Client, true) | (Role::Server, false) => {}
+            (Role::Client, true) | (Role::Server, false) | (Role::Careless, _) => {}
         }
         if opcode.is_control() {
             if first & 0x80 == 0 {
@@ -172,7 +174,16 @@ pub fn whole(opcode: Opcode, payload: &[u8], key: Option<[u8; 4]>) -> Vec<u8> {
     out
 }
 
-/// The same, behind what is already in `out`.
+/// A piece of a server's message as a frame that is not the last (RFC 6455 §5.4).
+#[must_use]
+pub(super) fn fragment(opcode: Opcode, payload: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(HEAD_MAX + payload.len());
+    Head { fin: false, opcode, key: None, length: payload.len() as u64 }.write(&mut out);
+    out.extend_from_slice(payload);
+    out
+}
+
+/// The same as [`whole`], behind what is already in `out`.
 pub fn append(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8], key: Option<[u8; 4]>) {
     Head { fin: true, opcode, key, length: payload.len() as u64 }.write(out);
     let start = out.len();

@@ -49,6 +49,11 @@ impl Assembler {
         self.key
     }
 
+    /// The first `count` bytes are used up; the message goes on.
+    pub(super) fn use_up(&mut self, count: usize) {
+        self.bytes.drain(..count);
+    }
+
     /// The message is used up: room beyond a small message's is given back.
     pub fn clear(&mut self) {
         self.bytes.clear();

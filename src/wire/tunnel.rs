@@ -1,17 +1,20 @@
 //! Two directions as one tunnel: what passes, what is answered at the edge, and how both ends come to one Ending.
 
 mod downward;
+mod edge;
+mod mend;
 mod run;
 mod upward;
 mod waiting;
 
 use std::borrow::Cow;
 
+use self::edge::Held;
+pub use self::edge::{BadText, Binary, Edge};
 use self::waiting::Waiting;
 use super::close::{Close, Code, Ending, Party, Violation};
 use super::frame::{self, Opcode, Role};
 use super::inbound::{Inbound, Rules};
-use super::message::Assembler;
 
 /// One end of a tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,8 +27,13 @@ pub enum Side {
 
 /// Where a tunnel's bytes go, and who may say that a client talks too much.
 pub trait Out {
-    /// Takes bytes for one end; all of them, in this order.
+    /// Takes bytes for one end; all of them, in this order. With an [`Edge`] they are one whole frame.
     fn send(&mut self, to: Side, bytes: &[u8]);
+
+    /// Takes one whole message for the client, in one frame, that could be left out as a whole. Only with an [`Edge`].
+    fn message(&mut self, bytes: &[u8]) {
+        self.send(Side::Client, bytes);
+    }
 
     /// Whether the client may send one more message now.
     fn admit_message(&mut self) -> bool;
@@ -38,8 +46,9 @@ pub struct Policy {
     pub message_size: u64,
     /// Whether text is checked in both directions.
     pub utf8: bool,
-    /// Pings, pongs and closes end here, and the backend gets each message as one frame in one piece.
-    pub edge: bool,
+    /// There: pings, pongs and closes end here, each message passes as one frame in one piece, and what a careless
+    /// backend gets wrong is mended.
+    pub edge: Option<Edge>,
 }
 
 /// What passed one way, as the receiver gets it.
@@ -67,6 +76,11 @@ pub struct Offence {
     pub head: Vec<u8>,
 }
 
+/// What a client is told when its backend is gone.
+type Farewell = (Code, &'static str);
+const LOST: Farewell = (Code::INTERNAL, "bad gateway: the backend ended without a close");
+const DIED: Farewell = (Code::RESTART, "bad gateway: the backend has died");
+
 /// The payload of the gateway's own pings begins so; pongs that begin so are for the gateway alone.
 const OWN_PING: &[u8] = b"wsgate:";
 
@@ -79,7 +93,7 @@ const OWN_PING: &[u8] = b"wsgate:";
 pub struct Tunnel {
     up: Inbound,
     down: Inbound,
-    edge: Option<Box<Assembler>>,
+    edge: Option<Box<Held>>,
     /// A frame has begun to pass and is not complete, so that nothing may be put in.
     up_open: bool,
     down_open: bool,
@@ -105,11 +119,14 @@ impl Tunnel {
     #[must_use]
     pub fn new(policy: Policy, seed: u32) -> Self {
         let up = Rules { from: Role::Client, message_size: policy.message_size, utf8: policy.utf8 };
-        let down = Rules { from: Role::Server, message_size: u64::MAX, utf8: policy.utf8 };
+        let held = policy.edge.map(|edge| Box::new(Held::new(edge, policy.utf8)));
+        let from = if held.is_some() { Role::Careless } else { Role::Server };
+        let utf8 = policy.utf8 && held.as_ref().is_none_or(|held| !held.mends());
+        let down = Rules { from, message_size: u64::MAX, utf8 };
         Self {
             up: Inbound::new(up),
             down: Inbound::new(down),
-            edge: policy.edge.then(Box::default),
+            edge: held,
             up_open: false,
             down_open: false,
             got: [false; 2],
@@ -132,6 +149,7 @@ impl Tunnel {
         }
         match from {
             Side::Client => self.client_bytes(bytes, out),
+            Side::Backend if self.edge.is_some() => self.careless_bytes(bytes, out),
             Side::Backend => self.backend_bytes(bytes, out),
         }
     }
@@ -144,7 +162,16 @@ impl Tunnel {
         }
         match from {
             Side::Client => self.end(|| Ending::lost(Party::Client, how)),
-            Side::Backend => self.backend_ended(how.into(), out),
+            Side::Backend => self.backend_ended(how.into(), LOST, out),
+        }
+    }
+
+    /// The backend's connection was reset, which is what the kernel says for a process that has died; one that leaves a
+    /// client on purpose ends its stream. The client is told to come back.
+    pub fn on_reset(&mut self, how: impl Into<Cow<'static, str>>, out: &mut impl Out) {
+        let was_over = self.is_over();
+        if !std::mem::replace(&mut self.gone[Side::Backend as usize], true) && !was_over {
+            self.backend_ended(how.into(), DIED, out);
         }
     }
 
@@ -231,6 +258,18 @@ impl Tunnel {
         }
     }
 
+    /// Whether a frame to the client has begun and is not complete, so that nothing can be put in.
+    #[must_use]
+    pub const fn is_frame_open(&self) -> bool {
+        self.down_open
+    }
+
+    /// Messages of the backend whose text was not UTF-8, and which were dropped or mended (see [`BadText`]).
+    #[must_use]
+    pub fn bad_texts(&self) -> u64 {
+        self.edge.as_ref().map_or(0, |held| held.bad_texts)
+    }
+
     /// What came from one end and passed.
     #[must_use]
     pub const fn traffic(&self, from: Side) -> Traffic {
@@ -241,8 +280,8 @@ impl Tunnel {
     pub fn rest(&mut self) {
         self.up.rest();
         self.down.rest();
-        if let Some(assembler) = &mut self.edge {
-            assembler.rest();
+        if let Some(held) = &mut self.edge {
+            held.rest();
         }
     }
 

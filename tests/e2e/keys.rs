@@ -45,6 +45,7 @@ const SEEN: &[(&str, &str)] = &[
     ("limits.max_lifetime", "keys::old_sessions_end"),
     ("limits.close_timeout", "keys::a_close_is_not_waited_for_forever"),
     ("limits.send_queue", "keys::a_slow_member_is_cut"),
+    ("limits.slow_client", "keys::what_a_slow_member_misses_can_be_chosen"),
     ("limits.utf8", "keys::text_is_checked_unless_told_otherwise"),
     ("route.path", "keys::path_and_redirect"),
     ("route.redirect", "keys::path_and_redirect"),
@@ -89,6 +90,12 @@ const SEEN: &[(&str, &str)] = &[
     ("route.proxy", "keys::a_route_leads_to_its_pool"),
     ("route.proxy.pool", "keys::a_route_leads_to_its_pool"),
     ("route.proxy.profile", "keys::profile_legacy_answers_pings_itself"),
+    ("route.proxy.legacy.one_frame_per_read", "keys::one_frame_for_one_read_unless_told_otherwise"),
+    ("route.proxy.legacy.pace_reply", "pace::where_the_queue_cannot_be_seen_a_reply_or_the_time_frees_the_next_frame"),
+    ("route.proxy.legacy.quickack", "keys::a_backend_that_writes_in_parts_is_acknowledged_at_once"),
+    ("route.proxy.legacy.message_size", "keys::message_size_of_a_legacy_backend_is_bounded"),
+    ("route.proxy.legacy.binary", "keys::binary_can_be_rejected"),
+    ("route.proxy.legacy.bad_text", "keys::bad_text_of_a_backend_is_dropped_replaced_or_the_end"),
     ("route.proxy.strip_prefix", "head::a_prefix_is_taken_off_the_path"),
     ("route.proxy.pass_headers", "head::more_headers_pass_when_they_are_named"),
     ("route.proxy.legacy.head_budget", "head::what_does_not_fit_into_the_budget_is_left_out"),
@@ -127,12 +134,14 @@ const SEEN: &[(&str, &str)] = &[
 ];
 
 /// The modules whose tests may stand in [`SEEN`].
-const MODULES: [(&str, &str); 7] = [
+const MODULES: [(&str, &str); 8] = [
     ("auth", include_str!("auth.rs")),
     ("head", include_str!("head.rs")),
     ("health", include_str!("health.rs")),
     ("keys", include_str!("keys.rs")),
     ("life", include_str!("life.rs")),
+    // Every backend of a test is on this machine, where the queue can be seen.
+    ("pace", include_str!("../../src/relay/pace/tests.rs")),
     ("pool", include_str!("pool.rs")),
     ("refuse", include_str!("refuse.rs")),
 ];
@@ -488,6 +497,32 @@ async fn a_slow_member_is_cut() {
     assert!((gateway.metric("wsgate_websockets_open{route=\"/chat\"}").await - 2.0).abs() < f64::EPSILON);
 }
 
+#[tokio::test]
+async fn what_a_slow_member_misses_can_be_chosen() {
+    for slow in ["drop_oldest", "latest"] {
+        let hub = "[[route]]\npath = \"/chat\"\nhub = { history = 0, to_sender = false }\n";
+        let gateway = limits(&format!("send_queue = \"32KiB\", slow_client = \"{slow}\""), hub);
+        let mut asleep = gateway.open("/chat").await;
+        let mut awake = gateway.open("/chat").await;
+        let mut talker = gateway.open("/chat").await;
+        for number in 0..4000 {
+            talker.say(&format!("{number:<4000}")).await;
+            awake.message().await;
+        }
+        let mut got = Vec::new();
+        while got.last() != Some(&3999) {
+            let message = asleep.message().await;
+            let number = message.text().strip_prefix("User #3: ").expect("a whole message");
+            got.push(number.trim_end().parse().expect("a number"));
+        }
+        // 32 KiB hold seven messages behind what has begun to leave, or the latest.
+        let held = if slow == "latest" { 1 } else { 7 };
+        assert!(got.is_sorted() && got.len() < 4000, "{slow}: {}", got.len());
+        assert!(got.ends_with(&(4000 - held..4000).collect::<Vec<i32>>()), "{slow}");
+        assert!(held > 1 || got[got.len() - 2] < 3990, "{slow}: {:?}", got.split_off(got.len() - 2));
+    }
+}
+
 /// A message that no member's queue could hold is its sender's fault, not that of all who would get it.
 #[tokio::test]
 async fn a_message_over_the_send_queue_ends_its_sender_alone() {
@@ -699,6 +734,135 @@ async fn profile_legacy_answers_pings_itself() {
             assert_eq!(peer.frame().await.opcode, PONG);
         }
         assert_eq!(behind.frame().await.payload, b"!");
+    }
+}
+
+/// A client and its backend, with these parts of the profile `legacy`.
+async fn legacy(parts: &str) -> (Running, Peer, Peer) {
+    let backend = Backend::bind().await;
+    let proxy = format!("proxy = {{ pool = \"p\", profile = \"legacy\", legacy = {{ {parts} }} }}\n");
+    let pool = format!("[pool.p]\nbackends = [\"{}\"]\n", backend.url());
+    let gateway = gateway(&format!("{ADMIN}[[route]]\npath = \"/ws\"\n{proxy}{pool}"));
+    let (peer, (behind, _)) = tokio::join!(gateway.open("/ws"), backend.upgrade(&[]));
+    (gateway, peer, behind)
+}
+
+#[tokio::test]
+async fn one_frame_for_one_read_unless_told_otherwise() {
+    for (parts, reads) in [("", 2), ("one_frame_per_read = true", 2), ("one_frame_per_read = false", 1)] {
+        let backend = Backend::bind().await;
+        let proxy = format!("proxy = {{ pool = \"p\", profile = \"legacy\", legacy = {{ {parts} }} }}\n");
+        let pool = format!("[pool.p]\nbackends = [\"{}\"]\n", backend.url());
+        let gateway = gateway(&format!("workers = 1\n{ECHO}[[route]]\npath = \"/ws\"\n{proxy}{pool}"));
+        let (mut peer, (mut behind, _)) = tokio::join!(gateway.open("/ws"), backend.upgrade(&[]));
+        let mut other = gateway.open("/echo").await;
+        let frame = frames::client(TEXT, b"x");
+        peer.send(&frame.repeat(2)).await;
+        // The only worker has had its turns.
+        for _ in 0..10 {
+            echoes(&mut other, "turn").await;
+        }
+        let mut got = vec![behind.some(4096).await];
+        if got[0].len() < 2 * frame.len() {
+            got.push(behind.some(4096).await);
+        }
+        assert_eq!((got.len(), got.concat().len()), (reads, 2 * frame.len()), "{parts}");
+    }
+}
+
+#[tokio::test]
+async fn a_backend_that_writes_in_parts_is_acknowledged_at_once() {
+    // Each second part waits for an acknowledgement of the first one: 40 ms, when it is delayed. Nothing but time tells;
+    // of a few tries one is undisturbed.
+    for _ in 0..10 {
+        let (at_once, delayed) = (in_parts("quickack = true").await, in_parts("quickack = false").await);
+        if at_once < delayed / 2 {
+            return;
+        }
+    }
+    panic!("acknowledgements come late");
+}
+
+/// The time that messages in two parts take, by a backend that leaves Nagle's algorithm on.
+async fn in_parts(parts: &str) -> Duration {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
+    let proxy = format!("proxy = {{ pool = \"p\", profile = \"legacy\", legacy = {{ {parts} }} }}\n");
+    let pool = format!("[pool.p]\nbackends = [\"ws://{}\"]\n", listener.local_addr().expect("address"));
+    let gateway = gateway(&format!("[[route]]\npath = \"/ws\"\n{proxy}{pool}"));
+    let behind = async {
+        let (stream, _) = listener.accept().await.expect("accept");
+        let mut behind = Peer::new(stream);
+        let head = behind.head().await;
+        behind.send(&crate::support::backend::switch(&head, &[])).await;
+        behind
+    };
+    let (mut peer, mut behind) = tokio::join!(gateway.open("/ws"), behind);
+    let message = frames::server(TEXT, &[b'x'; 2000]);
+    let started = Instant::now();
+    for _ in 0..30 {
+        peer.say("?").await;
+        assert_eq!(behind.frame().await.text(), "?");
+        behind.send(&message[..1024]).await;
+        behind.send(&message[1024..]).await;
+        assert_eq!(peer.message().await.payload.len(), 2000);
+    }
+    started.elapsed()
+}
+
+#[tokio::test]
+async fn message_size_of_a_legacy_backend_is_bounded() {
+    for (parts, size) in [("", 992), ("message_size = 10", 10), ("message_size = \"2MiB\"", 1 << 20)] {
+        let (_gateway, mut peer, mut behind) = legacy(parts).await;
+        let large = "x".repeat(size);
+        let (_, heard) = tokio::join!(peer.say(&large), behind.frame());
+        assert!(heard.text() == large, "{parts}");
+        // In pieces, so that no frame alone is too large.
+        let over = [frames::masked(TEXT, large.as_bytes()), frames::masked(0x80, b"x")].concat();
+        let (_, seen) = tokio::join!(peer.send(&over), behind.rest());
+        assert!(seen.is_empty(), "{parts}: the backend sees of it");
+        assert_eq!(peer.message().await.code(), 1009, "{parts}");
+    }
+}
+
+#[tokio::test]
+async fn binary_can_be_rejected() {
+    for (parts, passes) in [("", true), ("binary = \"pass\"", true), ("binary = \"reject\"", false)] {
+        let (_gateway, mut peer, mut behind) = legacy(parts).await;
+        peer.say("text").await;
+        peer.send(&frames::client(BINARY, b"bin")).await;
+        assert_eq!(behind.frame().await.text(), "text");
+        if passes {
+            assert_eq!(behind.frame().await.opcode, BINARY, "{parts}");
+        } else {
+            assert_eq!(peer.message().await.code(), 1003, "{parts}");
+            behind.end().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn bad_text_of_a_backend_is_dropped_replaced_or_the_end() {
+    for (parts, got) in [
+        ("", None),
+        ("bad_text = \"drop\"", None),
+        ("bad_text = \"replace\"", Some("b\u{fffd}d")),
+        ("bad_text = \"close\"", Some("")),
+    ] {
+        let (gateway, mut peer, mut behind) = legacy(parts).await;
+        behind.send(&[frames::server(TEXT, b"b\xffd"), frames::server(TEXT, b"good")].concat()).await;
+        let counted = "wsgate_backend_bad_texts_total{pool=\"p\"}";
+        match got {
+            Some("") => {
+                assert_eq!(peer.message().await.code(), 1011);
+                assert!(gateway.metric(counted).await < 1.0);
+                continue;
+            }
+            Some(text) => assert_eq!(peer.message().await.text(), text),
+            None => {}
+        }
+        assert_eq!(peer.message().await.text(), "good", "{parts}");
+        drop(peer);
+        gateway.until_metric(counted, 1.0).await;
     }
 }
 

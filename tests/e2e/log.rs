@@ -238,3 +238,16 @@ async fn a_backends_reason_and_a_host_cannot_forge_a_line_either() {
     assert_eq!(stray, None, "{}", ended.err);
     assert!(!ended.err.lines().any(|line| line.starts_with("forged")), "{}", ended.err);
 }
+
+#[tokio::test]
+async fn a_legacy_session_tells_what_its_frames_wait_for() {
+    for (profile, word) in [("legacy", "queue"), ("ratchet", "nothing")] {
+        let folder = folder();
+        let url = Backend::bind().await.echo();
+        let config = format!("{}{}", ROUTES, crate::support::backend::relay(profile, &[&url], ""));
+        let mut program = start(&folder, &config, "text", "debug").await;
+        session(&program, "/ws", 1000, "").await;
+        let (url, word) = (format!("backend=\"{url}\""), format!("waits_for=\"{word}\""));
+        program.said(&["a shielded session begins", &url, &word]).await;
+    }
+}

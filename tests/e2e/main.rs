@@ -25,4 +25,5 @@ mod regressions;
 mod relay;
 mod requests;
 mod scale;
+mod shield;
 mod tls;

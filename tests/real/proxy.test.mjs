@@ -161,6 +161,70 @@ describe('what would end or ban a server stays outside', () => {
   });
 });
 
+describe('what such a server cannot bear is kept from it', () => {
+  const BURST = Array.from({ length: 20 }, (_, i) => `message ${i}`);
+
+  for (const shape of [...SHAPES.filter(({ profile }) => profile === 'legacy'), { ...SHAPES[3], profile: 'ratchet' }]) {
+    test(`${shape.file} behind ${shape.profile}: twenty messages at once, and a close, lose none`, async (t) => {
+      const { gate } = await serve(t, shape);
+      const a = await arrived(shape, await node(t, gate.url));
+      const b = await arrived(shape, await node(t, gate.url));
+      const hearers = { everyone: [a, b], sender: [a], others: [b] }[shape.hearing];
+      // In one write, as a busy page or a phone that wakes up sends them.
+      a.socket._socket.cork();
+      BURST.forEach((text) => a.socket.send(text));
+      a.socket._socket.uncork();
+      for (const text of BURST) {
+        for (const hearer of hearers) shape.check(await hearer.next(), text);
+      }
+      if (shape.hearing === 'sender') return;
+      // The same again, by somebody who leaves at once.
+      a.socket._socket.cork();
+      BURST.forEach((text) => a.socket.send(text));
+      a.socket.close(1000, 'bye');
+      a.socket._socket.uncork();
+      for (const text of BURST) shape.check(await b.next(), text);
+    });
+  }
+
+  for (const [file, profile, size] of [['fread-chat.php', 'legacy', 992], ['select-echo.php', 'php-2048', 2040],
+    ['broadcast.php', 'php-2048', 2040]]) {
+    test(`${file} behind ${profile}: ${size} bytes pass, one more is 1009 and stops nobody`, async (t) => {
+      const [shape] = SHAPES.filter((one) => one.file === file);
+      const { gate } = await serve(t, { ...shape, profile });
+      const [a, b, c] = [await node(t, gate.url), await node(t, gate.url), await node(t, gate.url)];
+      await say(shape, 'x'.repeat(size), a, b, c);
+      a.socket.send('x'.repeat(size + 1));
+      assert.equal((await within(a.closed, 'the end of a')).code, 1009);
+      await say(shape, 'still here', b, c);
+    });
+  }
+
+  test('broadcast.php, whose writes block, is not stopped by a client that does not read', async (t) => {
+    const [shape] = SHAPES.filter(({ file }) => file === 'broadcast.php');
+    const { gate } = await serve(t, { ...shape, profile: 'php-2048' });
+    const [asleep, a, b] = [await node(t, gate.url), await node(t, gate.url), await node(t, gate.url)];
+    asleep.socket.pause();
+    // More than all the kernel's buffers on the way can hold, which is 7 MB.
+    const text = 'x'.repeat(2000);
+    for (let i = 0; i < 5000; i += 100) {
+      for (let j = 0; j < 100; j += 1) a.socket.send(text);
+      for (let j = 0; j < 100; j += 1) shape.check(await b.next(), text);
+    }
+    await say(shape, 'nobody waits', b, a);
+  });
+
+  test('binary that broadcast.php sends on as text reaches nobody, and costs nobody the connection', async (t) => {
+    const [shape] = SHAPES.filter(({ file }) => file === 'broadcast.php');
+    const { gate } = await serve(t, shape);
+    const [vandal, a, b] = [await node(t, gate.url), await node(t, gate.url), await node(t, gate.url)];
+    // Binary that the server broadcasts as text: every client would have to hang up.
+    vandal.socket.send(Buffer.from([0xff, 0xfe]));
+    await say(shape, 'still here', a, b);
+    await say(shape, 'and so am I', b, a);
+  });
+});
+
 test('the chat page talks to fread-chat.php as well', async (t) => {
   const [shape] = SHAPES;
   const { gate } = await serve(t, shape);

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::document::Table;
-use crate::config::{AddressLimits, GatewayLimits, SessionLimits};
+use crate::config::{AddressLimits, GatewayLimits, SessionLimits, SlowClient};
 
 const KIB: usize = 1 << 10;
 const GIB: usize = 1 << 30;
@@ -17,6 +17,9 @@ pub(super) const SHORT: RangeInclusive<Duration> = Duration::from_millis(10)..=D
 
 /// For times that may span a working day, or a connection's whole life.
 const LONG: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(365 * 24 * 3600);
+
+const SLOW: [(&str, SlowClient); 3] =
+    [("close", SlowClient::Close), ("drop_oldest", SlowClient::DropOldest), ("latest", SlowClient::Latest)];
 
 /// A route's limits: its session's, and its own counts.
 pub(super) struct RouteLimits {
@@ -77,6 +80,7 @@ fn read_session(table: &Table<'_>, default: SessionLimits) -> SessionLimits {
         close_timeout: table.duration("close_timeout", SHORT).unwrap_or(default.close_timeout),
         // Less than this and one TLS record of 16 KiB on its way could fill half the queue.
         send_queue: table.size("send_queue", 32 * KIB..=GIB).unwrap_or(default.send_queue),
+        slow_client: table.choice("slow_client", &SLOW, &[]).unwrap_or(default.slow_client),
         utf8: table.flag("utf8").unwrap_or(default.utf8),
     }
 }

@@ -7,7 +7,7 @@ use super::document::{Place, Placed};
 use super::draft::Draft;
 use super::gateway::{LOG_FORMATS, TlsDraft, read_level};
 use super::pool::pool_of;
-use super::route::{Draft as RouteDraft, LATER_PROFILES, PROFILES, route_of};
+use super::route::{Draft as RouteDraft, route_of};
 use super::setting::quoted_words;
 use crate::config::address::{read_backend, read_listen};
 use crate::config::error::Wrong;
@@ -93,7 +93,7 @@ impl Overrides {
             draft.config.log.level = level;
         }
         if let Some(text) = &self.log_format
-            && let Some(format) = accept(&place("--log-format", text), read_word(text, &LOG_FORMATS, &[]), problems)
+            && let Some(format) = accept(&place("--log-format", text), read_word(text, &LOG_FORMATS), problems)
         {
             draft.config.log.format = format;
         }
@@ -107,7 +107,7 @@ impl Overrides {
         if self.to.is_empty() {
             problems.push(place.problem("without --to", "--to URL --profile NAME"));
         }
-        accept(&place, read_word(text, &PROFILES, &LATER_PROFILES), problems).unwrap_or(Profile::Transparent)
+        accept(&place, read_word(text, &Profile::ALL), problems).unwrap_or(Profile::Transparent)
     }
 
     fn origins(&self, problems: &mut Vec<Problem>) -> Origins {
@@ -147,7 +147,7 @@ impl Overrides {
         }
         draft.config.pools.insert(POOL.to_owned(), pool_of(backends));
         let head = BackendHead::of(profile);
-        let target = Target::Proxy(Proxy { pool: POOL.to_owned(), profile, head });
+        let target = Target::Proxy(Proxy { pool: POOL.to_owned(), profile, head, legacy: profile.legacy() });
         let path = Some(Placed::new("/".to_owned(), first));
         let mut route = route_of("/".to_owned(), target, draft.session);
         route.origins = self.origins(problems);
@@ -172,10 +172,9 @@ fn accept<T>(place: &Place, read: Result<T, Wrong>, problems: &mut Vec<Problem>)
     read.map_err(|wrong| problems.push(place.problem(wrong.what, wrong.allowed))).ok()
 }
 
-fn read_word<T: Copy>(text: &str, words: &[(&str, T)], later: &[&str]) -> Result<T, Wrong> {
-    let wrong = if later.contains(&text) { "not supported yet" } else { "unknown" };
+fn read_word<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, Wrong> {
     let found = words.iter().find(|(word, _)| *word == text);
-    found.map(|(_, value)| *value).ok_or_else(|| Wrong::new(wrong, quoted_words(words)))
+    found.map(|(_, value)| *value).ok_or_else(|| Wrong::new("unknown", quoted_words(words)))
 }
 
 #[cfg(test)]
@@ -222,7 +221,8 @@ mod tests {
         assert_eq!(pool.balance, Balance::LeastConnections);
         let catch_all: Vec<_> = config.routes.iter().filter(|route| route.path == "/").collect();
         assert_eq!(catch_all.len(), 1);
-        let proxy = Proxy { pool: "to".to_owned(), profile: Profile::Legacy, head: BackendHead::of(Profile::Legacy) };
+        let (profile, head) = (Profile::Legacy, BackendHead::of(Profile::Legacy));
+        let proxy = Proxy { pool: "to".to_owned(), profile, head, legacy: profile.legacy() };
         assert_eq!(catch_all[0].target, Target::Proxy(proxy));
         assert_eq!(catch_all[0].origins, Origins::SameHost);
         assert_eq!(config.routes.len(), 3);
@@ -257,7 +257,7 @@ mod tests {
     fn every_problem_names_its_flag() {
         let overrides = Overrides {
             to: strings(&["http://x", "ws://a", "ws://a"]),
-            profile: Some("swoole".to_owned()),
+            profile: Some("swool".to_owned()),
             origin: strings(&["example.com"]),
             listen: strings(&["here"]),
             cert: Some("a.pem".into()),
@@ -270,7 +270,7 @@ command line: --listen = \"here\": not an address to listen on; allowed: an IP a
 command line: --cert: without --key; allowed: both or neither
 command line: --log = \"loud\": not a log level; allowed: off, error, warn, info, debug, trace, or a list such as \"info,wsgate=debug\"
 command line: --log-format = \"xml\": unknown; allowed: \"text\", \"json\"
-command line: --profile = \"swoole\": not supported yet; allowed: \"transparent\", \"legacy\"
+command line: --profile = \"swool\": unknown; allowed: \"transparent\", \"legacy\", \"php-2048\", \"ratchet\", \"workerman\", \"swoole\"
 command line: --to = \"http://x\": not a backend; allowed: \"ws://host:port\", \"wss://host:port\" or \"unix:/path\"
 command line: --to = \"ws://a\": named twice; allowed: each backend once
 command line: --origin = \"example.com\": not an origin; allowed: https://example.com, https://*.example.com, null, or * alone";

@@ -5,15 +5,13 @@ use std::path::Path;
 use super::auth::read_auth;
 use super::backend_head;
 use super::document::{Placed, Table, Value};
+use super::legacy::read_legacy;
 use super::limits::{RouteLimits, read_route as read_limits};
 use crate::config::address::read_host;
 use crate::config::error::Wrong;
 use crate::config::{GatewayLimits, Hub, Origins, Profile, Proxy, Refuse, Route, SessionLimits, Target};
 use crate::wire::close::Code;
 use crate::wire::origin::OriginRule;
-
-pub(super) const PROFILES: [(&str, Profile); 2] = [("transparent", Profile::Transparent), ("legacy", Profile::Legacy)];
-pub(super) const LATER_PROFILES: [&str; 4] = ["php-2048", "ratchet", "workerman", "swoole"];
 
 const ORIGINS: &str = r#"a list such as ["https://example.com", "https://*.example.com", "null"], or "*" for any"#;
 const PATH: &str = r#"a path such as "/chat""#;
@@ -151,15 +149,19 @@ fn read_proxy(value: &Value<'_>, path: &str) -> (Target, Option<Placed<String>>)
         let name = value.text(named)?;
         Some(Placed::new(name, value.place()))
     });
-    let profile = table.choice("profile", &PROFILES, &LATER_PROFILES).unwrap_or(Profile::Transparent);
-    let legacy = table.table("legacy");
-    let head = backend_head::read(&table, legacy.as_ref(), profile, path);
-    if let Some(legacy) = legacy {
-        legacy.finish();
+    let profile = table.get("profile").map_or(Profile::Transparent, |value| {
+        // Where the profile was refused, its parts are read all the same.
+        value.choice(&Profile::ALL, &[]).unwrap_or(Profile::Legacy)
+    });
+    let parts = table.table("legacy");
+    let legacy = read_legacy(parts.as_ref(), profile);
+    let head = backend_head::read(&table, parts.as_ref(), profile, path);
+    if let Some(parts) = parts {
+        parts.finish();
     }
     table.finish();
     let name = pool.as_ref().map(|pool| pool.value.clone()).unwrap_or_default();
-    (Target::Proxy(Proxy { pool: name, profile, head }), pool)
+    (Target::Proxy(Proxy { pool: name, profile, head, legacy }), pool)
 }
 
 fn read_redirect(value: &Value<'_>) -> (Target, Option<Placed<String>>) {

@@ -186,7 +186,7 @@ fn misdeed(what: &'static str, violation: Violation, at: usize, bytes: impl Into
 fn misdeeds_of_a_frame(from: Role) -> Vec<Misdeed> {
     let (other, wrong_mask) = match from {
         Role::Client => (Role::Server, Violation::NotMasked),
-        Role::Server => (Role::Client, Violation::Masked),
+        Role::Server | Role::Careless => (Role::Client, Violation::Masked),
     };
     let mut all = vec![
         misdeed("wrong side's mask, text", wrong_mask, 2, frame(other, 0x81, b"hello")),

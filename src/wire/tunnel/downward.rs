@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::run::Run;
-use super::{Offence, Out, Side, Tunnel};
+use super::{Farewell, Offence, Out, Side, Tunnel};
 use crate::wire::close::{Close, Code, Ending, Party, Violation};
 use crate::wire::frame::{self, Opcode};
 use crate::wire::inbound::Turn;
@@ -57,7 +57,7 @@ impl Tunnel {
         self.down_open = !self.down.at_boundary();
     }
 
-    fn backend_control(&mut self, opcode: Opcode, out: &mut impl Out) {
+    pub(super) fn backend_control(&mut self, opcode: Opcode, out: &mut impl Out) {
         // The stream towards the client stands between two frames here, whatever `down_open` was before.
         self.down_open = false;
         let payload = self.down.control().to_vec();
@@ -84,20 +84,20 @@ impl Tunnel {
         self.close_client(close, out);
     }
 
-    pub(super) fn backend_ended(&mut self, how: Cow<'static, str>, out: &mut impl Out) {
+    pub(super) fn backend_ended(&mut self, how: Cow<'static, str>, (code, told): Farewell, out: &mut impl Out) {
         if self.take_last(out) || self.sent[Side::Client as usize] {
             return;
         }
-        self.end(|| Ending { by: Party::Backend, code: Code::INTERNAL.get(), reason: how });
+        self.end(|| Ending { by: Party::Backend, code: code.get(), reason: how });
         if self.down_open {
             // A frame was cut in two: a Close cannot stand inside it.
             self.cut = true;
         } else {
-            self.close_client(Close::new(Code::INTERNAL, "bad gateway: the backend ended without a close"), out);
+            self.close_client(Close::new(code, told), out);
         }
     }
 
-    fn backend_offended(&mut self, violation: Violation, out: &mut impl Out) {
+    pub(super) fn backend_offended(&mut self, violation: Violation, out: &mut impl Out) {
         let head = self.down.head_bytes().to_vec();
         self.offence = Some(Box::new(Offence { violation, head }));
         self.end(|| Ending {

@@ -35,21 +35,21 @@ impl Tunnel {
                 Turn::More => {}
                 Turn::Data { .. } | Turn::Payload { .. } if self.is_left() => {}
                 Turn::Data { head, carried, opens } => {
-                    if opens && !out.admit_message() {
-                        return self.client_talks_too_much(&mut run, out);
+                    if opens && let Some(why) = self.refusal(head.opcode as u8, out) {
+                        return self.client_is_refused(why, &mut run, out);
                     }
                     match &mut self.edge {
-                        Some(assembler) if opens => assembler.open(head.opcode, head.key),
+                        Some(held) if opens => held.up.open(head.opcode, head.key),
                         Some(_) => {}
                         None => run.head(before, carried, self.up.head_bytes(), out),
                     }
                 }
                 Turn::Payload { bytes: piece, mask, frame_ends, message_ends } => match &mut self.edge {
-                    Some(assembler) => {
-                        assembler.push(piece, mask);
+                    Some(held) => {
+                        held.up.push(piece, mask);
                         if message_ends {
-                            self.traffic[Side::Client as usize].count(assembler.bytes().len(), true);
-                            send_whole(assembler, out);
+                            self.traffic[Side::Client as usize].count(held.up.bytes().len(), true);
+                            send_whole(&mut held.up, out);
                         }
                     }
                     None => {
@@ -77,8 +77,8 @@ impl Tunnel {
             return false;
         }
         let Some((size, payload)) = self.up.short_message(run.rest()) else { return false };
-        if !out.admit_message() {
-            self.client_talks_too_much(run, out);
+        if let Some(why) = self.refusal(run.rest()[0], out) {
+            self.client_is_refused(why, run, out);
             return true;
         }
         self.traffic[Side::Client as usize].count(payload, true);
@@ -89,10 +89,19 @@ impl Tunnel {
         true
     }
 
-    fn client_talks_too_much(&mut self, run: &mut Run<'_>, out: &mut impl Out) {
+    /// Why a message whose first frame begins with this byte is not let in, if it is not; one that is counts.
+    fn refusal(&self, first: u8, out: &mut impl Out) -> Option<Violation> {
+        if !out.admit_message() {
+            return Some(Violation::TooMany);
+        }
+        self.edge.as_ref().is_some_and(|held| held.refuses(first)).then_some(Violation::Binary)
+    }
+
+    /// A message that breaks no law of frames is not let in.
+    fn client_is_refused(&mut self, why: Violation, run: &mut Run<'_>, out: &mut impl Out) {
         run.flush(out);
         self.up_open = false;
-        self.client_offended(Violation::TooMany, out);
+        self.client_offended(why, out);
     }
 
     fn client_control(&mut self, opcode: Opcode, out: &mut impl Out) {

@@ -58,10 +58,12 @@ impl Backend {
     }
 }
 
-/// A route at `/ws` to these backends: the pool's name is the profile's, with `more` in the pool's table.
+/// A route at `/ws` to these backends: the pool's name is the profile's, with `more` in the pool's table. Messages may
+/// be of any size, with whatever profile.
 pub fn relay(profile: &str, urls: &[&str], more: &str) -> String {
+    let parts = if profile == "transparent" { "" } else { ", legacy = { message_size = \"1GiB\" }" };
     format!(
-        "[[route]]\npath = \"/ws\"\nproxy = {{ pool = \"{profile}\", profile = \"{profile}\" }}\n\
+        "[[route]]\npath = \"/ws\"\nproxy = {{ pool = \"{profile}\", profile = \"{profile}\"{parts} }}\n\
          [pool.{profile}]\nbackends = {urls:?}\n{more}\n"
     )
 }

@@ -120,6 +120,14 @@ impl Peer {
         bytes
     }
 
+    /// What one read brings, at most so many bytes.
+    pub async fn some(&mut self, most: usize) -> Vec<u8> {
+        let mut bytes = vec![0; most];
+        let count = within("bytes", self.stream.read(&mut bytes)).await.expect("read");
+        bytes.truncate(count);
+        bytes
+    }
+
     /// Reads an HTTP answer: its head, and the body by Content-Length or to the end.
     pub async fn answer(&mut self) -> Answer {
         within("an answer", self.read_answer()).await
@@ -185,6 +193,18 @@ impl Peer {
                 return frame;
             }
         }
+    }
+
+    /// The next message, its fragments put together.
+    pub async fn whole(&mut self) -> Frame {
+        let mut message = self.message().await;
+        while !message.fin {
+            let more = self.message().await;
+            assert_eq!(more.opcode, frames::CONTINUATION);
+            message.payload.extend(more.payload);
+            message.fin = more.fin;
+        }
+        message
     }
 
     /// Sends a client's text message.

@@ -7,7 +7,7 @@ use libfuzzer_sys::fuzz_target;
 use wsgate::wire::close::{Close, Code, Ending, Violation};
 use wsgate::wire::frame::{Opcode, Role};
 use wsgate::wire::inbound::{Inbound, Rules, Turn};
-use wsgate::wire::tunnel::{Out, Policy, Side, Tunnel};
+use wsgate::wire::tunnel::{BadText, Binary, Edge, Out, Policy, Side, Tunnel};
 
 const MESSAGE_SIZE: u64 = 4096;
 const CLIENT_KEY: Option<[u8; 4]> = Some([7, 0x80, 0, 0xff]);
@@ -32,7 +32,7 @@ enum Event {
 
 #[derive(Arbitrary, Debug)]
 struct Story {
-    edge: bool,
+    edge: Option<(bool, u8)>,
     utf8: bool,
     allowance: u8,
     events: Vec<Event>,
@@ -78,7 +78,11 @@ struct Outcome {
 }
 
 fn play(story: &Story, size: usize) -> Outcome {
-    let policy = Policy { message_size: MESSAGE_SIZE, utf8: story.utf8, edge: story.edge };
+    let edge = story.edge.map(|(takes_binary, bad_text)| Edge {
+        binary: if takes_binary { Binary::Pass } else { Binary::Reject },
+        bad_text: [BadText::Close, BadText::Drop, BadText::Replace][usize::from(bad_text) % 3],
+    });
+    let policy = Policy { message_size: MESSAGE_SIZE, utf8: story.utf8, edge };
     let mut tunnel = Tunnel::new(policy, 1);
     let mut wire = Wire { client: Vec::new(), backend: Vec::new(), allowance: story.allowance };
     let mut ending = None;

@@ -1,0 +1,283 @@
+//! Whether the other end of a connection has read what was sent to it: the kernel knows, when both are on one machine.
+//!
+//! It is asked by NETLINK_SOCK_DIAG (sock_diag(7)) for exactly one socket, which needs no privilege: of TCP for the
+//! peer's own socket and its receive queue, of unix streams for ours and what the peer has not taken of it. The answer
+//! is there before the question's system call returns, so nobody waits.
+
+use std::cell::RefCell;
+use std::fs::File;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt as _;
+
+use netlink_packet_core::{NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6, IPPROTO_TCP, TCP_LISTEN};
+use netlink_packet_sock_diag::inet::{self, ExtensionFlags, InetRequest, InetResponse, SocketId};
+use netlink_packet_sock_diag::unix::{self, ShowFlags, UnixRequest, UnixResponse};
+use netlink_packet_sock_diag::{SockDiagMessage, inet::nlas::Nla};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, send, socket_with};
+
+use super::transport::Transport;
+
+thread_local! {
+    /// Opened with the first question; there is nothing to wait for on it, so it is nobody's to poll.
+    static KERNEL: RefCell<Option<Kernel>> = const { RefCell::new(None) };
+}
+
+/// A socket that takes questions.
+struct Kernel {
+    socket: OwnedFd,
+    /// The last question's number, so that no answer is taken for another's.
+    number: u32,
+}
+
+/// The far end of one connection.
+#[derive(Debug)]
+pub(crate) struct FarEnd {
+    question: Vec<u8>,
+    /// Bytes that have to have reached the far end before its queue says anything: what is still under way, be it for
+    /// the microseconds that a busy loopback takes, is in no queue. Unknown where the kernel does not tell.
+    sent: Option<u64>,
+}
+
+/// What the far end has done with what was sent to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// It has read everything, or is gone.
+    Everything,
+    /// Something is left.
+    NotYet,
+    /// The kernel does not say.
+    Unknown,
+}
+
+/// An answer in numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Queue {
+    unread: u32,
+    /// Bytes that have arrived since the connection was opened.
+    arrived: Option<u64>,
+}
+
+impl FarEnd {
+    /// The far end of this connection, of which everything sent so far has been answered; `None` when it is on another
+    /// machine, in another network namespace, or when the kernel cannot be asked.
+    pub(super) fn find(transport: &Transport) -> Option<Self> {
+        let question = question(match transport {
+            Transport::Tcp(stream) => about_tcp(stream.peer_addr().ok()?, stream.local_addr().ok()?),
+            Transport::Unix(stream) => about_unix(stream.as_fd()).ok()?,
+        });
+        let queue = ask(&question).ok()??;
+        Some(Self { question, sent: queue.arrived })
+    }
+
+    /// So many bytes more were sent.
+    pub(crate) const fn note_sent(&mut self, bytes: usize) {
+        if let Some(sent) = &mut self.sent {
+            *sent += bytes as u64;
+        }
+    }
+
+    /// Looks at its queue; one small question and answer.
+    pub(crate) fn look(&self) -> Taken {
+        let queue = match ask(&self.question) {
+            Ok(Some(queue)) => queue,
+            // It was there, and is no more.
+            Ok(None) => return Taken::Everything,
+            Err(_) => return Taken::Unknown,
+        };
+        let is_under_way = matches!((self.sent, queue.arrived), (Some(sent), Some(arrived)) if arrived < sent);
+        if queue.unread > 0 || is_under_way { Taken::NotYet } else { Taken::Everything }
+    }
+}
+
+/// The peer's socket is the one whose own address is our peer's.
+fn about_tcp(peer: SocketAddr, ours: SocketAddr) -> SockDiagMessage {
+    let (source, destination) = (peer.ip().to_canonical(), ours.ip().to_canonical());
+    SockDiagMessage::InetRequest(InetRequest {
+        family: if matches!(source, IpAddr::V4(_)) { AF_INET } else { AF_INET6 },
+        protocol: IPPROTO_TCP,
+        extensions: ExtensionFlags::INFO,
+        states: inet::StateFlags::all(),
+        socket_id: SocketId {
+            source_port: peer.port(),
+            destination_port: ours.port(),
+            source_address: source,
+            destination_address: destination,
+            interface_id: 0,
+            // INET_DIAG_NOCOOKIE: whichever socket has this address.
+            cookie: [0xff; 8],
+        },
+    })
+}
+
+/// Our own socket: unix(7) counts what it has sent until the peer has taken it.
+fn about_unix(ours: impl AsFd) -> io::Result<SockDiagMessage> {
+    let inode = File::from(ours.as_fd().try_clone_to_owned()?).metadata()?.ino();
+    Ok(SockDiagMessage::UnixRequest(UnixRequest {
+        state_flags: unix::StateFlags::all(),
+        inode: u32::try_from(inode).map_err(io::Error::other)?,
+        show_flags: ShowFlags::RQLEN,
+        cookie: [0xff; 8],
+    }))
+}
+
+fn question(message: SockDiagMessage) -> Vec<u8> {
+    let mut header = NetlinkHeader::default();
+    header.flags = NLM_F_REQUEST;
+    let mut packet = NetlinkMessage::new(header, NetlinkPayload::from(message));
+    packet.finalize();
+    let mut bytes = vec![0; packet.buffer_len()];
+    packet.serialize(&mut bytes);
+    bytes
+}
+
+/// `None`: there is no such connection.
+fn ask(question: &[u8]) -> io::Result<Option<Queue>> {
+    KERNEL.with_borrow_mut(|kernel| {
+        let kernel = match kernel {
+            Some(kernel) => kernel,
+            None => kernel.insert(Kernel::open()?),
+        };
+        kernel.ask(question)
+    })
+}
+
+/// Where a netlink header has its sequence number (struct nlmsghdr of linux/netlink.h).
+const NUMBER: std::ops::Range<usize> = 8..12;
+/// An answer is about 400 bytes.
+const ANSWER: usize = 4096;
+
+impl Kernel {
+    fn open() -> io::Result<Self> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = socket_with(AddressFamily::NETLINK, SocketType::DGRAM, flags, Some(netlink::SOCK_DIAG))?;
+        Ok(Self { socket, number: 0 })
+    }
+
+    /// The kernel answers before `send` returns, so `recv` has it or never will.
+    fn ask(&mut self, question: &[u8]) -> io::Result<Option<Queue>> {
+        self.number = self.number.wrapping_add(1);
+        let mut question = question.to_vec();
+        question[NUMBER].copy_from_slice(&self.number.to_ne_bytes());
+        send(&self.socket, &question, SendFlags::empty())?;
+        let mut room = [0; ANSWER];
+        loop {
+            let (count, _) = recv(&self.socket, &mut room[..], RecvFlags::empty())?;
+            let answer = NetlinkMessage::<SockDiagMessage>::deserialize(&room[..count]).map_err(io::Error::other)?;
+            // What is left of a question that failed half-way is not the answer to this one.
+            if answer.header.sequence_number == self.number {
+                return Ok(match answer.payload {
+                    NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response)) => of_tcp(&response),
+                    NetlinkPayload::InnerMessage(SockDiagMessage::UnixResponse(response)) => of_unix(&response),
+                    NetlinkPayload::Error(error) if error.to_io().kind() != io::ErrorKind::NotFound => {
+                        return Err(error.to_io());
+                    }
+                    _ => None,
+                });
+            }
+        }
+    }
+}
+
+/// Where no connection fits, the kernel finds a listener on the port, which may be a stranger's.
+fn of_tcp(response: &InetResponse) -> Option<Queue> {
+    let header = &response.header;
+    (header.state != TCP_LISTEN).then(|| Queue {
+        unread: header.recv_queue,
+        arrived: response.nlas.iter().find_map(|nla| match nla {
+            Nla::TcpInfo(info) => Some(u64::from_ne_bytes(*info.get(BYTES_RECEIVED..)?.first_chunk()?)),
+            _ => None,
+        }),
+    })
+}
+
+/// Where `struct tcp_info` of linux/tcp.h has `tcpi_bytes_received`: there since Linux 4.1.
+const BYTES_RECEIVED: usize = 128;
+
+fn of_unix(response: &UnixResponse) -> Option<Queue> {
+    let unread = response.nlas.iter().find_map(|nla| match nla {
+        unix::nlas::Nla::ReceiveQueueLength(_, sent) => Some(*sent),
+        _ => None,
+    });
+    unread.map(|unread| Queue { unread, arrived: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+    use tokio::net::{TcpListener, TcpStream, UnixStream};
+
+    fn read(stream: &mut impl io::Read, count: usize) {
+        stream.read_exact(&mut vec![0; count]).expect("read");
+    }
+
+    #[tokio::test]
+    async fn tcp_says_what_was_read() {
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let listener = TcpListener::bind(address).await.expect("bind");
+            let stream = TcpStream::connect(listener.local_addr().expect("address")).await.expect("connect");
+            let (far, _) = listener.accept().await.expect("accept");
+            let mut far = far.into_std().expect("std");
+            far.set_nonblocking(false).expect("blocking");
+            let ours = Transport::Tcp(stream);
+            let mut end = FarEnd::find(&ours).expect("it is here");
+            assert!(end.sent.is_some(), "the kernel counts");
+            assert_eq!(end.look(), Taken::Everything);
+            let Transport::Tcp(stream) = &ours else { panic!("TCP") };
+            assert_eq!(stream.try_write(b"hello").expect("room"), 5);
+            end.note_sent(5);
+            assert_eq!(end.look(), Taken::NotYet);
+            read(&mut far, 4);
+            assert_eq!(end.look(), Taken::NotYet);
+            read(&mut far, 1);
+            assert_eq!(end.look(), Taken::Everything);
+            // What has not arrived is in no queue, and not read.
+            end.note_sent(1);
+            assert_eq!(end.look(), Taken::NotYet);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_unix_stream_says_what_was_read() {
+        let (stream, far) = UnixStream::pair().expect("a pair");
+        let mut far = far.into_std().expect("std");
+        far.set_nonblocking(false).expect("blocking");
+        let ours = Transport::Unix(stream);
+        let mut end = FarEnd::find(&ours).expect("it is here");
+        let Transport::Unix(stream) = &ours else { panic!("unix") };
+        assert_eq!(stream.try_write(b"hello").expect("room"), 5);
+        end.note_sent(5);
+        assert_eq!(end.look(), Taken::NotYet);
+        read(&mut far, 5);
+        assert_eq!(end.look(), Taken::Everything);
+        far.write_all(b"back").expect("room");
+        assert_eq!(end.look(), Taken::Everything);
+    }
+
+    #[tokio::test]
+    async fn a_listener_on_the_port_is_not_the_far_end() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+        let peer = listener.local_addr().expect("address");
+        // A client that the listener does not know: a connection of another namespace to the same address.
+        let ours = SocketAddr::from(([127, 0, 0, 1], 1));
+        assert!(matches!(ask(&question(about_tcp(peer, ours))), Ok(None)));
+        assert!(matches!(ask(&question(about_tcp(ours, ours))), Ok(None)), "nobody is there");
+    }
+
+    #[tokio::test]
+    async fn who_is_gone_is_not_waited_for() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+        let stream = TcpStream::connect(listener.local_addr().expect("address")).await.expect("connect");
+        let (far, _) = listener.accept().await.expect("accept");
+        let ours = Transport::Tcp(stream);
+        let mut end = FarEnd::find(&ours).expect("it is here");
+        end.note_sent(1);
+        assert_eq!(end.look(), Taken::NotYet);
+        far.set_zero_linger().expect("linger");
+        drop(far);
+        assert_eq!(end.look(), Taken::Everything);
+    }
+}
