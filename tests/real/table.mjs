@@ -1,0 +1,114 @@
+// The table of what hand-written PHP servers bear: what each does when clients do this or that to it, directly, through
+// nginx, and through wsgate. table.json holds it, table.test.mjs holds it true, and the README shows it.
+//
+//   node table.mjs --markdown        the table for the README
+//   node table.mjs --record [N]      measures every cell N times (3), and writes all verdicts that came into table.json
+//   node table.mjs CONDITION         measures what is so called (a part of its name will do), and prints it
+
+import { readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const HERE = path.dirname(fileURLToPath(import.meta.url));
+const FILE = path.join(HERE, 'table.json');
+
+/** By condition, way and shape: the verdict, or the list of those that may come. */
+export const TABLE = JSON.parse(readFileSync(FILE, 'utf8'));
+export const LETTERS = { 'fread-chat': 'a', 'select-echo': 'b', broadcast: 'c', 'event-loop': 'd' };
+const TITLES = { directly: 'directly', nginx: 'through nginx', wsgate: 'through wsgate' };
+
+/** The verdicts that a cell may come to; a `*` in one stands for any number. */
+export function allowed({ condition, way, shape }) {
+  return [TABLE[condition]?.[way]?.[shape] ?? []].flat();
+}
+
+/** Whether this verdict is one of these. */
+export function fits(verdict, verdicts) {
+  return verdicts.includes(verdict) || verdicts.includes(verdict.replace(/\d[\d,]*(?= of)/, '*'));
+}
+
+/** How long to wait for what may never come, in milliseconds: long where all is well, so that no slow machine fails. */
+export function patience(verdicts) {
+  return verdicts.length === 1 && /^(right|refused \d{3,4})$/.test(verdicts[0]) ? 15_000 : 1500;
+}
+
+/** The README's table. */
+export function markdown() {
+  const rows = Object.entries(TABLE).map(([condition, ways]) => {
+    const cells = Object.keys(TITLES).map((way) => summary(ways[way]));
+    return `| ${[condition, ...cells].join(' | ')} |`;
+  });
+  return [`| what clients do | ${Object.values(TITLES).join(' | ')} |`, '|---|---|---|---|', ...rows].join('\n');
+}
+
+/** The verdicts of one way, each with the servers that it is about; alone where it is the same for all. */
+function summary(shapes) {
+  const groups = new Map();
+  for (const [shape, letter] of Object.entries(LETTERS)) {
+    const words = [shapes[shape]].flat().map((one) => one.replace('lost *', 'lost some')).join(' or ');
+    groups.set(words, [...(groups.get(words) ?? []), letter]);
+  }
+  if (groups.size === 1) return [...groups.keys()][0];
+  return [...groups].map(([words, letters]) => `${letters.join(' ')}: ${words}`).join('; ');
+}
+
+// ---- Measuring ---------------------------------------------------------------------------------
+
+/** Runs a cell as a test would, but without one. */
+async function measure(cell, limit) {
+  const { verdict } = await import('./table/conditions.mjs');
+  const after = [];
+  try {
+    return await verdict({ after: (end) => { after.push(end); } }, { ...cell, patience: limit });
+  } catch (error) {
+    return `error: ${error.message}`;
+  } finally {
+    for (const end of after) await end();
+  }
+}
+
+/** Every cell whose condition's name has `part` in it. */
+async function cells(part = '') {
+  const { CONDITIONS } = await import('./table/conditions.mjs');
+  const named = Object.keys(CONDITIONS).filter((name) => name.includes(part));
+  return named.flatMap((condition) => Object.keys(TITLES).flatMap((way) =>
+    Object.keys(LETTERS).map((shape) => ({ condition, way, shape }))));
+}
+
+/** Measures all of these, some at a time. */
+async function measured(list, done) {
+  const rest = [...list];
+  const worker = async () => {
+    for (let cell = rest.shift(); cell; cell = rest.shift()) {
+      const begin = Date.now();
+      done(cell, await measure(cell, 2500), (Date.now() - begin) / 1000);
+    }
+  };
+  await Promise.all(Array.from({ length: 6 }, worker));
+}
+
+async function record(times) {
+  const seen = new Map();
+  const list = (await cells()).flatMap((cell) => Array(times).fill(cell));
+  const name = (cell) => JSON.stringify(cell);
+  await measured(list, (cell, verdict) => {
+    if (verdict.startsWith('error')) console.error(name(cell), verdict);
+    const known = seen.get(name(cell)) ?? new Set();
+    seen.set(name(cell), known.add(verdict.replace(/\d[\d,]*(?= of 100)/, '*')));
+  });
+  const table = {};
+  for (const cell of await cells()) {
+    const verdicts = [...seen.get(name(cell))].sort();
+    ((table[cell.condition] ??= {})[cell.way] ??= {})[cell.shape] = verdicts.length > 1 ? verdicts : verdicts[0];
+  }
+  writeFileSync(FILE, `${JSON.stringify(table, null, 2)}\n`);
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const [order = '', times = '3'] = process.argv.slice(2);
+  if (order === '--markdown') console.log(markdown());
+  else if (order === '--record') await record(Number(times));
+  else await measured(await cells(order), ({ condition, way, shape }, verdict, seconds) => {
+    console.log(`${condition}, ${way}, ${shape}: ${verdict} (${seconds.toFixed(1)} s)`);
+  });
+}
