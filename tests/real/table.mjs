@@ -2,8 +2,8 @@
 // nginx, and through wsgate. table.json holds it, table.test.mjs holds it true, and the README shows it.
 //
 //   node table.mjs --markdown        the table for the README
-//   node table.mjs --record [N]      measures every cell N times (3), and writes all verdicts that came into table.json
-//   node table.mjs CONDITION         measures what is so called (a part of its name will do), and prints it
+//   node table.mjs PART              measures the cells with PART in their name, such as "ping", "wsgate" or "ping, nginx"
+//   node table.mjs --record N PART   measures them N times, and writes every verdict that came into table.json
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -24,7 +24,7 @@ export function allowed({ condition, way, shape }) {
 
 /** Whether this verdict is one of these. */
 export function fits(verdict, verdicts) {
-  return verdicts.includes(verdict) || verdicts.includes(verdict.replace(/\d[\d,]*(?= of)/, '*'));
+  return verdicts.includes(verdict) || verdicts.includes(verdict.replace(/\d+(?= of)/, '*'));
 }
 
 /** How long to wait for what may never come, in milliseconds: long where all is well, so that no slow machine fails. */
@@ -45,11 +45,11 @@ export function markdown() {
 function summary(shapes) {
   const groups = new Map();
   for (const [shape, letter] of Object.entries(LETTERS)) {
-    const words = [shapes[shape]].flat().map((one) => one.replace('lost *', 'lost some')).join(' or ');
+    const words = [shapes[shape]].flat().map((one) => one.replace('*', 'some')).join(' or ');
     groups.set(words, [...(groups.get(words) ?? []), letter]);
   }
   if (groups.size === 1) return [...groups.keys()][0];
-  return [...groups].map(([words, letters]) => `${letters.join(' ')}: ${words}`).join('; ');
+  return [...groups].map(([words, letters]) => `${letters.join(', ')}: ${words}`).join('; ');
 }
 
 // ---- Measuring ---------------------------------------------------------------------------------
@@ -67,12 +67,13 @@ async function measure(cell, limit) {
   }
 }
 
-/** Every cell whose condition's name has `part` in it. */
-async function cells(part = '') {
+const nameOf = ({ condition, way, shape }) => `${condition}, ${way}, ${shape}`;
+
+/** Every cell that has `part` in its name. */
+export async function cells(part = '') {
   const { CONDITIONS } = await import('./table/conditions.mjs');
-  const named = Object.keys(CONDITIONS).filter((name) => name.includes(part));
-  return named.flatMap((condition) => Object.keys(TITLES).flatMap((way) =>
-    Object.keys(LETTERS).map((shape) => ({ condition, way, shape }))));
+  return Object.keys(CONDITIONS).flatMap((condition) => Object.keys(TITLES).flatMap((way) =>
+    Object.keys(LETTERS).map((shape) => ({ condition, way, shape })))).filter((cell) => nameOf(cell).includes(part));
 }
 
 /** Measures all of these, some at a time. */
@@ -87,28 +88,27 @@ async function measured(list, done) {
   await Promise.all(Array.from({ length: 6 }, worker));
 }
 
-async function record(times) {
+async function record(times, part) {
   const seen = new Map();
-  const list = (await cells()).flatMap((cell) => Array(times).fill(cell));
-  const name = (cell) => JSON.stringify(cell);
+  const list = (await cells(part)).flatMap((cell) => Array(times).fill(cell));
   await measured(list, (cell, verdict) => {
-    if (verdict.startsWith('error')) console.error(name(cell), verdict);
-    const known = seen.get(name(cell)) ?? new Set();
-    seen.set(name(cell), known.add(verdict.replace(/\d[\d,]*(?= of 100)/, '*')));
+    if (verdict.startsWith('error')) console.error(nameOf(cell), verdict);
+    const known = seen.get(nameOf(cell)) ?? new Set();
+    seen.set(nameOf(cell), known.add(verdict.replace(/\d+(?= of 100)/, '*')));
   });
   const table = {};
   for (const cell of await cells()) {
-    const verdicts = [...seen.get(name(cell))].sort();
+    const verdicts = [...seen.get(nameOf(cell)) ?? allowed(cell)].sort();
     ((table[cell.condition] ??= {})[cell.way] ??= {})[cell.shape] = verdicts.length > 1 ? verdicts : verdicts[0];
   }
   writeFileSync(FILE, `${JSON.stringify(table, null, 2)}\n`);
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const [order = '', times = '3'] = process.argv.slice(2);
+  const [order, times, part] = process.argv.slice(2);
   if (order === '--markdown') console.log(markdown());
-  else if (order === '--record') await record(Number(times));
-  else await measured(await cells(order), ({ condition, way, shape }, verdict, seconds) => {
-    console.log(`${condition}, ${way}, ${shape}: ${verdict} (${seconds.toFixed(1)} s)`);
+  else if (order === '--record') await record(Number(times ?? 3), part);
+  else await measured(await cells(order), (cell, verdict, seconds) => {
+    console.log(`${nameOf(cell)}: ${verdict} (${seconds.toFixed(1)} s)`);
   });
 }
