@@ -1,8 +1,9 @@
 //! The command line as people write it; its help is the contract.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use wsgate::Overrides;
 
 /// A TLS-terminating WebSocket reverse proxy and gateway.
@@ -26,9 +27,9 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "NAME", global = true)]
     profile: Option<String>,
     /// A web origin whose pages may reach the --to backends, such as https://example.com; * for any. May be repeated;
-    /// without it only pages of the gateway's own host
+    /// without it only pages of the gateway's own host. With probe: the Origin that it names
     #[arg(long, value_name = "ORIGIN", global = true)]
-    origin: Vec<String>,
+    pub(crate) origin: Vec<String>,
     /// Listen here instead: HOST:PORT or unix:PATH. May be repeated
     #[arg(long, value_name = "ADDR", global = true)]
     listen: Vec<String>,
@@ -62,11 +63,55 @@ pub(crate) enum Command {
         #[arg(required = true, value_name = "NAME")]
         names: Vec<String>,
     },
+    /// Try a backend: say what it can do and what it cannot, and print the configuration that fits
+    #[command(after_help = AFTER_PROBE)]
+    Probe(Probe),
+}
+
+/// What is probed, and how.
+#[derive(Debug, Args)]
+pub(crate) struct Probe {
+    /// The backend: ws://host:port/path, wss://… or unix:PATH
+    #[arg(value_name = "URL")]
+    pub(crate) url: String,
+    /// The Host to ask for, where it is not the URL's: some servers answer to one name only
+    #[arg(long, value_name = "NAME")]
+    pub(crate) host: Option<String>,
+    /// PEM file of the authorities that a wss:// backend is checked against; without it the public ones
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+    /// How long any one answer may take: 50ms to 60s
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = read_time)]
+    pub(crate) time_limit: Duration,
+    /// Leave out, without asking, what some servers do not survive
+    #[arg(long, conflicts_with = "harsh")]
+    pub(crate) gentle: bool,
+    /// Try, without asking, also what some servers do not survive
+    #[arg(long)]
+    pub(crate) harsh: bool,
+    /// Print one JSON object instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Reads `5s` or `500ms`.
+fn read_time(text: &str) -> Result<Duration, String> {
+    let number = |unit: &str| text.strip_suffix(unit).and_then(|number| number.parse().ok());
+    let time = number("ms").map(Duration::from_millis).or_else(|| number("s").map(Duration::from_secs));
+    time.filter(|time| (Duration::from_millis(50)..=Duration::from_secs(60)).contains(time))
+        .ok_or_else(|| "allowed: 50ms to 60s, such as 5s or 500ms".to_owned())
 }
 
 const AFTER: &str = "\
 Signals: SIGTERM and SIGINT drain (a second one ends at once), SIGHUP reads the configuration again.
 Exit: 0 after a clean drain, 1 could not start, 2 drain cut short, 64 wrong usage, 78 bad configuration.";
+
+const AFTER_PROBE: &str = "\
+The probe's messages (\"wsgate probe …\") reach whoever is connected to a chat. Experiments that some servers do not \
+survive are tried after a yes at the terminal, or with --harsh; without a terminal they are left out. After each \
+experiment the probe looks whether the server still answers.
+Exit: 0 a proposal was made, 1 there is no WebSocket server, 3 the server has stopped answering (the best proposal \
+is printed all the same), 64 wrong usage.";
 
 impl Arguments {
     /// What the command line says instead of the file.

@@ -12,7 +12,7 @@ use fastwebsockets::{Role, WebSocket};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::UnixStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use url::Url;
 
@@ -20,7 +20,7 @@ use self::way::Way;
 use crate::config;
 pub use crate::socket::Socket;
 use crate::socket::Transport;
-use crate::wire::head::{self, Answer, Nonsense};
+use crate::wire::head::{self, Answer, Expected, Nonsense};
 use crate::wire::offer::accept_for;
 
 /// Whom a client trusts when it speaks TLS.
@@ -73,13 +73,19 @@ pub(crate) async fn connect_by(transport: &config::Transport, trust: &Trust, way
             way.announce_to(&mut stream, None).await?;
             Ok(Socket::plain(Transport::Unix(stream)))
         }
-        config::Transport::Wss(host, port) => {
-            let name = ServerName::try_from(host.clone()).map_err(io::Error::other)?;
-            let stream = Transport::Tcp(way.connect_tcp(host, *port).await?);
-            let stream = TlsConnector::from(Arc::clone(&trust.0)).connect(name, stream).await?;
-            Ok(Socket::outbound(stream))
-        }
+        config::Transport::Wss(host, port) => secure(way.connect_tcp(host, *port).await?, host, trust).await,
     }
+}
+
+/// TLS over a stream that is connected already; the host is the name to check. Cancel safe: a dropped future drops the
+/// connection.
+///
+/// # Errors
+/// Those of TLS, and a host that no certificate can have.
+pub async fn secure(stream: TcpStream, host: &str, trust: &Trust) -> io::Result<Socket> {
+    let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+    let stream = TlsConnector::from(Arc::clone(&trust.0)).connect(name, Transport::Tcp(stream)).await?;
+    Ok(Socket::outbound(stream))
 }
 
 /// Why an upgrade did not come about.
@@ -124,31 +130,28 @@ pub async fn upgrade(
     accept: &str,
     offered: &[String],
 ) -> Result<Answered, UpgradeError> {
-    upgrade_hearing(socket, request, accept, offered, &mut false).await
+    exchange(socket, request, &Expected { accept, offered: Some(offered) }, &mut Vec::new()).await
 }
 
-/// The same; `heard` says, however it ends, whether the server has sent anything at all.
+/// The same; what the server has said so far is in `heard`, for whoever has to tell why there was no answer.
 ///
 /// # Errors
-/// The connection's, or an answer that is none.
-pub(crate) async fn upgrade_hearing(
+/// As for [`upgrade`].
+pub(crate) async fn exchange(
     socket: &mut Socket,
     request: &[u8],
-    accept: &str,
-    offered: &[String],
-    heard: &mut bool,
+    expected: &Expected<'_>,
+    heard: &mut Vec<u8>,
 ) -> Result<Answered, UpgradeError> {
     socket.write_all(request).await?;
     socket.flush().await?;
-    let mut bytes = Vec::with_capacity(1024);
     let (answer, size) = loop {
-        if let Some(answer) = head::answer(&bytes, accept, offered).map_err(UpgradeError::Nonsense)? {
+        if let Some(answer) = head::answer(heard, expected).map_err(UpgradeError::Nonsense)? {
             break answer;
         }
-        read_more(socket, &mut bytes).await?;
-        *heard = true;
+        read_more(socket, heard).await?;
     };
-    let mut rest = bytes.split_off(size);
+    let mut rest = heard.split_off(size);
     match &answer {
         Answer::Switched { .. } => {
             if !rest.is_empty() {
@@ -156,21 +159,19 @@ pub(crate) async fn upgrade_hearing(
             }
         }
         Answer::Refused(refused) => {
-            while rest.len() < refused.body {
-                read_more(socket, &mut rest).await?;
-            }
+            // A server that announces more than it says has refused all the same.
+            while rest.len() < refused.body && read_more(socket, &mut rest).await.is_ok() {}
             rest.truncate(refused.body);
         }
     }
     Ok((answer, rest))
 }
 
+/// Cancel safe: `bytes` never hold anything that was not read.
 async fn read_more(socket: &mut Socket, bytes: &mut Vec<u8>) -> io::Result<()> {
     let room = head::ANSWER_MAX.saturating_sub(bytes.len()).clamp(1, 4096);
-    let start = bytes.len();
-    bytes.resize(start + room, 0);
-    let count = socket.read(&mut bytes[start..]).await?;
-    bytes.truncate(start + count);
+    bytes.reserve(room.min(1024));
+    let count = socket.take(room as u64).read_buf(bytes).await?;
     if count == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
 }
 

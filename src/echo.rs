@@ -3,11 +3,11 @@
 use std::task::{Context, Poll};
 
 use crate::socket::Socket;
-use crate::socket::conversation::{Conversation, Ended};
+use crate::socket::conversation::{Conversation, Passed};
 use crate::socket::endpoint::{Endpoint, Listener};
 use crate::socket::vigil::Vigil;
 use crate::telemetry::roster::Place;
-use crate::wire::close::Close;
+use crate::wire::close::{Close, Ending};
 use crate::wire::frame::{self, Opcode};
 
 /// A WebSocket that echoes.
@@ -25,8 +25,12 @@ impl Echo {
 }
 
 impl Conversation for Echo {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
         self.endpoint.poll(cx, &self.place, &mut Back)
+    }
+
+    fn passed(&self) -> Passed {
+        self.endpoint.passed()
     }
 }
 

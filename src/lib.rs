@@ -15,7 +15,9 @@
 //!    pieces in place, the law of RFC 6455 ([`wire`]) judges them, and frames go out through a bounded queue.
 //! 7. Exactly one [`wire::close::Ending`] closes the connection's record: one line in the log, and the counters.
 //!
-//! The floors: `gateway` knows all; below it `relay`, `pool`, then `admission`, `tls`, `hub`, `echo` and [`client`],
+//! Beside it stands `probe`, which tries a backend out before there is a route to it.
+//!
+//! The floors: `gateway` knows all; below it `relay`, `pool` and `probe`, then `admission`, `tls`, `hub`, `echo` and [`client`],
 //! then `config`, `socket` and `admin`, and at the ground [`wire`], `route`, `limits`, `telemetry` and `lifecycle`,
 //! which know nobody. No import runs up: `tests/floors.rs` sees to it.
 
@@ -29,6 +31,7 @@ mod hub;
 mod lifecycle;
 mod limits;
 mod pool;
+mod probe;
 mod relay;
 mod route;
 mod socket;
@@ -39,4 +42,5 @@ pub mod wire;
 pub use config::{BUILT_IN, Change, Config, LogFormat, Overrides, Problem, Problems};
 pub use gateway::{Gateway, Handle, StartError, Totals, check};
 pub use lifecycle::Phase;
+pub use probe::{Boldness, End, Report, Step, Wishes, dangers, probe};
 pub use tls::{IssueError, Made, make_certificate};

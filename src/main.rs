@@ -1,6 +1,7 @@
 //! The command line: arguments, logging, signals to orders, exit codes. Everything else is the library's.
 
 mod arguments;
+mod probing;
 mod serve;
 
 use std::io::Write as _;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         None | Some(Command::Serve) => serve::serve(&arguments),
         Some(Command::Check) => serve::check(&arguments),
         Some(Command::Cert { out, names }) => certificate(out, names),
+        Some(Command::Probe(wishes)) => probing::probe(wishes, arguments.origin.first()),
     };
     ExitCode::from(code)
 }

@@ -63,6 +63,30 @@ fn below<'a>(route: &str, path: &'a str) -> Option<&'a str> {
     if rest.is_empty() { Some(rest) } else { rest.strip_prefix('/') }
 }
 
+/// Whether a path of the configuration is this one or below it.
+#[must_use]
+pub(crate) fn is_at_or_below(upper: &str, path: &str) -> bool {
+    below(upper, path).is_some()
+}
+
+/// A request's path and query without the prefix that led it here; with one slash in front, whatever is left. A target
+/// in which the prefix is only found in its [`normal`] form goes on in that form, and one without it as it is.
+#[must_use]
+pub(crate) fn without_prefix<'t>(prefix: &str, target: &'t str) -> Cow<'t, str> {
+    let (path, query) = target.split_at(target.find('?').unwrap_or(target.len()));
+    let plain;
+    let rest = match below(prefix, path) {
+        Some(rest) => rest,
+        None => {
+            plain = normal(path).unwrap_or_default();
+            let Some(rest) = below(prefix, &plain) else { return Cow::Borrowed(target) };
+            rest
+        }
+    };
+    // Two slashes in front would be taken for a host (RFC 3986 §4.2).
+    Cow::Owned(format!("/{}{query}", rest.trim_start_matches('/')))
+}
+
 /// A host without its port and without the dot of the DNS root (RFC 3986 §3.2.2, §3.2.3).
 fn bare_host(authority: &str) -> &str {
     let host = match authority.rfind(':') {
@@ -211,6 +235,26 @@ mod tests {
         for odd in ["/%", "/%2", "/%zz", "/100%", "/%+1", "/ä%", "/%ä"] {
             assert!(find(&routes, "", odd).is_some(), "{odd}");
         }
+    }
+
+    #[test]
+    fn a_prefix_is_taken_off() {
+        for (target, left) in [
+            ("/ws", "/"),
+            ("/ws/", "/"),
+            ("/ws?a=/ws", "/?a=/ws"),
+            ("/ws/room/1?a=b&c=%20d", "/room/1?a=b&c=%20d"),
+            ("/ws/a%20b//c", "/a%20b//c"),
+            ("/ws//evil.example/x", "/evil.example/x"),
+            ("//ws/x?y", "/x?y"),
+            ("/%77s/a%7eb", "/a~b"),
+            ("/ws/ws", "/ws"),
+            ("/wsx/a", "/wsx/a"),
+            ("/", "/"),
+        ] {
+            assert_eq!(without_prefix("/ws", target), left, "{target}");
+        }
+        assert!(is_at_or_below("/ws", "/ws/chat") && is_at_or_below("/ws", "/ws") && !is_at_or_below("/ws", "/wsx"));
     }
 
     proptest! {

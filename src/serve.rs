@@ -72,13 +72,16 @@ pub(crate) fn serve(arguments: &Arguments) -> u8 {
         Err(error) => return fail(&format!("cannot start: {error}")),
     };
     raise_descriptors(&config);
-    runtime.block_on(async {
+    let code = runtime.block_on(async {
         match Gateway::bind(config) {
             Ok(gateway) => run(gateway, &source, format).await,
             Err(StartError::Config(problems)) => tell_problems(&problems),
             Err(error) => fail(&with_causes(&error)),
         }
-    })
+    });
+    // Names that are still being resolved are not waited for.
+    runtime.shutdown_background();
+    code
 }
 
 async fn run(gateway: Gateway, source: &Source, format: LogFormat) -> u8 {

@@ -17,11 +17,11 @@ use source::{Kind, Mention, Source, Token};
 
 /// The rooms by floor. A room knows the floors below its own, and nobody beside it.
 const FLOORS: &[(u8, &[&str])] = &[
-    (8, &["main.rs", "arguments.rs", "serve.rs"]),
+    (8, &["main.rs", "arguments.rs", "serve.rs", "probing.rs"]),
     (7, &["lib.rs"]),
     (6, &["gateway"]),
     (5, &["relay"]),
-    (4, &["pool"]),
+    (4, &["pool", "probe"]),
     (3, &["admission", "tls", "hub", "echo", "client"]),
     (2, &["config", "socket", "admin"]),
     (1, &["wire", "route", "limits", "telemetry", "lifecycle"]),
@@ -35,7 +35,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("clap", &["arguments.rs", "main.rs"]),
     ("fastwebsockets", &["client.rs"]),
     ("governor", &["admission/rate.rs", "socket/rate.rs"]),
-    ("http", &["admin.rs", "admission/", "gateway/", "pool/", "wire/"]),
+    ("http", &["admin.rs", "admission/", "gateway/", "pool/", "probe/", "wire/"]),
     ("http-body-util", &["admin.rs", "gateway/"]),
     ("httparse", &["wire/"]),
     ("hyper", &["admin.rs", "gateway/"]),
@@ -56,7 +56,23 @@ const CRATES: &[(&str, &[&str])] = &[
     ("strsim", &["config/file/"]),
     ("tikv-jemallocator", &["main.rs"]),
     ("time", &["tls/"]),
-    ("tokio", &["admin.rs", "client/", "gateway/", "hub/", "lifecycle.rs", "lifecycle/", "pool/", "serve.rs", "socket/"]),
+    (
+        "tokio",
+        &[
+            "admin.rs",
+            "client/",
+            "gateway/",
+            "hub/",
+            "lifecycle.rs",
+            "lifecycle/",
+            "pool/",
+            "probe/",
+            "probing.rs",
+            "relay/",
+            "serve.rs",
+            "socket/",
+        ],
+    ),
     ("tokio-rustls", &["client/", "socket/"]),
     ("toml", &["config/file/"]),
     ("tracing", &["admin.rs", "gateway/", "pool/", "serve.rs", "telemetry/record.rs"]),
@@ -267,6 +283,19 @@ fn purity(file: &File<'_>) -> Vec<String> {
     found
 }
 
+/// Workers have no clock of their own, and tokio's timers panic there: they are made where one is lent.
+fn timers(file: &File<'_>) -> Vec<String> {
+    let mentions = file.source.mentions.iter().filter(|mention| !(mention.test || file.test));
+    let made = mentions.filter(|mention| {
+        let made = mention.segments.get(2).is_some_and(|name| name.starts_with(char::is_lowercase));
+        mention.segments.starts_with(&["tokio".to_owned(), "time".to_owned()]) && made
+    });
+    if file.path == "lifecycle/clock.rs" {
+        return Vec::new();
+    }
+    made.map(|mention| file.at(mention.line, "timers are made by lifecycle::clock")).collect()
+}
+
 fn is_word_of(token: &Token<'_>, words: &[&str]) -> bool {
     token.kind == Kind::Word && words.contains(&token.text)
 }
@@ -467,6 +496,11 @@ fn outside_crates_stay_in_their_rooms() {
 #[test]
 fn pure_rooms_are_pure() {
     assert_lawful(&read(&rust_files("src")).iter().flat_map(purity).collect::<Vec<_>>());
+}
+
+#[test]
+fn timers_are_made_where_there_is_a_clock() {
+    assert_lawful(&read(&rust_files("src")).iter().flat_map(timers).collect::<Vec<_>>());
 }
 
 #[test]

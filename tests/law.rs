@@ -2,9 +2,14 @@
 //!
 //! Frames are written and read here by code of this file's own, so that a mistake in `wire` cannot hide itself.
 
+#![allow(clippy::expect_used)] // what does not hold here ends the test, as it should
+
+use http::HeaderMap;
+use http::header::{HeaderName, HeaderValue};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use wsgate::wire::close::{Close, Code, Ending, Party};
+use wsgate::wire::head::{Answer, Ask, Expected, Forwarded, Head, OverBudget, Rules, answer, canonical, request};
 use wsgate::wire::tunnel::{Out, Policy, Side, Tunnel};
 
 const LIMIT: usize = 300;
@@ -619,5 +624,198 @@ proptest! {
         let outcome = play(policy, &pieces.into_iter().map(step).collect::<Vec<_>>());
         let (to_client, to_backend) = (outcome.to_client(), outcome.to_backend());
         prop_assert!(to_client.messages.iter().chain(&to_backend.messages).all(|message| !message.0 || std::str::from_utf8(&message.1).is_ok()));
+    }
+}
+
+// ---- The head for a backend, and its answer ----------------------------------------------------
+
+const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+
+/// Names that matter for a head, some of them written oddly, and others.
+fn header_name() -> impl Strategy<Value = String> {
+    let known = [
+        "accept",
+        "accept-encoding",
+        "accept-language",
+        "authorization",
+        "cache-control",
+        "connection",
+        "cookie",
+        "dnt",
+        "forwarded",
+        "host",
+        "origin",
+        "pragma",
+        "referer",
+        "sec-fetch-mode",
+        "sec-websocket-extensions",
+        "sec-websocket-key",
+        "sec-websocket-key1",
+        "sec-websocket-protocol",
+        "sec_websocket_key",
+        "upgrade",
+        "user-agent",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-real-ip",
+        "x-sec-websocket-key",
+    ];
+    prop_oneof![3 => prop::sample::select(known.to_vec()).prop_map(str::to_owned), 1 => "[a-z][a-z0-9_-]{0,20}"]
+}
+
+fn header_value() -> impl Strategy<Value = String> {
+    prop_oneof![
+        2 => "[ -~]{0,40}",
+        1 => "[ -~]{0,900}",
+        1 => prop::collection::vec("(PHPSESSID|[a-z_]{1,8})=[a-z0-9]{0,80}", 0..12).prop_map(|list| list.join("; ")),
+        1 => Just(format!("a Sec-WebSocket-Key: {KEY}")),
+    ]
+}
+
+fn headers() -> impl Strategy<Value = HeaderMap> {
+    prop::collection::vec((header_name(), header_value()), 0..30).prop_map(|lines| {
+        let mut map = HeaderMap::new();
+        for (name, value) in lines {
+            let name = HeaderName::try_from(name).expect("name");
+            map.append(name, HeaderValue::try_from(value).expect("value"));
+        }
+        map
+    })
+}
+
+/// The place of a header in a head, by its group; everything else comes last.
+fn rank(name: &str) -> usize {
+    let order = [
+        "Host",
+        "Upgrade",
+        "Connection",
+        "Sec-WebSocket-Version",
+        "Sec-WebSocket-Key",
+        "Origin",
+        "Cookie",
+        "Sec-WebSocket-Protocol",
+        "X-Forwarded-For",
+        "X-Forwarded-Proto",
+        "X-Forwarded-Host",
+        "X-Real-IP",
+        "Forwarded",
+    ];
+    order.iter().position(|known| *known == name).unwrap_or(order.len())
+}
+
+/// What a backend gets, read line by line; panics where a line is not as hand-written servers want it.
+fn read_head(bytes: &[u8], target: &str) -> Vec<(String, String)> {
+    let text = std::str::from_utf8(bytes).expect("text");
+    let body = text.strip_suffix("\r\n\r\n").expect("an empty line at its end");
+    let mut lines = body.split("\r\n");
+    assert_eq!(lines.next(), Some(format!("GET {target} HTTP/1.1").as_str()));
+    let line = |line: &str| {
+        let (name, value) = line.split_once(": ").expect("a colon and a space");
+        assert_eq!(name, canonical(name), "{line}");
+        assert!(!value.is_empty() && value == value.trim(), "{line:?}");
+        assert!(!value.contains(['\r', '\n']) && !name.contains(' '), "{line:?}");
+        (name.to_owned(), value.to_owned())
+    };
+    lines.map(line).collect()
+}
+
+fn ask_for(client: &HeaderMap, target: &str, rules: Rules<'_>) -> Result<Head, OverBudget> {
+    let address = std::net::IpAddr::from([203, 0, 113, 7]);
+    let forwarded = Forwarded { client: address, chain: None, peer: address, secure: true, host: "chat.example" };
+    request(&Ask { target, key: KEY, client, forwarded, rules })
+}
+
+/// An answer's head in the manner of one server or another: line ends, blanks, version and reason of its own.
+fn switching() -> impl Strategy<Value = String> {
+    let end = prop::sample::select(vec!["\r\n", "\n"]);
+    let first = ("HTTP/1\\.[01] {1,2}101( [ -~]{0,30})?", end.clone());
+    let line = |text: &'static str| {
+        let (name, value) = text.split_once(':').expect("colon");
+        (prop::bool::ANY, " {0,2}", " {0,2}", prop::sample::select(vec!["\r\n", "\n"])).prop_map(
+            move |(lower, before, behind, end)| {
+                let name = if lower { name.to_lowercase() } else { name.to_owned() };
+                format!("{name}:{before}{value}{behind}{end}")
+            },
+        )
+    };
+    let own = prop::collection::vec("(X-[a-z]{1,9}: ?[ -~]{0,20}|WebSocket-Origin: null|odd line)\r?\n", 0..4);
+    let lines = (line("Upgrade:WebSocket"), line("Connection:Upgrade"), line("Sec-WebSocket-Accept:ACCEPT"));
+    (first, own, lines, end).prop_map(|((first, end), own, (upgrade, connection, accept), last)| {
+        let accept = accept.replace("ACCEPT", ACCEPT);
+        format!("{first}{end}{upgrade}{}{connection}{accept}{last}", own.concat())
+    })
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn rfc6455_4_1_any_headers_make_a_head_that_hand_written_servers_read(
+        client in headers(),
+        target in "/[a-z0-9/?=&%]{0,150}",
+        pass in prop::collection::vec(header_name(), 0..6),
+        (budget, subprotocols) in (prop::option::of(300..5000usize), any::<bool>()),
+    ) {
+        let cookies = ["PHPSESSID".to_owned()];
+        let rules = Rules { budget, cookies: &cookies, pass: &pass, subprotocols };
+        let whole = ask_for(&client, &target, Rules { budget: None, ..rules }).expect("no budget");
+        prop_assert!(whole.dropped.is_empty());
+        let head = match ask_for(&client, &target, rules) {
+            Ok(head) => head,
+            Err(OverBudget { over }) => {
+                // It says by how much: with so many bytes more it fits, and with one less it does not.
+                let budget = budget.expect("a budget");
+                let more = Rules { budget: Some(budget + over), ..rules };
+                prop_assert!(ask_for(&client, &target, more).is_ok());
+                let less = Rules { budget: Some(budget + over - 1), ..rules };
+                prop_assert_eq!(ask_for(&client, &target, less), Err(OverBudget { over: 1 }));
+                return Ok(());
+            }
+        };
+        let (lines, all) = (read_head(&head.bytes, &target), read_head(&whole.bytes, &target));
+        prop_assert!(budget.is_none_or(|budget| head.bytes.len() <= budget), "{}", head.bytes.len());
+        prop_assert!(head.dropped.is_empty() == (head.bytes == whole.bytes));
+        if budget.is_some_and(|budget| whole.bytes.len() <= budget) {
+            prop_assert_eq!(&head.bytes, &whole.bytes);
+        }
+        // The key is the only line that may be taken for one, and comes early.
+        let keys: Vec<_> = lines.iter().filter(|(name, _)| name.to_lowercase().replace('_', "-").ends_with("sec-websocket-key")).collect();
+        prop_assert_eq!(keys, [&("Sec-WebSocket-Key".to_owned(), KEY.to_owned())]);
+        let line = format!("\r\nSec-WebSocket-Key: {KEY}\r\n");
+        let at = head.bytes.windows(line.len()).position(|bytes| bytes == line.as_bytes()).expect("a key");
+        prop_assert!(at + line.len() <= 400);
+        // In order, each name once, and nothing that is one hop's or the gateway's own.
+        prop_assert!(lines.windows(2).all(|pair| rank(&pair[0].0) <= rank(&pair[1].0)), "{lines:?}");
+        let names: std::collections::BTreeSet<_> = lines.iter().map(|(name, _)| name.to_lowercase()).collect();
+        prop_assert_eq!(names.len(), lines.len());
+        prop_assert!(!names.contains("sec-websocket-extensions") && !names.contains("sec-websocket-key1"));
+        prop_assert!(subprotocols || !names.contains("sec-websocket-protocol"));
+        // What is kept is as it was; a Cookie may be shorter, but never loses what must stay.
+        for (name, value) in &lines {
+            let (_, before) = all.iter().find(|(other, _)| other == name).expect("a line of the whole head");
+            if name != "Cookie" {
+                prop_assert_eq!(value, before);
+            }
+        }
+        let sessions = |lines: &[(String, String)]| {
+            let cookie = lines.iter().find(|(name, _)| name == "Cookie").map_or("", |(_, value)| value);
+            cookie.split(';').map(str::trim).filter(|cookie| cookie.starts_with("PHPSESSID=")).map(str::to_owned).collect::<Vec<_>>()
+        };
+        prop_assert_eq!(sessions(&lines), sessions(&all));
+        prop_assert!(["Host", "Origin", "X-Forwarded-For"].iter().all(|name| rank(name) < 13 && names.contains(&name.to_lowercase()) == all.iter().any(|(have, _)| have == name)));
+    }
+
+    #[test]
+    fn rfc6455_4_1_a_101_is_understood_in_every_manner_and_its_end_is_found(head in switching(), behind in prop::collection::vec(any::<u8>(), 0..20)) {
+        let expected = Expected { accept: ACCEPT, offered: Some(&[]) };
+        let bytes = [head.as_bytes(), &behind].concat();
+        let switched = Answer::Switched { protocol: None };
+        prop_assert_eq!(answer(&bytes, &expected), Ok(Some((switched, head.len()))), "{}", head);
+        for cut in 0..head.len() {
+            prop_assert_eq!(answer(&bytes[..cut], &expected), Ok(None), "{} of {}", cut, head);
+        }
+        let wrong = Expected { accept: "s3pPLMBiTxaQ9kYGzzhZRbK+xOoA", ..expected };
+        prop_assert_eq!(answer(&bytes, &wrong), Err(wsgate::wire::head::Nonsense::Accept));
     }
 }

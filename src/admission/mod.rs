@@ -24,8 +24,9 @@ use self::door::{Door, DoorFull, DoorPermit};
 use self::origin::Own;
 use self::refusal::Refusal;
 use self::suspect::Suspect;
-use crate::config::{Config, Route, Target};
+use crate::config::{Config, Refuse, Route, Target};
 use crate::route::Router;
+use crate::wire::close::Code;
 use crate::wire::offer::{Malformed, Offer};
 
 /// A request, as far as the decision looks at it.
@@ -71,6 +72,17 @@ pub(crate) struct Admission {
     pub permit: Permit,
     /// The client's own address.
     pub client: IpAddr,
+}
+
+/// A refused request that may be answered with a WebSocket which is closed at once.
+#[derive(Debug)]
+pub(crate) struct Visible {
+    /// The route's index in [`Config::routes`].
+    pub route: usize,
+    /// The client's request, checked.
+    pub offer: Offer,
+    /// The route's own close code.
+    pub code: Option<Code>,
 }
 
 /// A plain GET or HEAD that has an answer.
@@ -149,6 +161,16 @@ impl Gate {
         } else {
             Ok(Outcome::Upgrade(Admission { route, rest, offer, permit, client }))
         }
+    }
+
+    /// What is needed to tell a refused client why in a WebSocket of its own: where its route wishes that, and its
+    /// request is sound, whatever else it was refused for.
+    #[must_use]
+    pub(crate) fn visible(&self, arrival: &Arrival<'_>) -> Option<Visible> {
+        let (route, _) = self.find(arrival).ok()?;
+        let Refuse::Close(code) = self.routes[route].refuse else { return None };
+        let offer = Offer::check(arrival.method, arrival.version, arrival.headers).ok()?;
+        Some(Visible { route, offer, code })
     }
 
     /// The route's index and the path below it. RFC 9110 §9.3.6: CONNECT names no path, so it can have no route.

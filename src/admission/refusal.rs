@@ -6,6 +6,7 @@ use http::header::{ALLOW, CONNECTION, HeaderName, RETRY_AFTER, SEC_WEBSOCKET_VER
 use http::{HeaderValue, StatusCode};
 
 use super::origin::OriginRefused;
+use crate::wire::close::Code;
 use crate::wire::offer::Malformed;
 use crate::wire::request_head::HeadError;
 
@@ -43,12 +44,19 @@ pub(crate) enum Refusal {
     RouteFull,
     /// The gateway is about to stop (RFC 9110 §15.6.4).
     Draining,
+    /// The request does not fit into the head that the backend can read (RFC 6585 §5).
+    BackendHead {
+        /// Bytes by which it is too long.
+        over: usize,
+    },
     /// All backends have as many connections as they may (RFC 9110 §15.6.4).
     BackendsFull,
     /// The same, and none became free while the client waited for it (RFC 9110 §15.6.4).
     QueueTimeout,
     /// All backends are out of service (RFC 9110 §15.6.4).
     NoBackend,
+    /// The backend refused with this status, which is not passed on as it is.
+    BackendStatus(u16),
     /// The backend could not be reached (RFC 9110 §15.6.3).
     BackendRefused,
     /// The backend's answer was no answer to an upgrade (RFC 9110 §15.6.3).
@@ -62,7 +70,7 @@ impl Refusal {
     #[must_use]
     pub(crate) fn status(self) -> StatusCode {
         match self {
-            Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::HeadTooLarge | Self::BackendHead { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::HeadTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Head(_) => StatusCode::BAD_REQUEST,
             Self::NoRoute => StatusCode::NOT_FOUND,
@@ -75,8 +83,30 @@ impl Refusal {
             | Self::BackendsFull
             | Self::QueueTimeout
             | Self::NoBackend => StatusCode::SERVICE_UNAVAILABLE,
+            Self::BackendStatus(status) => StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY),
             Self::BackendRefused | Self::BackendNonsense => StatusCode::BAD_GATEWAY,
             Self::BackendTimeout => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    /// The code of the Close that tells it, where a route wishes refusals to be told so (RFC 6455 §7.4.1). None for a
+    /// request that is no sound upgrade, or has no route to wish anything.
+    #[must_use]
+    pub(crate) fn close(self) -> Option<Code> {
+        match self {
+            Self::HeadTooLarge | Self::HeadTooSlow | Self::Head(_) | Self::NoRoute | Self::Malformed(_) => None,
+            Self::Origin(_) | Self::BackendHead { .. } | Self::BackendStatus(_) => Some(Code::POLICY),
+            Self::AddressRate { .. }
+            | Self::AddressCap
+            | Self::GatewayFull
+            | Self::RouteFull
+            | Self::BackendsFull
+            | Self::QueueTimeout
+            | Self::NoBackend
+            | Self::BackendRefused
+            | Self::BackendTimeout => Some(Code::TRY_LATER),
+            Self::BackendNonsense => Some(Code::INTERNAL),
+            Self::Draining => Some(Code::GOING_AWAY),
         }
     }
 
@@ -98,9 +128,13 @@ impl Refusal {
             | Self::BackendsFull
             | Self::QueueTimeout
             | Self::NoBackend => retry(RETRY_FULL),
-            Self::NoRoute | Self::Origin(_) | Self::BackendRefused | Self::BackendNonsense | Self::BackendTimeout => {
-                Vec::new()
-            }
+            Self::NoRoute
+            | Self::Origin(_)
+            | Self::BackendHead { .. }
+            | Self::BackendStatus(_)
+            | Self::BackendRefused
+            | Self::BackendNonsense
+            | Self::BackendTimeout => Vec::new(),
         }
     }
 
@@ -119,6 +153,10 @@ impl Refusal {
             Self::GatewayFull => "the gateway has no room for more connections",
             Self::RouteFull => "there is no room for more connections here",
             Self::Draining => "the gateway is about to stop",
+            Self::BackendHead { over } => {
+                return format!("the request head is {over} bytes over what the backend takes\n");
+            }
+            Self::BackendStatus(status) => return format!("the backend refused with status {status}\n"),
             Self::BackendsFull => "no backend has room for more connections",
             Self::QueueTimeout => "no backend had room in time",
             Self::NoBackend => "no backend is in service",
@@ -144,6 +182,8 @@ impl Refusal {
             Self::GatewayFull => "gateway_full",
             Self::RouteFull => "route_full",
             Self::Draining => "draining",
+            Self::BackendHead { .. } => "backend_head_too_large",
+            Self::BackendStatus(_) => "backend_status",
             Self::BackendsFull => "backends_full",
             Self::QueueTimeout => "queue_timeout",
             Self::NoBackend => "no_backend",
@@ -177,6 +217,7 @@ fn headers_of(malformed: Malformed) -> Vec<(HeaderName, HeaderValue)> {
         | Malformed::KeyAbsent
         | Malformed::KeyTwice
         | Malformed::KeyInvalid
+        | Malformed::KeyLookalike
         | Malformed::ProtocolToken
         | Malformed::ProtocolTwice
         | Malformed::Extensions => Vec::new(),

@@ -11,8 +11,8 @@ use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 
 use super::Arrival;
 use crate::config::{
-    AddressLimits, Config, GatewayLimits, Hub, Listen, Log, LogFormat, Origins, Profile, Proxy, Rate, Route,
-    SessionLimits, Target,
+    AddressLimits, BackendHead, Config, GatewayLimits, Hub, Listen, Log, LogFormat, Origins, Profile, Proxy, Rate,
+    Refuse, Route, SessionLimits, Target,
 };
 
 /// Only one in this test ever comes back within its time.
@@ -26,6 +26,7 @@ pub(super) fn route(path: &str, target: Target) -> Route {
         host: None,
         origins: Origins::SameHost,
         require_origin: false,
+        refuse: Refuse::Http,
         connections: None,
         address: None,
         limits: SessionLimits {
@@ -48,7 +49,8 @@ pub(super) fn hub(page: bool) -> Target {
 
 /// Routes: 0 `/` leads to `/chat`, 1 `/chat` with its page, 2 `/echo`, 3 `/ws` to a pool, 4 `/quiet`, a hub without page.
 pub(super) fn config() -> Config {
-    let proxy = Target::Proxy(Proxy { pool: "php".to_owned(), profile: Profile::Legacy });
+    let head = BackendHead::of(Profile::Legacy);
+    let proxy = Target::Proxy(Proxy { pool: "php".to_owned(), profile: Profile::Legacy, head });
     Config {
         listen: vec![Listen::Tcp(SocketAddr::from(([127, 0, 0, 1], 0))), Listen::Unix(PathBuf::from("x"))],
         workers: 1,

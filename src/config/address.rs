@@ -102,6 +102,14 @@ pub(super) fn read_backend(text: &str, base: &Path) -> Result<Backend, Wrong> {
     Ok(Backend { url: text.to_owned(), transport, weight: 1, backup: false })
 }
 
+/// Reads the same from the command line; a relative path starts where it was typed.
+///
+/// # Errors
+/// What is wrong with it, and what would be right, in one line.
+pub(crate) fn backend(text: &str) -> Result<Backend, String> {
+    read_backend(text, Path::new("")).map_err(|wrong| format!("{text:?}: {}; allowed: {}", wrong.what, wrong.allowed))
+}
+
 /// Reads the host of a route, in lower case; requests are matched without their port.
 pub(super) fn read_host(text: &str) -> Result<String, Wrong> {
     if text.contains("://") || text.contains('/') {

@@ -1,12 +1,15 @@
 //! What the owner wishes, checked once and plain data afterwards: no `Option` here means "must be set later".
 
 mod address;
+mod backend_head;
 mod difference;
 mod error;
 mod file;
 mod pool;
 mod quantity;
 
+pub(crate) use address::backend;
+pub(crate) use backend_head::{BackendHead, Subprotocol};
 pub use difference::Change;
 pub(crate) use difference::difference;
 pub use error::{Problem, Problems};
@@ -23,6 +26,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 pub(crate) use crate::limits::{AddressLimits, GatewayLimits, Rate, SessionLimits};
+use crate::wire::close::Code;
 use crate::wire::origin::OriginRule;
 
 /// A whole configuration, as checked and complete as it can be without opening certificates or sockets.
@@ -160,6 +164,8 @@ pub struct Route {
     pub origins: Origins,
     /// Whether a request without Origin is refused.
     pub require_origin: bool,
+    /// How a request is refused.
+    pub refuse: Refuse,
     /// Open WebSockets on this route; absent: only the gateway's own limit.
     pub connections: Option<usize>,
     /// The route's own caps by address, counted apart from the gateway's; absent: the gateway's.
@@ -168,6 +174,15 @@ pub struct Route {
     pub limits: SessionLimits,
     /// Where it leads.
     pub target: Target,
+}
+
+/// How a sound upgrade request is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refuse {
+    /// With a status and one plain line, which browsers hide from the page.
+    Http,
+    /// With a WebSocket that is closed at once: with this code, or the one of the refusal.
+    Close(Option<Code>),
 }
 
 /// Which Origins a route lets in (RFC 6454).
@@ -218,6 +233,8 @@ pub struct Proxy {
     pub pool: String,
     /// How much help the backend needs.
     pub profile: Profile,
+    /// What it gets to see of a request.
+    pub head: BackendHead,
 }
 
 /// How a backend is treated.

@@ -14,7 +14,7 @@ use super::worker::Worker;
 use crate::admin;
 use crate::admission::door::DoorPermit;
 use crate::config::Listen;
-use crate::lifecycle::{Life, Phase};
+use crate::lifecycle::{Life, Phase, clock};
 use crate::telemetry::metrics::label;
 
 /// Connections that the kernel holds for us before we accept them.
@@ -189,7 +189,7 @@ async fn accept_each(accept: impl AsyncFn() -> io::Result<()>) -> io::Error {
             Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::InvalidInput) => {}
             Err(error) => {
                 tracing::warn!(%error, ?wait, "cannot accept, waiting");
-                tokio::time::sleep(wait).await;
+                clock::sleep(wait).await;
                 wait = (2 * wait).min(BACKOFF.1);
             }
         }

@@ -12,15 +12,20 @@ use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 
 use super::Shared;
-use super::session::{Place, Session};
+use super::farewell::Farewell;
+use super::session::{Place, Promise, Session};
 use super::snapshot::{LiveRoute, LiveTarget, Snapshot};
 use crate::admission::refusal::Refusal;
-use crate::admission::{self, Admission, Outcome, PlainRequest};
+use crate::admission::{self, Admission, Outcome, PlainRequest, Visible};
+use crate::client;
+use crate::config::{BackendHead, Refuse};
 use crate::hub::{self, page};
 use crate::lifecycle::Phase;
 use crate::pool::{DialError, Dialled, Pool, Wish};
 use crate::telemetry::record::Record;
-use crate::wire::head::Forwarded;
+use crate::wire;
+use crate::wire::close::Close;
+use crate::wire::head::{Ask, Forwarded, OverBudget};
 use crate::wire::offer::has_body;
 use crate::wire::request_head::HeadError;
 
@@ -33,7 +38,7 @@ pub(super) struct Asker {
     pub(super) proxied: bool,
     pub(super) record: Rc<RefCell<Record>>,
     /// Left here with a 101, for whoever has the socket when it is sent.
-    pub(super) session: RefCell<Option<Session>>,
+    pub(super) promise: RefCell<Option<Promise>>,
 }
 
 type Answer = Response<Full<Bytes>>;
@@ -68,7 +73,10 @@ pub(super) async fn answer(asker: &Asker, request: Request<Incoming>) -> Answer 
         }
         Outcome::Upgrade(admission) => upgrade(asker, admission, &head).await,
     };
-    let mut answer = answer.unwrap_or_else(|refusal| refuse(asker, refusal));
+    let mut answer = match answer {
+        Ok(answer) => answer,
+        Err(refusal) => tell(asker, &arrival, refusal).unwrap_or_else(|| refuse(asker, refusal)),
+    };
     // Whatever follows a refused upgrade could be frames, and whatever follows a body nobody read could be anything.
     let last = is_upgrade || has_body(&head.headers) || draining;
     if answer.status() != StatusCode::SWITCHING_PROTOCOLS && last {
@@ -103,6 +111,20 @@ fn note_origin(refusal: Refusal, headers: &HeaderMap) {
         let origin = String::from_utf8_lossy(&origin[..origin.len().min(200)]);
         tracing::info!(origin = &*origin, "origin refused: it is not among the route's origins");
     }
+}
+
+/// Where the route wishes it and the request allows it: the WebSocket is opened, and closed at once with the reason.
+fn tell(asker: &Asker, arrival: &admission::Arrival<'_>, refusal: Refusal) -> Option<Answer> {
+    let code = refusal.close()?;
+    let Visible { route, offer, code: own } = asker.snapshot.gate.visible(arrival)?;
+    let close = Close::new(own.unwrap_or(code), refusal.line().trim_end().to_owned());
+    let told = format!("{}, told with {}", close.reason, close.number());
+    let status = StatusCode::SWITCHING_PROTOCOLS.as_u16();
+    asker.record.borrow_mut().refuse(status, refusal.label(), told);
+    let limits = Arc::clone(&asker.snapshot.routes[route].limits);
+    *asker.promise.borrow_mut() = Some(Promise::Farewell(Farewell { close, limits }));
+    // A browser that has offered some and hears of none sees that fault alone.
+    Some(switch(&offer.accept, offer.protocols.first().map(String::as_str)))
 }
 
 fn refuse(asker: &Asker, refusal: Refusal) -> Answer {
@@ -167,17 +189,18 @@ async fn upgrade(asker: &Asker, admission: Admission, head: &request::Parts) -> 
         LiveTarget::Hub(hub) => (Place::Room(enter(hub, &admission.rest)?), None),
         LiveTarget::Echo => (Place::Echo, admission.offer.protocols.first().cloned()),
         LiveTarget::Redirect(_) => return Err(Refusal::NoRoute),
-        LiveTarget::Proxy { pool, edge } => match dial(asker, pool, &admission, head).await? {
+        LiveTarget::Proxy { pool, edge, head: shown } => match dial(asker, (pool, shown), &admission, head).await? {
             Ok(dialled) => {
-                let protocol = dialled.protocol.clone();
+                let protocol = shown.named(&admission.offer.protocols, dialled.protocol.clone());
                 (Place::Backend { dialled: Box::new(dialled), edge: *edge, pool: Arc::clone(pool) }, protocol)
             }
-            Err(error) => return explain(asker, pool, error),
+            Err(error) => return explain(asker, &admission, pool, error),
         },
     };
     let accept = admission.offer.accept.clone();
     let LiveRoute { route, limits, .. } = live;
-    *asker.session.borrow_mut() = Some(Session { place, route, limits, permit: admission.permit });
+    let session = Session { place, route, limits, permit: admission.permit };
+    *asker.promise.borrow_mut() = Some(Promise::Session(session));
     Ok(switch(&accept, protocol.as_deref()))
 }
 
@@ -191,7 +214,7 @@ fn enter(hub: &Arc<hub::Hub>, rest: &str) -> Result<hub::Seat, Refusal> {
 /// A backend's WebSocket, or why there is none; refused at once where the drain is faster.
 async fn dial(
     asker: &Asker,
-    pool: &Pool,
+    (pool, shown): (&Pool, &BackendHead),
     admission: &Admission,
     head: &request::Parts,
 ) -> Result<Result<Dialled, DialError>, Refusal> {
@@ -210,7 +233,14 @@ async fn dial(
         host: head.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or(""),
     };
     let target = head.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-    let wish = Wish { target, headers: &head.headers, forwarded, offered: &admission.offer.protocols };
+    let (target, key) = (shown.target(target), client::key(client::random()));
+    let ask = Ask { target: &target, key: &key, client: &head.headers, forwarded, rules: shown.rules() };
+    let written = wire::head::request(&ask).map_err(|OverBudget { over }| Refusal::BackendHead { over })?;
+    if !written.dropped.is_empty() {
+        tracing::debug!(pool = pool.name(), dropped = ?written.dropped, "a request head was cut to its budget");
+    }
+    let offered = shown.offered(&admission.offer.protocols);
+    let wish = Wish { headers: &head.headers, forwarded, head: &written, offered };
     // A drain frees places one after the other: whoever waits for one would only be sent home again.
     let entered = tokio::select! {
         biased;
@@ -225,17 +255,20 @@ async fn dial(
 
 /// What went wrong with the backends, for the log in full and for the client in one line; a backend's own refusal is
 /// passed on.
-fn explain(asker: &Asker, pool: &Pool, error: DialError) -> Result<Answer, Refusal> {
+fn explain(asker: &Asker, admission: &Admission, pool: &Pool, error: DialError) -> Result<Answer, Refusal> {
     tracing::warn!(pool = pool.name(), %error, "no backend for a client");
     match error {
         DialError::Full => Err(Refusal::BackendsFull),
         DialError::QueueTimeout => Err(Refusal::QueueTimeout),
         DialError::OutOfService => Err(Refusal::NoBackend),
         DialError::Unreachable(..) | DialError::Broken(..) => Err(Refusal::BackendRefused),
-        DialError::ConnectTimeout(_) | DialError::HandshakesBusy(_) | DialError::AnswerTimeout(_) => {
+        DialError::ConnectTimeout(_) | DialError::HandshakesBusy(_) | DialError::AnswerTimeout(..) => {
             Err(Refusal::BackendTimeout)
         }
         DialError::Nonsense(..) => Err(Refusal::BackendNonsense),
+        DialError::Refused(_, refused, _) if asker.snapshot.config.routes[admission.route].refuse != Refuse::Http => {
+            Err(Refusal::BackendStatus(refused.status))
+        }
         DialError::Refused(_, refused, body) => {
             asker.record.borrow_mut().refuse(refused.status, "backend_status", "the backend refused");
             let status = StatusCode::from_u16(refused.status).unwrap_or(StatusCode::BAD_REQUEST);

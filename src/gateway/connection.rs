@@ -17,9 +17,10 @@ use tokio::time::Instant;
 use super::accept::{Arrival, Stream};
 use super::answer::{self, Asker};
 use super::front::{Front, raw_answer};
-use super::session::Session;
+use super::session::Promise;
 use super::snapshot::Snapshot;
 use super::worker::{Load, Local};
+use crate::admission::door::DoorPermit;
 use crate::admission::proxy_header::{self, Found};
 use crate::admission::refusal::Refusal;
 use crate::lifecycle::Phase;
@@ -36,13 +37,27 @@ const FIRST: usize = 1024;
 /// From accept to the upgrade or the last byte. An open WebSocket goes on in a task of its own, which keeps no room for
 /// TLS' handshake and HTTP; it is counted before this task's end, so that a drain never misses it.
 pub(super) async fn serve(local: Rc<Local>, arrival: Arrival, load: Load) {
-    if let Some((session, socket, record)) = open(&local, arrival).await {
-        session.start(&local, socket, record, load);
+    let Some(Opened { promise, socket, record, permit }) = open(&local, arrival).await else { return };
+    match promise {
+        Promise::Session(session) => {
+            // It stands at the door no more.
+            drop(permit);
+            session.start(&local, socket, record, load);
+        }
+        Promise::Farewell(farewell) => farewell.start(&local, socket, record, (permit, load)),
     }
 }
 
+/// A connection whose 101 is sent.
+struct Opened {
+    promise: Promise,
+    socket: Socket,
+    record: Record,
+    permit: DoorPermit,
+}
+
 /// Everything up to the upgrade. `None` when it does not come to one.
-async fn open(local: &Local, arrival: Arrival) -> Option<(Session, Socket, Record)> {
+async fn open(local: &Local, arrival: Arrival) -> Option<Opened> {
     let snapshot = local.shared.snapshot.load_full();
     let deadline = Instant::now() + snapshot.config.handshake_timeout;
     let mut record = Record::open(&local.shared.metrics, Some(arrival.peer));
@@ -71,14 +86,13 @@ async fn open(local: &Local, arrival: Arrival) -> Option<(Session, Socket, Recor
         peer,
         proxied,
         record: Rc::clone(&record),
-        session: RefCell::default(),
+        promise: RefCell::default(),
     });
     let socket = speak_http(local, &asker, socket, deadline).await;
-    drop(permit);
-    let session = asker.session.take();
+    let promise = asker.promise.take();
     drop(asker);
     let record = Rc::into_inner(record)?.into_inner();
-    Some((session?, socket?, record))
+    Some(Opened { promise: promise?, socket: socket?, record, permit })
 }
 
 fn register(stream: Stream) -> io::Result<Transport> {
@@ -185,7 +199,7 @@ async fn speak_http(local: &Local, asker: &Rc<Asker>, socket: Socket, deadline: 
     let front = parts.io.into_inner();
     let owes_goodbye = front.owes_goodbye();
     let mut socket = front.into_socket(parts.read_buf);
-    if asker.session.borrow().is_some() {
+    if asker.promise.borrow().is_some() {
         return Some(socket);
     }
     if owes_goodbye {

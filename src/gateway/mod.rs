@@ -4,6 +4,7 @@ mod accept;
 mod answer;
 mod checks;
 mod connection;
+mod farewell;
 mod front;
 mod reload;
 mod session;
@@ -19,11 +20,11 @@ use tokio::sync::watch;
 
 use self::accept::{Bound, Door};
 use self::snapshot::Snapshot;
-use self::worker::Worker;
+use self::worker::{Clock, Worker};
 use crate::admin;
 use crate::config::{Change, Config, Listen, Problem, Problems};
 use crate::hub::Mailbox;
-use crate::lifecycle::{Life, Phase};
+use crate::lifecycle::{Life, Phase, clock};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::roster::Order;
 
@@ -194,7 +195,9 @@ impl Gateway {
     /// When the workers cannot be started.
     pub async fn run(self) -> Result<Totals, StartError> {
         let Self { bound, admin, shared, mut orders, .. } = self;
-        let workers = (0..shared.mailboxes.len()).map(|at| Worker::start(at, &shared)).collect::<Result<Vec<_>, _>>();
+        let timers = Clock::start().map_err(StartError::Worker)?;
+        let workers = 0..shared.mailboxes.len();
+        let workers = workers.map(|at| Worker::start(at, &shared, &timers)).collect::<Result<Vec<_>, _>>();
         let workers: Arc<[Worker]> = workers.map_err(StartError::Worker)?.into();
         let tasks = worker::service_tasks();
         if let Some(bound) = admin {
@@ -230,7 +233,7 @@ async fn drain(shared: &Shared, workers: &[Worker], orders: &mut watch::Receiver
     let deadline = shared.snapshot.load().config.drain_timeout;
     tokio::select! {
         () = all => {}
-        () = tokio::time::sleep(deadline) => {}
+        () = clock::sleep(deadline) => {}
         _ = orders.wait_for(|now| *now) => {}
     }
     let cut = workers.iter().map(Worker::load).sum();
@@ -243,7 +246,7 @@ async fn drain(shared: &Shared, workers: &[Worker], orders: &mut watch::Receiver
 /// Gives back the memory of those who are gone.
 async fn sweep(shared: Arc<Shared>) {
     loop {
-        tokio::time::sleep(Duration::from_secs(30)).await;
+        clock::sleep(Duration::from_secs(30)).await;
         let snapshot = shared.snapshot.load();
         snapshot.gate.sweep();
         snapshot.hubs().for_each(|hub| hub.sweep(Instant::now()));

@@ -1,9 +1,11 @@
 //! An open WebSocket at its place: run to its end, and told of in its record.
 
+use std::borrow::Cow;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use super::farewell::Farewell;
 use super::worker::{Load, Local};
 use crate::admission::caps::Permit;
 use crate::client;
@@ -13,10 +15,11 @@ use crate::hub::{Seat, Sitting};
 use crate::pool::{Dialled, Pool};
 use crate::relay::Leg;
 use crate::socket::Socket;
-use crate::socket::conversation::{Conversation, Ended};
+use crate::socket::conversation::{Conversation, Passed};
 use crate::socket::vigil::Vigil;
 use crate::telemetry::metrics::{Metrics, Route, label};
 use crate::telemetry::record::{End, Record, Stay};
+use crate::wire::close::Ending;
 
 /// What a 101 has promised.
 pub(super) struct Session {
@@ -25,6 +28,14 @@ pub(super) struct Session {
     pub(super) limits: Arc<SessionLimits>,
     /// Counted until the very end of the session.
     pub(super) permit: Permit,
+}
+
+/// What is to become of a socket whose 101 is sent.
+pub(super) enum Promise {
+    /// It is a session.
+    Session(Session),
+    /// It is turned away.
+    Farewell(Farewell),
 }
 
 /// Where a WebSocket leads.
@@ -77,25 +88,33 @@ impl<C: Told + Unpin> Future for Task<C> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
-        let Ended { ending, from_client, to_client } = ready!(this.conversation.poll(cx));
+        let ending = ready!(this.conversation.poll(cx));
         this.conversation.tell(this.held.stay.metrics());
-        this.held.stay.ended(End {
-            by: ending.by.word(),
-            code: ending.code,
-            reason: ending.reason,
-            frames: (from_client.frames, to_client.frames),
-            bytes: (from_client.bytes, to_client.bytes),
-            backend: this.conversation.backend().to_owned(),
-        });
+        this.told(ending.by.word(), ending.code, ending.reason);
         Poll::Ready(())
     }
 }
 
+impl<C: Told> Task<C> {
+    fn told(&mut self, by: &'static str, code: u16, reason: Cow<'static, str>) {
+        let Passed { from_client, to_client } = self.conversation.passed();
+        self.held.stay.ended(End {
+            by,
+            code,
+            reason,
+            frames: (from_client.frames, to_client.frames),
+            bytes: (from_client.bytes, to_client.bytes),
+            backend: self.conversation.backend().to_owned(),
+        });
+    }
+}
+
 impl<C: Told> Drop for Task<C> {
-    /// Only the conversation knows the backend, and it is gone before the line is written.
+    /// Its task was dropped, or it panicked. Only the conversation knows what passed, and it is gone before the line is
+    /// written.
     fn drop(&mut self) {
         if !self.held.stay.has_ended() {
-            self.held.stay.ended(End::cut(self.conversation.backend()));
+            self.told("gateway", 1006, "cut".into());
         }
     }
 }
@@ -122,8 +141,12 @@ struct Relayed {
 }
 
 impl Conversation for Relayed {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
         self.leg.poll(cx)
+    }
+
+    fn passed(&self) -> Passed {
+        self.leg.passed()
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::admission::Gate;
 use crate::client::Trust;
-use crate::config::{self, Config, Problem, Problems, Profile, SessionLimits};
+use crate::config::{self, BackendHead, Config, Problem, Problems, Profile, SessionLimits};
 use crate::hub::{Hub, Mailbox};
 use crate::pool::{Habits, Pool};
 use crate::telemetry::metrics::Route;
@@ -35,7 +35,7 @@ pub(super) struct LiveRoute {
 pub(super) enum LiveTarget {
     Hub(Arc<Hub>),
     Echo,
-    Proxy { pool: Arc<Pool>, edge: bool },
+    Proxy { pool: Arc<Pool>, edge: bool, head: Arc<BackendHead> },
     Redirect(String),
 }
 
@@ -135,7 +135,7 @@ fn live(
         (config::Target::Echo, _) => LiveTarget::Echo,
         (config::Target::Redirect(to), _) => LiveTarget::Redirect(to.clone()),
         (config::Target::Proxy(proxy), _) => match pools.get(&proxy.pool) {
-            Some(pool) => live_proxy(pool, proxy.profile),
+            Some(pool) => live_proxy(pool, proxy),
             // The configuration's reader has refused this already; without a pool there is nothing but 404s to give.
             None => LiveTarget::Redirect("/".to_owned()),
         },
@@ -143,12 +143,12 @@ fn live(
     LiveRoute { route: Arc::new(name), limits: Arc::new(route.limits), target }
 }
 
-fn live_proxy(pool: &Arc<Pool>, profile: Profile) -> LiveTarget {
-    let edge = match profile {
+fn live_proxy(pool: &Arc<Pool>, proxy: &config::Proxy) -> LiveTarget {
+    let edge = match proxy.profile {
         Profile::Transparent => false,
         Profile::Legacy => true,
     };
-    LiveTarget::Proxy { pool: Arc::clone(pool), edge }
+    LiveTarget::Proxy { pool: Arc::clone(pool), edge, head: Arc::new(proxy.head.clone()) }
 }
 
 /// A server that is legacy on one route is the same server on the others.

@@ -51,22 +51,43 @@ impl Drop for Load {
     }
 }
 
+/// A thread that does nothing but keep time: whatever else the process waits for, timers of workers are not late.
+pub(super) struct Clock {
+    handle: Handle,
+    /// Dropped, it ends the thread.
+    _running: oneshot::Sender<()>,
+}
+
+impl Clock {
+    pub(super) fn start() -> io::Result<Arc<Self>> {
+        let runtime = Builder::new_current_thread().enable_time().build()?;
+        let (running, ended) = oneshot::channel();
+        let handle = runtime.handle().clone();
+        thread::Builder::new().name("wsgate-clock".to_owned()).spawn(move || {
+            let _ = runtime.block_on(ended);
+        })?;
+        Ok(Arc::new(Self { handle, _running: running }))
+    }
+}
+
 impl Worker {
-    /// To be called on a runtime with a clock, whose timers the worker borrows.
-    pub(super) fn start(at: usize, shared: &Arc<Shared>) -> io::Result<Self> {
+    /// The worker's timers run on this clock, which lives as long as its last worker.
+    pub(super) fn start(at: usize, shared: &Arc<Shared>, timers: &Arc<Clock>) -> io::Result<Self> {
         // Bounded by the cap on pending connections: each arrival in it holds its permit.
         let (jobs, inbox) = mpsc::unbounded_channel();
         let load = Arc::new(AtomicUsize::new(0));
         let shared = Arc::clone(shared);
         let (ready, started) = std::sync::mpsc::channel();
-        let timers = Handle::current();
+        let timers = Arc::clone(timers);
         let thread = thread::Builder::new().name(format!("wsgate-{at}")).spawn(move || {
-            clock::borrow(timers);
+            clock::borrow(timers.handle.clone());
             let runtime = Builder::new_current_thread().enable_io().build_local(LocalOptions::default());
             match runtime {
                 Ok(runtime) => {
                     let _ = ready.send(Ok(()));
                     runtime.block_on(work(at, shared, inbox));
+                    // Names that are still being resolved are not waited for.
+                    runtime.shutdown_background();
                 }
                 Err(error) => {
                     let _ = ready.send(Err(error));

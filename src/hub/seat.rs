@@ -10,11 +10,11 @@ use super::event;
 use super::room::Room;
 use super::shard::{Member, Shard};
 use crate::socket::Socket;
-use crate::socket::conversation::{Conversation, Ended};
+use crate::socket::conversation::{Conversation, Passed};
 use crate::socket::endpoint::{Endpoint, Listener};
 use crate::socket::vigil::Vigil;
 use crate::telemetry::roster::Place;
-use crate::wire::close::{Close, Code};
+use crate::wire::close::{Close, Code, Ending};
 use crate::wire::frame::Opcode;
 
 /// A seat in a room, free again when it is dropped.
@@ -38,9 +38,9 @@ impl Seat {
         let budget = vigil.limits().send_queue / 2;
         let mut endpoint = Endpoint::new(socket, vigil);
         let welcome = self.room.arrive(shard.worker(), budget);
-        let mut cx = Context::from_waker(Waker::noop());
+        let (mut cx, now) = (Context::from_waker(Waker::noop()), place.now());
         for frame in &welcome.history {
-            endpoint.deliver(&mut cx, frame);
+            endpoint.deliver(&mut cx, now, frame);
         }
         let endpoint = RefCell::new(endpoint);
         let member = Rc::new(Member { endpoint, place, user, last: welcome.last, seat: self });
@@ -66,11 +66,15 @@ pub(crate) struct Sitting {
 }
 
 impl Conversation for Sitting {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
         let Member { endpoint, place, user, seat, .. } = &*self.member;
         let mut endpoint = endpoint.borrow_mut();
         let mut speaker = Speaker { seat, user: *user, limit: endpoint.send_queue(), has_said: false };
         endpoint.poll(cx, place, &mut speaker)
+    }
+
+    fn passed(&self) -> Passed {
+        self.member.endpoint.borrow().passed()
     }
 }
 

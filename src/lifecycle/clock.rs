@@ -1,4 +1,5 @@
-//! Timers for threads whose own runtime has none: they run on the clock of another runtime.
+//! Timers for threads whose own runtime has none: they run on the clock of another one. A thread that has borrowed none
+//! makes them on its own runtime.
 //!
 //! A runtime with a clock reads the time and looks through its timers twice for each turn of its loop, which is a tenth
 //! of what a relayed message costs. Workers need timers only until a WebSocket is open.
@@ -7,7 +8,8 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::time::{Instant, Sleep, Timeout};
+pub(crate) use tokio::time::Instant;
+use tokio::time::{Sleep, Timeout};
 
 thread_local! {
     static LENT: RefCell<Option<Handle>> = const { RefCell::new(None) };

@@ -9,8 +9,11 @@ use super::member::Member;
 use super::{DialError, Dialled, Lease, Pool, Wish};
 use crate::client::{self, UpgradeError};
 use crate::socket::Socket;
-use crate::wire::head::{self, Answer};
+use crate::wire::head::{self, Answer, Expected, Nonsense};
 use crate::wire::offer::accept_for;
+
+/// Bytes of an answer that a log shows.
+const SHOWN: usize = 160;
 
 /// What one attempt came to that failed.
 struct Failed {
@@ -143,11 +146,11 @@ impl Pool {
             None => return Err(Failed::silent(DialError::ConnectTimeout(url()), span.whole)),
         };
         let key = client::key(client::random());
-        let request = head::request(wish.target, &key, wish.headers, &wish.forwarded);
-        let accept = accept_for(&key);
-        let mut heard = false;
+        let (request, accept) = (wish.head.with_key(&key), accept_for(&key));
+        let expected = Expected { accept: &accept, offered: wish.offered };
+        let mut heard = Vec::with_capacity(1024);
         let span = Span::from_now(self.wishes.answer_timeout, deadline);
-        let answered = client::upgrade_hearing(&mut socket, &request, &accept, wish.offered, &mut heard);
+        let answered = client::exchange(&mut socket, &request, &expected, &mut heard);
         let failed = match clock::by(span.end, answered).await {
             Some(Ok((Answer::Switched { protocol }, _))) => return Ok((socket, protocol)),
             Some(Ok((Answer::Refused(refused), body))) => {
@@ -155,14 +158,25 @@ impl Pool {
                 member.succeed(clock::now());
                 DialError::Refused(url(), refused, body)
             }
-            Some(Err(UpgradeError::Nonsense(nonsense))) => DialError::Nonsense(url(), nonsense),
-            Some(Err(UpgradeError::Io(error))) if heard => DialError::Broken(url(), error),
-            None if heard => DialError::AnswerTimeout(url()),
+            Some(Err(UpgradeError::Nonsense(nonsense))) => DialError::Nonsense(url(), nonsense, beginning(&heard)),
+            // A server that says anything but 101 has answered, whether it ends its head or not.
+            None if head::status(&heard).is_some_and(|status| status != 101) => {
+                DialError::Nonsense(url(), Nonsense::Unfinished, beginning(&heard))
+            }
+            None if !heard.is_empty() => DialError::AnswerTimeout(url(), beginning(&heard)),
+            Some(Err(UpgradeError::Io(_))) if !heard.is_empty() => {
+                DialError::Nonsense(url(), Nonsense::Unfinished, beginning(&heard))
+            }
             Some(Err(UpgradeError::Io(error))) => return Err(Failed::silent(DialError::Broken(url(), error), true)),
-            None => return Err(Failed::silent(DialError::AnswerTimeout(url()), span.whole)),
+            None => return Err(Failed::silent(DialError::AnswerTimeout(url(), String::new()), span.whole)),
         };
         Err(Failed::final_word(failed))
     }
+}
+
+/// The first bytes of an answer, as a log may show them.
+fn beginning(heard: &[u8]) -> String {
+    heard[..heard.len().min(SHOWN)].escape_ascii().to_string()
 }
 
 /// Whether it is this machine that has no descriptor, port or memory left; the backend can do nothing about it.

@@ -23,7 +23,7 @@ use crate::client::{self, Trust};
 use crate::config::{self, Check, SourceAddress};
 use crate::socket::Socket;
 use crate::telemetry::metrics::{BackendFacts, PoolFacts};
-use crate::wire::head::{Forwarded, Nonsense, Refused};
+use crate::wire::head::{Forwarded, Head, Nonsense, Refused};
 
 /// How long a backend has for its own goodbye after ours.
 pub(crate) const LEAVE: Duration = Duration::from_secs(2);
@@ -103,12 +103,12 @@ pub(crate) enum DialError {
     ConnectTimeout(String),
     /// Others were shaking hands with the backend for all the time there was.
     HandshakesBusy(String),
-    /// A backend did not answer in time.
-    AnswerTimeout(String),
+    /// A backend did not answer in time; with what it had said until then.
+    AnswerTimeout(String, String),
     /// A backend ended the connection instead of answering.
     Broken(String, io::Error),
-    /// A backend's answer was none.
-    Nonsense(String, Nonsense),
+    /// A backend's answer was none; with its first bytes, as a log may show them.
+    Nonsense(String, Nonsense, String),
     /// A backend refused; its own answer.
     Refused(String, Refused, Vec<u8>),
 }
@@ -122,9 +122,10 @@ impl fmt::Display for DialError {
             Self::Unreachable(url, error) => write!(f, "{url}: {error}"),
             Self::ConnectTimeout(url) => write!(f, "{url}: no connection in time"),
             Self::HandshakesBusy(url) => write!(f, "{url}: busy with other handshakes for too long"),
-            Self::AnswerTimeout(url) => write!(f, "{url}: no answer in time"),
+            Self::AnswerTimeout(url, first) if first.is_empty() => write!(f, "{url}: no answer in time"),
+            Self::AnswerTimeout(url, first) => write!(f, "{url}: no whole answer in time; it began with \"{first}\""),
             Self::Broken(url, error) => write!(f, "{url}: no answer: {error}"),
-            Self::Nonsense(url, nonsense) => write!(f, "{url}: {nonsense}"),
+            Self::Nonsense(url, nonsense, first) => write!(f, "{url}: {nonsense}; it began with \"{first}\""),
             Self::Refused(url, refused, _) => write!(f, "{url}: refused with status {}", refused.status),
         }
     }
@@ -135,14 +136,14 @@ impl std::error::Error for DialError {}
 /// What is asked of a backend on behalf of a client.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wish<'a> {
-    /// Path and query.
-    pub target: &'a str,
     /// The client's headers.
     pub headers: &'a http::HeaderMap,
     /// What is said of the client.
     pub forwarded: Forwarded<'a>,
-    /// The subprotocols it offered.
-    pub offered: &'a [String],
+    /// What it is asked, but for the key.
+    pub head: &'a Head,
+    /// The subprotocols that the client offered, where they are the backend's to choose from.
+    pub offered: Option<&'a [String]>,
 }
 
 impl Pool {

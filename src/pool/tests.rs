@@ -6,6 +6,7 @@ use std::path::Path;
 use http::{HeaderMap, HeaderValue, header};
 
 use super::*;
+use crate::wire::head::{Ask, Rules, request};
 
 fn wishes(more: &str) -> config::Pool {
     let backends = if more.contains("backends") { "" } else { "backends = [\"ws://h:1\"]\n" };
@@ -25,11 +26,16 @@ fn after(more: &str, before: Option<&Pool>) -> Pool {
 }
 
 /// What is asked on behalf of a client of this address.
-struct Client(HeaderMap, IpAddr);
+struct Client(HeaderMap, IpAddr, Head);
 
 impl Client {
     fn at(address: &str) -> Self {
-        Self(HeaderMap::new(), address.parse().expect("address"))
+        let (headers, client) = (HeaderMap::new(), address.parse().expect("address"));
+        let forwarded = Forwarded { client, chain: None, peer: client, secure: false, host: "h" };
+        let rules = Rules { budget: None, cookies: &[], pass: &[], subprotocols: true };
+        let ask = Ask { target: "/", key: "key", client: &headers, forwarded, rules };
+        let head = request(&ask).expect("no budget");
+        Self(headers, client, head)
     }
 
     fn saying(mut self, name: header::HeaderName, value: &'static str) -> Self {
@@ -39,7 +45,7 @@ impl Client {
 
     fn wish(&self) -> Wish<'_> {
         let forwarded = Forwarded { client: self.1, chain: None, peer: self.1, secure: false, host: "h" };
-        Wish { target: "/", headers: &self.0, forwarded, offered: &[] }
+        Wish { headers: &self.0, forwarded, head: &self.2, offered: Some(&[]) }
     }
 }
 

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use self::wires::{Wires, pump};
 use crate::pool::{LEAVE, Lease};
 use crate::socket::Socket;
-use crate::socket::conversation::{Conversation, Ended};
+use crate::socket::conversation::{Conversation, Passed};
 use crate::socket::rate::MessageRate;
 use crate::socket::vigil::{Due, Millis, Vigil};
 use crate::telemetry::roster::{Order, Place};
@@ -39,14 +39,17 @@ pub(crate) struct Leg {
 
 impl Conversation for Leg {
     /// Relays until both ends are done.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
         if let Some(order) = self.place.take_order() {
             self.order(cx, order);
         }
         let poll = self.poll_at(cx, self.place.now());
         self.place.settle(cx, self.vigil.next());
-        let traffic = |side| self.tunnel.traffic(side);
-        poll.map(|ending| Ended { ending, from_client: traffic(Side::Client), to_client: traffic(Side::Backend) })
+        poll
+    }
+
+    fn passed(&self) -> Passed {
+        Passed { from_client: self.tunnel.traffic(Side::Client), to_client: self.tunnel.traffic(Side::Backend) }
     }
 }
 
@@ -269,11 +272,8 @@ impl Leg {
     /// Both ends get what is still queued, an orderly end of the stream, and time to say their own.
     fn poll_over(&mut self, cx: &mut Context<'_>, now: Millis) -> Poll<Ending> {
         if self.over.is_none() {
+            // A client that has gone still gets its close_notify (RFC 8446 §6.1), but is not waited for.
             self.over = Some(Over { client_done: self.client_failed, backend_done: false });
-            if self.client_failed {
-                // RFC 8446 §6.1: before its end each party says close_notify. Who has gone is not waited for.
-                let _ = self.client.poll_close(cx);
-            }
             self.vigil.end_within(now, self.vigil.limits().close_timeout.min(LEAVE));
         }
         let is_late = self.vigil.look(now) == Due::Deadline;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use self::talk::{Desk, Talk};
 use super::Socket;
-use super::conversation::Ended;
+use super::conversation::Passed;
 use super::rate::MessageRate;
 use super::vigil::{Due, Millis, Vigil};
 use crate::telemetry::roster::{Order, Place};
@@ -49,7 +49,7 @@ impl Endpoint {
     /// Queues a data frame that many share. `false` when the client already holds more than its send queue: it is then
     /// told to go with 1013, and what was not begun is dropped.
     #[inline]
-    pub(crate) fn deliver(&mut self, cx: &mut Context<'_>, frame: &Bytes) -> bool {
+    pub(crate) fn deliver(&mut self, cx: &mut Context<'_>, now: Millis, frame: &Bytes) -> bool {
         if self.talk.sent_close {
             return true;
         }
@@ -58,6 +58,7 @@ impl Endpoint {
             self.close(cx, Close::new(Code::TRY_LATER, "too slow: the send queue is full"), Party::Gateway);
             return false;
         }
+        self.vigil.active(now);
         self.socket.send_shared(cx, frame);
         self.talk.to_client.frames += 1;
         self.talk.to_client.bytes += frame::payload_len(frame) as u64;
@@ -78,14 +79,19 @@ impl Endpoint {
 
     /// Looks for orders, reads, answers and flushes; `Ready` once the WebSocket has ended, with both ends of the socket
     /// done or given up. `place` learns whom to wake, and when.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, place: &Place, listener: &mut dyn Listener) -> Poll<Ended> {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, place: &Place, listener: &mut dyn Listener) -> Poll<Ending> {
         if let Some(order) = place.take_order() {
             self.order(cx, order);
         }
         let poll = self.poll_at(cx, place.now(), listener);
         place.settle(cx, self.vigil.next());
-        let talk = &self.talk;
-        poll.map(|ending| Ended { ending, from_client: talk.from_client, to_client: talk.to_client })
+        poll
+    }
+
+    /// What has passed so far.
+    #[must_use]
+    pub(crate) const fn passed(&self) -> Passed {
+        Passed { from_client: self.talk.from_client, to_client: self.talk.to_client }
     }
 
     fn poll_at(&mut self, cx: &mut Context<'_>, now: Millis, listener: &mut dyn Listener) -> Poll<Ending> {
@@ -121,11 +127,15 @@ impl Endpoint {
                 return Poll::Pending;
             }
             let Self { socket, talk, .. } = self;
-            if socket.poll_arrived(cx).is_pending() {
-                talk.rest();
-                return Poll::Pending;
-            }
-            match socket.poll_pieces(cx, &mut |piece, _| talk.take(piece, desk, listener)) {
+            let pieces = match socket.poll_arrived(cx) {
+                Poll::Pending => Poll::Pending,
+                // One at a time: its effects are to be seen before the next.
+                Poll::Ready(()) => socket.poll_pieces(cx, &mut |piece, _| {
+                    talk.take(piece, desk, listener);
+                    false
+                }),
+            };
+            match pieces {
                 Poll::Pending => {
                     self.talk.rest();
                     return Poll::Pending;
@@ -135,6 +145,11 @@ impl Endpoint {
                 Poll::Ready(Err(error)) => self.talk.lost(format!("the client's connection failed: {error}")),
             }
         }
+    }
+
+    /// Ends a session that should not have begun: its Close is the first thing that the client gets.
+    pub(crate) fn dismiss(&mut self, cx: &mut Context<'_>, close: Close) {
+        self.close(cx, close, Party::Gateway);
     }
 
     /// The gateway ends the session.

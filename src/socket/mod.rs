@@ -353,6 +353,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn one_turn_writes_so_often_and_no_more() {
+        let (mut socket, _peer) = pair();
+        let mut writes = 0;
+        with_context(|cx| {
+            while socket.queued() == 0 && writes < 10_000 {
+                socket.send(cx, b"short");
+                writes += 1;
+            }
+        })
+        .await;
+        // tokio gives a task 128 operations for a turn.
+        assert!((2..=129).contains(&writes), "{writes}");
+        poll_fn(|cx| socket.poll_flush(cx)).await.expect("no error");
+        assert_eq!(socket.queued(), 0);
+    }
+
+    #[tokio::test]
     async fn the_error_of_a_write_shows_at_the_next_flush_and_nothing_is_queued() {
         let (mut socket, peer) = pair();
         drop(peer);

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
@@ -47,13 +47,19 @@ impl Transport {
     #[inline]
     pub(super) fn poll_send(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if bytes.len() <= SHORT {
+            // Like any other operation it is one of those that a task may do in one turn: a client whose every byte
+            // makes a write must not keep the others waiting.
+            let turn = ready!(tokio::task::coop::poll_proceed(cx));
             let sent = match self {
                 Self::Tcp(stream) => stream.try_write(bytes),
                 Self::Unix(stream) => stream.try_write(bytes),
             };
             match sent {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                sent => return Poll::Ready(sent),
+                sent => {
+                    turn.made_progress();
+                    return Poll::Ready(sent);
+                }
             }
         }
         Pin::new(self).poll_write(cx, bytes)

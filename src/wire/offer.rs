@@ -11,6 +11,8 @@ use http::header::{
 use http::{HeaderMap, Method, StatusCode, Version};
 use sha1::{Digest as _, Sha1};
 
+use super::head::is_key_lookalike;
+
 /// RFC 6455 §1.3: what every server appends to the key.
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
@@ -47,6 +49,8 @@ pub enum Malformed {
     KeyTwice,
     /// A key that is not 16 bytes in base64 (RFC 6455 §4.2.1 item 5).
     KeyInvalid,
+    /// A header whose name ends in `Sec-WebSocket-Key`, which some servers would take for the key.
+    KeyLookalike,
     /// A version that is absent, not 13, or more than one (RFC 6455 §4.4).
     Version,
     /// A subprotocol that is no token (RFC 6455 §4.1 item 10).
@@ -72,6 +76,7 @@ impl Malformed {
             | Self::KeyAbsent
             | Self::KeyTwice
             | Self::KeyInvalid
+            | Self::KeyLookalike
             | Self::ProtocolToken
             | Self::ProtocolTwice
             | Self::Extensions
@@ -91,6 +96,7 @@ impl Malformed {
             Self::KeyAbsent => "the request has no Sec-WebSocket-Key",
             Self::KeyTwice => "the request has more than one Sec-WebSocket-Key",
             Self::KeyInvalid => "the Sec-WebSocket-Key is not 16 bytes in base64",
+            Self::KeyLookalike => "the request has a header that only ends in Sec-WebSocket-Key",
             Self::Version => "the Sec-WebSocket-Version must be 13",
             Self::ProtocolToken => "the Sec-WebSocket-Protocol has a name that is not a token",
             Self::ProtocolTwice => "the Sec-WebSocket-Protocol names the same protocol twice",
@@ -111,6 +117,7 @@ impl Malformed {
             Self::KeyAbsent => "key_absent",
             Self::KeyTwice => "key_twice",
             Self::KeyInvalid => "key_invalid",
+            Self::KeyLookalike => "key_lookalike",
             Self::Version => "version_not_13",
             Self::ProtocolToken => "protocol_token",
             Self::ProtocolTwice => "protocol_twice",
@@ -132,6 +139,7 @@ impl Offer {
         ensure(names(headers, &UPGRADE, "websocket"), Malformed::UpgradeToken)?;
         ensure(names(headers, &CONNECTION, "upgrade"), Malformed::ConnectionToken)?;
         let key = read_key(headers)?;
+        ensure(!headers.keys().any(|name| is_key_lookalike(name.as_str())), Malformed::KeyLookalike)?;
         ensure(is_version_13(headers), Malformed::Version)?;
         let protocols = read_protocols(headers)?;
         let extensions = read_extensions(headers)?;

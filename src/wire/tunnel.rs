@@ -216,6 +216,12 @@ impl Tunnel {
         self.offence.as_deref()
     }
 
+    /// Whether messages are put together here, and go to the backend whole (see [`Policy::edge`]).
+    #[must_use]
+    pub const fn is_edge(&self) -> bool {
+        self.edge.is_some()
+    }
+
     /// Whether a data frame of this end has begun and is not complete.
     #[must_use]
     pub fn is_mid_frame(&self, from: Side) -> bool {

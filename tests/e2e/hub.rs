@@ -1,6 +1,9 @@
 //! The chat hub: one order for all, rooms of their own, history, and members that are slow, silent or gone.
 
+use std::time::Duration;
+
 use tokio::net::TcpSocket;
+use tokio::time::timeout;
 
 use crate::support::frames::{BINARY, CLOSE, PING, PONG, TEXT, client, close};
 use crate::support::peer::upgrade_request;
@@ -428,4 +431,20 @@ async fn a_member_that_says_too_much_is_1008_and_the_others_heard_what_was_allow
     assert_eq!((close.code(), close.reason().as_str()), (1008, "too many messages"));
     other.say("next").await;
     assert_eq!(text(&mut other).await, "next");
+}
+
+#[tokio::test]
+async fn who_listens_is_not_idle() {
+    let gateway = house("limits = { idle_timeout = \"400ms\" }", "");
+    let (mut speaker, mut listener) = (gateway.open("/chat").await, gateway.open("/chat").await);
+    let since = std::time::Instant::now();
+    // The speaker's own echo paces it; only the listener never says a word.
+    while since.elapsed() < Duration::from_millis(1200) {
+        speaker.say("still here").await;
+        for peer in [&mut speaker, &mut listener] {
+            assert_eq!(peer.message().await.opcode, TEXT);
+        }
+        let _ = timeout(Duration::from_millis(50), listener.frame()).await;
+    }
+    assert_eq!(listener.message().await.code(), 1001);
 }

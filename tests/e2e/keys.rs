@@ -51,6 +51,7 @@ const SEEN: &[(&str, &str)] = &[
     ("route.host", "keys::host_chooses_the_route"),
     ("route.origins", "keys::origins_are_let_in"),
     ("route.require_origin", "keys::origin_can_be_required"),
+    ("route.refuse", "refuse::an_origin_that_is_not_allowed"),
     ("route.limits", "keys::a_route_has_limits_of_its_own"),
     ("route.limits.connections", "keys::a_route_has_limits_of_its_own"),
     ("route.limits.connections_per_address", "keys::a_route_has_limits_of_its_own"),
@@ -63,9 +64,14 @@ const SEEN: &[(&str, &str)] = &[
     ("route.hub.escape", "keys::markup_is_escaped_unless_told_otherwise"),
     ("route.hub.rooms", "keys::rooms_are_counted"),
     ("route.echo", "keys::path_and_redirect"),
-    ("route.proxy", "keys::a_route_leads_to_its_pool"),
     ("route.proxy.pool", "keys::a_route_leads_to_its_pool"),
     ("route.proxy.profile", "keys::profile_legacy_answers_pings_itself"),
+    ("route.proxy.strip_prefix", "head::a_prefix_is_taken_off_the_path"),
+    ("route.proxy.pass_headers", "head::more_headers_pass_when_they_are_named"),
+    ("route.proxy.legacy.head_budget", "head::what_does_not_fit_into_the_budget_is_left_out"),
+    ("route.proxy.legacy.cookies", "head::cookies_that_are_named_are_never_left_out"),
+    ("route.proxy.legacy.subprotocol", "head::an_offer_of_subprotocols_is_answered_passed_or_stripped"),
+    ("route.proxy.legacy.subprotocols", "head::the_edge_names_only_subprotocols_of_its_list"),
     ("pool.backends", "keys::a_route_leads_to_its_pool"),
     ("pool.backends.url", "pool::weights_share_the_turns_and_backups_wait_for_theirs"),
     ("pool.backends.weight", "pool::weights_share_the_turns_and_backups_wait_for_theirs"),
@@ -98,11 +104,13 @@ const SEEN: &[(&str, &str)] = &[
 ];
 
 /// The modules whose tests may stand in [`SEEN`].
-const MODULES: [(&str, &str); 4] = [
+const MODULES: [(&str, &str); 6] = [
+    ("head", include_str!("head.rs")),
     ("health", include_str!("health.rs")),
     ("keys", include_str!("keys.rs")),
     ("life", include_str!("life.rs")),
     ("pool", include_str!("pool.rs")),
+    ("refuse", include_str!("refuse.rs")),
 ];
 
 const ECHO: &str = "[[route]]\npath = \"/echo\"\necho = {}\n";
@@ -205,7 +213,10 @@ async fn workers_are_threads() {
     let tasks = std::fs::read_dir(format!("/proc/{}/task", program.id())).expect("tasks");
     let name = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("comm")).unwrap_or_default();
     let names: Vec<_> = tasks.map(|task| name(task.expect("task")).trim().to_owned()).collect();
-    let mut workers: Vec<_> = names.iter().filter(|name| name.starts_with("wsgate-")).collect();
+    let mut workers: Vec<_> = names
+        .iter()
+        .filter(|name| name.strip_prefix("wsgate-").is_some_and(|rest| rest.parse::<usize>().is_ok()))
+        .collect();
     workers.sort();
     assert_eq!(workers, ["wsgate-0", "wsgate-1", "wsgate-2"], "{names:?}");
 }

@@ -495,3 +495,18 @@ async fn a_new_limit_holds_for_new_sessions() {
     new.say(&large).await;
     assert_eq!(new.message().await.code(), 1009);
 }
+
+#[tokio::test]
+async fn a_reload_that_hangs_stops_no_deadline() {
+    let folder = folder();
+    let config = format!("handshake_timeout = \"500ms\"\n{ECHO}");
+    let program = Program::configured(folder.path(), &config).await;
+    let mut slow = Peer::connect(program.address()).await;
+    slow.send(b"GET /echo HTTP/1.1\r\n").await;
+    // A file that never opens.
+    let file = folder.path().join("wsgate.toml");
+    std::fs::remove_file(&file).expect("there");
+    assert!(std::process::Command::new("mkfifo").arg(&file).status().expect("mkfifo").success());
+    program.signal("HUP").await;
+    assert_eq!(slow.answer().await.status, 408);
+}

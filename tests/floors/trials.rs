@@ -81,7 +81,7 @@ fn an_import_down_or_within_a_room_is_lawful() {
 
 #[test]
 fn a_crate_outside_its_rooms_is_found() {
-    finds(crates, "relay/mod.rs", "use tokio::time::sleep;", &["src/relay/mod.rs:1: tokio stays in admin.rs"]);
+    finds(crates, "echo.rs", "use tokio::time::sleep;", &["src/relay/mod.rs:1: tokio stays in admin.rs"]);
     finds(crates, "wire/mask.rs", "\nasync fn f() { tokio::task::yield_now().await }", &["mask.rs:2: tokio stays in"]);
     finds(crates, "config/mod.rs", "#[tokio::test]\nasync fn f() {}", &["tokio stays in"]);
     finds(crates, "hub/mod.rs", "use { rustls::ServerConfig, std::io };", &["rustls stays in"]);
@@ -124,6 +124,16 @@ fn a_clock_chance_or_input_in_a_pure_room_is_found() {
     finds(purity, "route.rs", "use std::{fs, fmt};", &["std::fs in a pure room"]);
     finds(purity, "wire/mask.rs", "// Instant\nuse std::net::IpAddr;", &[]);
     finds(purity, "hub/mod.rs", "use std::time::Instant;", &[]);
+}
+
+#[test]
+fn a_timer_without_a_clock_is_found() {
+    let wrong = ["timers are made by lifecycle::clock"];
+    finds(timers, "pool/dial.rs", "async fn f() { tokio::time::sleep(wait).await; }", &wrong);
+    finds(timers, "hub/mod.rs", "use tokio::time::{Instant, timeout};", &wrong);
+    finds(timers, "pool/clock.rs", "use tokio::time::Instant;", &[]);
+    finds(timers, "lifecycle/clock.rs", "use tokio::time::sleep;", &[]);
+    finds(timers, "pool/dial.rs", "#[cfg(test)]\nmod tests { use tokio::time::advance; }", &[]);
 }
 
 #[test]

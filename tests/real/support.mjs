@@ -19,7 +19,7 @@ import WebSocket from 'ws';
 const HERE = path.dirname(fileURLToPath(import.meta.url));
 const TOP = path.resolve(HERE, '../..');
 const TARGET = path.resolve(TOP, process.env.CARGO_TARGET_DIR ?? 'target');
-const WSGATE = process.env.WSGATE_BIN ?? path.join(TARGET, 'release/wsgate');
+export const WSGATE = process.env.WSGATE_BIN ?? path.join(TARGET, 'release/wsgate');
 export const PYTHON = process.env.WSGATE_PYTHON ?? path.join(TARGET, 'real-venv/bin/python');
 const CHROMIUM = process.env.WSGATE_CHROMIUM ?? '/usr/bin/chromium';
 

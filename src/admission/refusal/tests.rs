@@ -38,6 +38,7 @@ fn all() -> Vec<Refusal> {
         M::KeyAbsent,
         M::KeyTwice,
         M::KeyInvalid,
+        M::KeyLookalike,
         M::Version,
         M::ProtocolToken,
         M::ProtocolTwice,
@@ -54,9 +55,11 @@ fn all() -> Vec<Refusal> {
         R::GatewayFull,
         R::RouteFull,
         R::Draining,
+        R::BackendHead { over: 7 },
         R::BackendsFull,
         R::QueueTimeout,
         R::NoBackend,
+        R::BackendStatus(403),
         R::BackendRefused,
         R::BackendNonsense,
         R::BackendTimeout,
@@ -95,9 +98,11 @@ fn every_row_of_the_table_has_its_answer() {
         (Refusal::GatewayFull, 503, &[("retry-after", "5")]),
         (Refusal::RouteFull, 503, &[("retry-after", "5")]),
         (Refusal::Draining, 503, &[("retry-after", "5")]),
+        (Refusal::BackendHead { over: 1 }, 431, &[]),
         (Refusal::BackendsFull, 503, &[("retry-after", "5")]),
         (Refusal::QueueTimeout, 503, &[("retry-after", "5")]),
         (Refusal::NoBackend, 503, &[("retry-after", "5")]),
+        (Refusal::BackendStatus(403), 403, &[]),
         (Refusal::BackendRefused, 502, &[]),
         (Refusal::BackendNonsense, 502, &[]),
         (Refusal::BackendTimeout, 504, &[]),
@@ -128,4 +133,21 @@ fn lines_are_one_plain_line_and_unique() {
         assert!((10..80).contains(&text.len()), "{line:?}");
     }
     assert_eq!(lines.iter().collect::<HashSet<_>>().len(), lines.len());
+}
+
+#[test]
+fn what_can_be_told_in_a_close_has_a_code() {
+    for refusal in all() {
+        let expected = match refusal.status().as_u16() {
+            403 => Some(1008),
+            431 if refusal != Refusal::HeadTooLarge => Some(1008),
+            429 | 504 => Some(1013),
+            503 if refusal == Refusal::Draining => Some(1001),
+            503 => Some(1013),
+            502 if refusal == Refusal::BackendNonsense => Some(1011),
+            502 => Some(1013),
+            _ => None,
+        };
+        assert_eq!(refusal.close().map(Code::get), expected, "{refusal:?}");
+    }
 }

@@ -11,7 +11,7 @@ use super::route::{Draft as RouteDraft, LATER_PROFILES, PROFILES, route_of};
 use super::setting::quoted_words;
 use crate::config::address::{read_backend, read_listen};
 use crate::config::error::Wrong;
-use crate::config::{CertificateFiles, Origins, Problem, Profile, Proxy, Target, Tls, TlsVersion};
+use crate::config::{BackendHead, CertificateFiles, Origins, Problem, Profile, Proxy, Target, Tls, TlsVersion};
 use crate::wire::origin::OriginRule;
 
 const COMMAND_LINE: &str = "command line";
@@ -146,7 +146,8 @@ impl Overrides {
             backends.push(backend);
         }
         draft.config.pools.insert(POOL.to_owned(), pool_of(backends));
-        let target = Target::Proxy(Proxy { pool: POOL.to_owned(), profile });
+        let head = BackendHead::of(profile);
+        let target = Target::Proxy(Proxy { pool: POOL.to_owned(), profile, head });
         let path = Some(Placed::new("/".to_owned(), first));
         let mut route = route_of("/".to_owned(), target, draft.session);
         route.origins = self.origins(problems);
@@ -221,7 +222,8 @@ mod tests {
         assert_eq!(pool.balance, Balance::LeastConnections);
         let catch_all: Vec<_> = config.routes.iter().filter(|route| route.path == "/").collect();
         assert_eq!(catch_all.len(), 1);
-        assert_eq!(catch_all[0].target, Target::Proxy(Proxy { pool: "to".to_owned(), profile: Profile::Legacy }));
+        let proxy = Proxy { pool: "to".to_owned(), profile: Profile::Legacy, head: BackendHead::of(Profile::Legacy) };
+        assert_eq!(catch_all[0].target, Target::Proxy(proxy));
         assert_eq!(catch_all[0].origins, Origins::SameHost);
         assert_eq!(config.routes.len(), 3);
     }

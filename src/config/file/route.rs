@@ -1,10 +1,12 @@
 //! Reads `[[route]]`.
 
+use super::backend_head;
 use super::document::{Placed, Table, Value};
 use super::limits::{RouteLimits, read_route as read_limits};
 use crate::config::address::read_host;
 use crate::config::error::Wrong;
-use crate::config::{GatewayLimits, Hub, Origins, Profile, Proxy, Route, SessionLimits, Target};
+use crate::config::{GatewayLimits, Hub, Origins, Profile, Proxy, Refuse, Route, SessionLimits, Target};
+use crate::wire::close::Code;
 use crate::wire::origin::OriginRule;
 
 pub(super) const PROFILES: [(&str, Profile); 2] = [("transparent", Profile::Transparent), ("legacy", Profile::Legacy)];
@@ -31,6 +33,7 @@ pub(super) fn route_of(path: String, target: Target, limits: SessionLimits) -> R
         host: None,
         origins: Origins::SameHost,
         require_origin: false,
+        refuse: Refuse::Http,
         connections: None,
         address: None,
         limits,
@@ -48,25 +51,41 @@ pub(super) fn read_route(table: Table<'_>, gateway: &GatewayLimits, session: Ses
     // A route whose host was refused may share its path with any other.
     let path = path.filter(|_| host != Some(None));
     let (origins, require_origin, limits) = (table.get("origins"), table.get("require_origin"), table.get("limits"));
-    let target = read_target(&table);
+    let refuse = table.get("refuse");
+    let name = path.as_ref().map(|path| path.value.clone()).unwrap_or_default();
+    let target = read_target(&table, &name);
     if matches!(target.target, Target::Redirect(_)) {
-        for setting in [&origins, &require_origin, &limits].into_iter().flatten() {
+        for setting in [&origins, &require_origin, &refuse, &limits].into_iter().flatten() {
             setting.refuse("has no meaning on a redirect", "nothing");
         }
     }
     let RouteLimits { session, connections, address } =
         read_limits(limits.and_then(|value| value.table()), gateway, session);
-    let name = path.as_ref().map(|path| path.value.clone()).unwrap_or_default();
     let route = Route {
         host: host.flatten(),
         origins: origins.and_then(|value| read_origins(&value)).unwrap_or(Origins::SameHost),
         require_origin: require_origin.and_then(|value| value.flag()).unwrap_or(false),
+        refuse: refuse.map_or(Refuse::Http, |value| read_refuse(&value)),
         connections,
         address,
         ..route_of(name, target.target, session)
     };
     table.finish();
     Draft { route, path, pool: target.pool, redirect: target.redirect }
+}
+
+fn read_refuse(value: &Value<'_>) -> Refuse {
+    let number = value.raw.as_integer().and_then(|number| number.as_str().parse::<u16>().ok());
+    let own = number.filter(|number| (4000..=4999).contains(number)).and_then(Code::from_wire);
+    match (value.as_text(), own) {
+        (Some("http"), _) => Refuse::Http,
+        (Some("close"), _) => Refuse::Close(None),
+        (_, Some(_)) => Refuse::Close(own),
+        _ => {
+            value.refuse("no manner of refusing", r#""http", "close", or a close code of your own, 4000 to 4999"#);
+            Refuse::Http
+        }
+    }
 }
 
 struct Aim {
@@ -76,10 +95,10 @@ struct Aim {
 }
 
 /// All four are read even when one too many is there, so that the problems of each are told.
-fn read_target(table: &Table<'_>) -> Aim {
+fn read_target(table: &Table<'_>, path: &str) -> Aim {
     let hub = table.get("hub").map(|value| Target::Hub(read_hub(&value)));
     let echo = table.get("echo").map(|value| read_echo(&value));
-    let (proxy, pool) = table.get("proxy").map(|value| read_proxy(&value)).unzip();
+    let (proxy, pool) = table.get("proxy").map(|value| read_proxy(&value, path)).unzip();
     let (redirect, place) = table.get("redirect").map(|value| read_redirect(&value)).unzip();
     let mut targets: Vec<Target> = [hub, echo, proxy, redirect].into_iter().flatten().collect();
     match targets.len() {
@@ -115,7 +134,7 @@ fn read_echo(value: &Value<'_>) -> Target {
     Target::Echo
 }
 
-fn read_proxy(value: &Value<'_>) -> (Target, Option<Placed<String>>) {
+fn read_proxy(value: &Value<'_>, path: &str) -> (Target, Option<Placed<String>>) {
     let Some(table) = value.table() else {
         return (Target::Echo, None);
     };
@@ -128,9 +147,14 @@ fn read_proxy(value: &Value<'_>) -> (Target, Option<Placed<String>>) {
         Some(Placed::new(name, value.place()))
     });
     let profile = table.choice("profile", &PROFILES, &LATER_PROFILES).unwrap_or(Profile::Transparent);
+    let legacy = table.table("legacy");
+    let head = backend_head::read(&table, legacy.as_ref(), profile, path);
+    if let Some(legacy) = legacy {
+        legacy.finish();
+    }
     table.finish();
     let name = pool.as_ref().map(|pool| pool.value.clone()).unwrap_or_default();
-    (Target::Proxy(Proxy { pool: name, profile }), pool)
+    (Target::Proxy(Proxy { pool: name, profile, head }), pool)
 }
 
 fn read_redirect(value: &Value<'_>) -> (Target, Option<Placed<String>>) {

@@ -73,8 +73,8 @@ impl Talk {
         }
     }
 
-    /// Judges the bytes and answers; `false` when no more pieces are wanted before this one's effects are seen.
-    pub(super) fn take(&mut self, bytes: &[u8], desk: &mut Desk, listener: &mut dyn Listener) -> bool {
+    /// Judges the bytes and answers.
+    pub(super) fn take(&mut self, bytes: &[u8], desk: &mut Desk, listener: &mut dyn Listener) {
         let mut at = 0;
         while !self.deaf && !self.got_close {
             match self.inbound.next(&bytes[at..]) {
@@ -105,7 +105,6 @@ impl Talk {
                 Err(violation) => self.offended(violation, desk),
             }
         }
-        false
     }
 
     fn message(&mut self, desk: &mut Desk, listener: &mut dyn Listener) {

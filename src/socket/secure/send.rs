@@ -24,7 +24,9 @@ impl Secure {
                 match self.write(What::Plain(record), &mut scratch[filled..]) {
                     Ok(count) => filled += count,
                     Err(error) => {
-                        // Garbage that turned up on the way to the write has left an alert in the outbox.
+                        // What is sealed counts as sent in TLS. Garbage that turned up on the way to the write has left
+                        // an alert in the outbox.
+                        let _ = self.send_records(cx, &scratch[..filled]);
                         let _ = self.poll_drain(cx);
                         return Poll::Ready(Err(error));
                     }
@@ -94,7 +96,12 @@ impl Secure {
     fn write(&mut self, what: What<'_>, room: &mut [u8]) -> io::Result<usize> {
         let mut write = Write { what, room, filled: 0 };
         let stand = self.advance(Some(&mut write), &mut keep)?;
-        if stand == Stand::Handshake { Err(io::ErrorKind::NotConnected.into()) } else { Ok(write.filled) }
+        match (stand, write.filled, write.what) {
+            (Stand::Handshake, ..) => Err(io::ErrorKind::NotConnected.into()),
+            // TLS is over, by its end or by its failure.
+            (Stand::Closed, 0, What::Plain(_)) => Err(io::ErrorKind::BrokenPipe.into()),
+            (_, filled, _) => Ok(filled),
+        }
     }
 }
 

@@ -3,17 +3,18 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use wsgate::wire::head::{ANSWER_MAX, Answer, BODY_MAX, answer};
+use wsgate::wire::head::{ANSWER_MAX, Answer, BODY_MAX, Expected, answer};
 
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 const SOUND: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n";
 
 fn check(bytes: &[u8]) {
     let offered = ["chat".to_owned()];
-    match answer(bytes, ACCEPT, &offered) {
+    let answer = |bytes: &[u8]| answer(bytes, &Expected { accept: ACCEPT, offered: Some(&offered) });
+    match answer(bytes) {
         Ok(Some((verdict, size))) => {
             assert!(size <= bytes.len());
-            assert_eq!(answer(&bytes[..size], ACCEPT, &offered), Ok(Some((verdict.clone(), size))));
+            assert_eq!(answer(&bytes[..size]), Ok(Some((verdict.clone(), size))));
             match verdict {
                 Answer::Switched { protocol } => {
                     assert!(protocol.is_none_or(|protocol| offered.contains(&protocol)));
@@ -24,7 +25,7 @@ fn check(bytes: &[u8]) {
         }
         // A head that may go on has begun no other way: each shorter piece of it may go on, too.
         Ok(None) => {
-            assert!(bytes.len() < ANSWER_MAX && answer(&bytes[..bytes.len() / 2], ACCEPT, &offered) == Ok(None))
+            assert!(bytes.len() < ANSWER_MAX && answer(&bytes[..bytes.len() / 2]) == Ok(None))
         }
         Err(nonsense) => assert!(!nonsense.to_string().is_empty()),
     }
