@@ -7,6 +7,9 @@ import { createHash, randomBytes } from 'node:crypto';
 const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
 export const [CONTINUATION, TEXT, CLOSE, PING, PONG] = [0, 1, 8, 9, 10];
 
+/** Always the same, so that a server which unmasks the wrong bytes makes the same of them each time. */
+const MASK = Buffer.from([0x1b, 0x2e, 0x4d, 0x73]);
+
 /** One frame, masked as a client must. */
 export function frame(payload, { opcode = TEXT, fin = true } = {}) {
   const bytes = Buffer.from(payload);
@@ -15,8 +18,7 @@ export function frame(payload, { opcode = TEXT, fin = true } = {}) {
   if (size < 126) head.push(0x80 | size);
   else if (size < 65536) head.push(0x80 | 126, size >> 8, size & 255);
   else head.push(0x80 | 127, 0, 0, 0, 0, size >>> 24, (size >> 16) & 255, (size >> 8) & 255, size & 255);
-  const mask = randomBytes(4);
-  return Buffer.concat([Buffer.from(head), mask, bytes.map((byte, at) => byte ^ mask[at % 4])]);
+  return Buffer.concat([Buffer.from(head), MASK, bytes.map((byte, at) => byte ^ MASK[at % 4])]);
 }
 
 export function closeFrame(code, reason) {
@@ -59,9 +61,26 @@ function parse(bytes) {
   return { fin, opcode, sound, payload: bytes.subarray(at, at + size), size: at + size };
 }
 
+/** Waits until `fact` holds of what these have got, `limit` milliseconds at most, and says whether it does. */
+export async function until(peers, fact, limit) {
+  if (fact()) return true;
+  return new Promise((resolve) => {
+    const look = () => { if (fact()) over(true); };
+    const watches = peers.map((peer) => peer.watch(look));
+    const timer = setTimeout(() => over(false), limit);
+    const over = (held) => {
+      clearTimeout(timer);
+      watches.forEach((forget) => forget());
+      resolve(held);
+    };
+  });
+}
+
 export class Peer {
   /** What came as a message: strings; null for what is no text of RFC 6455, for which a client has to hang up. */
   heard = [];
+  /** Messages that are not worth noting. */
+  ignores = null;
   pongs = [];
   /** What the other side closed with: { code, reason }. */
   closed = null;
@@ -94,18 +113,14 @@ export class Peer {
   }
 
   /** Waits until `fact` holds, `limit` milliseconds at most, and says whether it does. */
-  async until(fact, limit) {
-    if (fact()) return true;
-    return new Promise((resolve) => {
-      const over = (held) => {
-        clearTimeout(timer);
-        this.#waiting.delete(look);
-        resolve(held);
-      };
-      const look = () => { if (fact()) over(true); };
-      const timer = setTimeout(() => over(false), limit);
-      this.#waiting.add(look);
-    });
+  until(fact, limit) {
+    return until([this], fact, limit);
+  }
+
+  /** Calls `look` whenever something has come; gives how to be rid of it. */
+  watch(look) {
+    this.#waiting.add(look);
+    return () => this.#waiting.delete(look);
   }
 
   #take(chunk) {
@@ -138,7 +153,11 @@ export class Peer {
       this.closed = payload.length < 2 ? { code: 1005, reason: '' }
         : { code: payload.readUInt16BE(0), reason: payload.subarray(2).toString() };
     } else if (sound && opcode === PING) this.write(frame(payload, { opcode: PONG }));
-    else this.heard.push(sound && fin && opcode === TEXT ? text(payload) : null);
+    else this.#hear(sound && fin && opcode === TEXT ? text(payload) : null);
+  }
+
+  #hear(words) {
+    if (!this.ignores?.test(words)) this.heard.push(words);
   }
 
   /** Sends bytes, and resolves when the kernel has them: two writes are two segments, two TLS records. */
@@ -178,9 +197,11 @@ export class Peer {
   }
 }
 
+const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
 function text(payload) {
   try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(payload);
+    return UTF8.decode(payload);
   } catch {
     return null;
   }

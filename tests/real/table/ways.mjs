@@ -65,15 +65,12 @@ export const SHAPES = {
   },
 };
 
-/** More than the kernel's buffers hold on any of the ways: 12,000 messages of 1,000 bytes. */
-const FLOOD = 12_000;
-
-/** What the copies do when a client says so: sleep as in a slow query; send text that is none; send a great deal. */
+/** What the copies do when a client says so: sleep as in a slow query; send text that is none; send so many thousand bytes. */
 function orders({ heard, say, done }) {
   return `if (${heard} === 'busy') { echo "busy\\n"; usleep(300000); ${done} } `
     + `if (${heard} === 'babble') { $words = "\\xff\\xfe"; ${say} ${done} } `
-    + `if (${heard} === 'flood') { echo "flood\\n"; $words = str_repeat('x', 1000); `
-    + `for ($times = 0; $times < ${FLOOD}; $times++) { ${say} } ${done} }\n`;
+    + `if (sscanf(${heard}, 'flood %d', $count) === 1) { echo "flood\\n"; $words = str_repeat('x', 1000); `
+    + `for ($times = 0; $times < $count; $times++) { ${say} } ${done} }\n`;
 }
 
 /** Starts a server of this shape: its file as it is, or a copy that obeys orders. */
