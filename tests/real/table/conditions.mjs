@@ -14,7 +14,7 @@
 
 import { CONTINUATION, PING, Peer, TEXT, closeFrame, frame, until } from './peer.mjs';
 import { SHAPES, connectionsAt, open } from './ways.mjs';
-import { within } from '../support.mjs';
+import { PATIENCE, within } from '../support.mjs';
 
 /** One server of a shape, one way to it, and its clients. */
 class Cell {
@@ -36,9 +36,9 @@ class Cell {
   }
 
   /** Client number `n`; peer.refusal says whether it is none. */
-  async open(n, headers = {}) {
+  async open(n, { headers = {}, limit = PATIENCE } = {}) {
     const peer = this.dial(n);
-    await peer.shakeHands({ ...this.headers(n), ...headers }, this.patience);
+    await peer.shakeHands({ ...this.headers(n), ...headers }, limit);
     return peer;
   }
 
@@ -132,9 +132,9 @@ class Cell {
     return this.judge(expected);
   }
 
-  /** Opens these clients at once; gives those that did not get in. */
+  /** Opens these clients at once; gives them, and those of them that did not get in. */
   async crowd(numbers) {
-    const peers = await Promise.all(numbers.map((n) => this.open(n)));
+    const peers = await Promise.all(numbers.map((n) => this.open(n, { limit: this.patience })));
     return { peers, refused: peers.filter((peer) => peer.refusal) };
   }
 }
@@ -309,7 +309,7 @@ export const CONDITIONS = {
     async run(cell) {
       await cell.start();
       [cell.b, cell.c] = [await cell.open(2), await cell.open(3)];
-      const visitor = await cell.open(1, { Cookie: cookies(4096) });
+      const visitor = await cell.open(1, { headers: { Cookie: cookies(4096) } });
       const { refusal } = visitor;
       if (!refusal) cell.a = visitor;
       const verdict = refusal ? await cell.judge([]) : await cell.hears(['hello'], () => visitor.say('hello'));
