@@ -81,7 +81,7 @@ fn an_import_down_or_within_a_room_is_lawful() {
 
 #[test]
 fn a_crate_outside_its_rooms_is_found() {
-    finds(crates, "echo.rs", "use tokio::time::sleep;", &["src/relay/mod.rs:1: tokio stays in admin.rs"]);
+    finds(crates, "echo.rs", "use tokio::time::sleep;", &["src/echo.rs:1: tokio stays in admin.rs"]);
     finds(crates, "wire/mask.rs", "\nasync fn f() { tokio::task::yield_now().await }", &["mask.rs:2: tokio stays in"]);
     finds(crates, "config/mod.rs", "#[tokio::test]\nasync fn f() {}", &["tokio stays in"]);
     finds(crates, "hub/mod.rs", "use { rustls::ServerConfig, std::io };", &["rustls stays in"]);
