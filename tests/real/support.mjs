@@ -126,9 +126,9 @@ async function listening(program, scheme) {
   return program;
 }
 
-/** Starts one of the servers in php/ and waits until it listens. */
+/** Starts one of the servers in php/, or another file by its full path, and waits until it listens. */
 export async function php(t, file, ...args) {
-  const program = start(t, 'php', [path.join(HERE, 'php', file), '0', ...args.map(String)]);
+  const program = start(t, 'php', [path.resolve(HERE, 'php', file), '0', ...args.map(String)]);
   await listening(program, '');
   program.url = `ws://127.0.0.1:${program.port}`;
   return program;
