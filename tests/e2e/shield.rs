@@ -284,10 +284,11 @@ async fn latest_keeps_the_newest_message_alone() {
     let (gateway, mut peer, mut far) = asleep("send_queue = \"64KiB\", slow_client = \"latest\"").await;
     flood(&mut far).await;
     let got = numbers(&mut peer).await;
-    // Before the last: what had begun to leave, one after the other.
-    let (last, before) = got.split_last().expect("something");
-    assert!(before.iter().copied().eq(0..before.len()), "{before:?}");
-    assert_eq!(*last, FLOOD - 1);
+    // Before the last: what the kernel took, which takes a little more now and then while its buffers grow.
+    assert!(got.is_sorted_by(|one, next| one < next), "in order, none twice");
+    let [.., before, last] = got[..] else { panic!("{got:?}") };
+    assert_eq!(last, FLOOD - 1);
+    assert!(last - before > 100, "the newest alone waits: {before} comes before it");
     let dropped = FLOOD - got.len();
     gateway.until_metric("wsgate_backend_messages_dropped_total{pool=\"legacy\"}", dropped as f64).await;
 }
