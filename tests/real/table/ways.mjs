@@ -34,7 +34,7 @@ export const SHAPES = {
   },
   'select-echo': {
     hearing: 'sender',
-    profile: 'legacy',
+    profile: 'php-2048',
     hook: {
       before: '$frame = seal(unseal($buffer));',
       heard: 'unseal($buffer)',
@@ -44,7 +44,7 @@ export const SHAPES = {
   },
   broadcast: {
     hearing: 'others',
-    profile: 'legacy',
+    profile: 'php-2048',
     hook: {
       before: '$this->toOthers($socket, $message);',
       heard: '$message',
@@ -54,7 +54,7 @@ export const SHAPES = {
   },
   'event-loop': {
     hearing: 'others',
-    profile: 'transparent',
+    profile: 'ratchet',
     hook: {
       before: '$frame = WsServer::frame(FrameParser::TEXT, $text);',
       heard: '$text',
