@@ -47,7 +47,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("netlink-packet-core", &["socket/far_end.rs"]),
     ("netlink-packet-sock-diag", &["socket/far_end.rs"]),
     ("parking_lot", &["admission/", "auth/cache.rs", "gateway/worker.rs", "hub/", "pool/", "tls/"]),
-    ("ppp", &["admission/proxy_header.rs"]),
+    ("ppp", &["admission/proxy_header.rs", "client/way.rs"]),
     ("prometheus-client", &["telemetry/metrics.rs"]),
     ("rcgen", &["tls/"]),
     ("rustix", &["serve.rs", "socket/far_end.rs", "socket/transport.rs"]),

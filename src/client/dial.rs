@@ -11,10 +11,11 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_t
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, DigitallySignedStruct, HandshakeKind, RootCertStore, SignatureScheme};
-use tokio::net::TcpSocket;
+use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use url::Url;
 
+use super::way::connect_from;
 use crate::socket::{Socket, Transport};
 
 /// How TLS is spoken.
@@ -226,12 +227,11 @@ pub async fn dial(line: &Line) -> Result<(Socket, Steps), DialError> {
     Ok((Socket::outbound(stream), Steps { tcp, tls: Some(start.elapsed()), resumed }))
 }
 
-async fn connect(line: &Line) -> io::Result<tokio::net::TcpStream> {
-    let socket = if line.to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    if let Some(from) = line.from {
-        socket.bind(SocketAddr::new(from, 0))?;
-    }
-    let stream = socket.connect(line.to).await?;
+async fn connect(line: &Line) -> io::Result<TcpStream> {
+    let stream = match line.from {
+        Some(from) => connect_from(from, line.to).await?,
+        None => TcpStream::connect(line.to).await?,
+    };
     stream.set_nodelay(true)?;
     Ok(stream)
 }

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use ppp::{v1, v2};
 use socket2::{Domain, Protocol, Type};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
@@ -66,50 +67,30 @@ impl Way {
         to: Option<SocketAddr>,
     ) -> io::Result<()> {
         match self.announce {
-            Some(announce) => stream.write_all(&announce.header(to)).await,
+            Some(announce) => stream.write_all(&announce.header(to)?).await,
             None => Ok(()),
         }
     }
 }
 
 impl Announce {
-    /// The header. The client's port and the address it came to are not known here: 0, and the server's own.
-    fn header(self, to: Option<SocketAddr>) -> Vec<u8> {
-        let Some(client) = self.client else {
-            return if self.binary { [SIGNATURE, &[LOCAL, 0, 0, 0]].concat() } else { b"PROXY UNKNOWN\r\n".to_vec() };
-        };
-        let from = SocketAddr::new(client, 0);
+    /// The header (HAProxy's `proxy-protocol.txt` §2). The client's port and the address it came to are not known here:
+    /// 0, and the server's own.
+    fn header(self, to: Option<SocketAddr>) -> io::Result<Vec<u8>> {
         let to = to.unwrap_or(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0));
-        match (from.ip(), to.ip()) {
-            (IpAddr::V4(source), IpAddr::V4(target)) if self.binary => {
-                binary(TCP4, &[&source.octets(), &target.octets()], [from.port(), to.port()])
-            }
-            (source, target) if self.binary => {
-                binary(TCP6, &[&v6(source).octets(), &v6(target).octets()], [from.port(), to.port()])
-            }
-            (IpAddr::V4(source), IpAddr::V4(target)) => line("TCP4", &source, &target, to.port()),
-            (source, target) => line("TCP6", &v6(source), &v6(target), to.port()),
+        let pair = self.client.map(|client| match (client, to.ip()) {
+            (IpAddr::V4(_), IpAddr::V4(_)) => (SocketAddr::new(client, 0), to),
+            (client, server) => (SocketAddr::new(v6(client).into(), 0), SocketAddr::new(v6(server).into(), to.port())),
+        });
+        if !self.binary {
+            return Ok(pair.map_or(v1::Addresses::Unknown, Into::into).to_string().into_bytes());
         }
+        let (command, protocol, addresses) = match pair {
+            Some(pair) => (v2::Command::Proxy, v2::Protocol::Stream, pair.into()),
+            None => (v2::Command::Local, v2::Protocol::Unspecified, v2::Addresses::Unspecified),
+        };
+        v2::Builder::with_addresses(v2::Version::Two | command, protocol, addresses).build()
     }
-}
-
-/// HAProxy's `proxy-protocol.txt` §2.2: the signature, then version 2 with its command.
-const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
-const LOCAL: u8 = 0x20;
-const PROXY: u8 = 0x21;
-const TCP4: u8 = 0x11;
-const TCP6: u8 = 0x21;
-
-/// §2.1.
-fn line(family: &str, source: &dyn std::fmt::Display, target: &dyn std::fmt::Display, port: u16) -> Vec<u8> {
-    format!("PROXY {family} {source} {target} 0 {port}\r\n").into_bytes()
-}
-
-/// §2.2.
-fn binary(family: u8, addresses: &[&[u8]; 2], ports: [u16; 2]) -> Vec<u8> {
-    let body = [addresses.concat(), ports.iter().flat_map(|port| port.to_be_bytes()).collect()].concat();
-    let length = (body.len() as u16).to_be_bytes();
-    [SIGNATURE, &[PROXY, family], &length, &body].concat()
 }
 
 /// One header has one family: an IPv4 address beside an IPv6 one is written as RFC 4291 §2.5.5.2 maps it.
@@ -123,15 +104,18 @@ const fn v6(address: IpAddr) -> Ipv6Addr {
 impl Source {
     async fn connect(self, to: SocketAddr) -> io::Result<TcpStream> {
         match (self, to.ip()) {
-            (Self::Loopback(from), IpAddr::V4(server)) if server.is_loopback() => {
-                let socket = TcpSocket::new_v4()?;
-                socket.bind((from, 0).into())?;
-                socket.connect(to).await
-            }
+            (Self::Loopback(from), IpAddr::V4(server)) if server.is_loopback() => connect_from(from.into(), to).await,
             (Self::Kernel | Self::Loopback(_), _) => TcpStream::connect(to).await,
             (Self::Borrowed(from), _) => borrowed(from, to)?.connect(to).await,
         }
     }
+}
+
+/// From this address of this machine.
+pub(super) async fn connect_from(from: IpAddr, to: SocketAddr) -> io::Result<TcpStream> {
+    let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.bind((from, 0).into())?;
+    socket.connect(to).await
 }
 
 fn borrowed(from: IpAddr, to: SocketAddr) -> io::Result<TcpSocket> {
@@ -182,14 +166,14 @@ mod tests {
     fn headers_to_the_letter() {
         let header = |binary, client: Option<&str>, to: Option<&str>| {
             let client = client.map(|text| text.parse().expect("an address"));
-            Announce { binary, client }.header(to.map(|text| text.parse().expect("an address")))
+            Announce { binary, client }.header(to.map(|text| text.parse().expect("an address"))).expect("a header")
         };
         let text = |client, to| String::from_utf8(header(false, Some(client), to)).expect("text");
         assert_eq!(text("192.0.2.7", Some("127.0.0.1:80")), "PROXY TCP4 192.0.2.7 127.0.0.1 0 80\r\n");
         assert_eq!(text("2001:db8::1", Some("[::1]:80")), "PROXY TCP6 2001:db8::1 ::1 0 80\r\n");
         assert_eq!(text("192.0.2.7", Some("[::1]:80")), "PROXY TCP6 ::ffff:192.0.2.7 ::1 0 80\r\n");
         assert_eq!(text("192.0.2.7", None), "PROXY TCP4 192.0.2.7 0.0.0.0 0 0\r\n");
-        let behind = |bytes: &[u8]| [SIGNATURE, bytes].concat();
+        let behind = |bytes: &[u8]| [v2::PROTOCOL_PREFIX, bytes].concat();
         assert_eq!(header(true, None, Some("127.0.0.1:80")), behind(&[0x20, 0, 0, 0]));
         let four = header(true, Some("192.0.2.7"), Some("127.0.0.1:258"));
         assert_eq!(four, behind(&[0x21, 0x11, 0, 12, 192, 0, 2, 7, 127, 0, 0, 1, 0, 0, 1, 2]));
