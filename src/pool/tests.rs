@@ -209,17 +209,20 @@ async fn a_reload_keeps_what_is_known_of_those_who_stay() {
     assert_eq!(back.facts().backends.iter().map(|backend| backend.open).collect::<Vec<_>>(), [0, 1]);
 }
 
+/// A reload to another backend while somebody waits, and only then the place at the old one given back.
+async fn moved(more: &str, before: &Pool, lease: Lease) -> Pool {
+    tokio::task::yield_now().await;
+    let pool = after(&format!("backends = [\"ws://h:2\"]\n{more}"), Some(before));
+    drop(lease);
+    pool
+}
+
 #[tokio::test(start_paused = true)]
 async fn those_who_wait_get_nobody_whom_a_reload_has_taken_out() {
     let more = "connections_per_backend = 1\nqueue = 9\nqueue_timeout = \"10s\"";
     let before = pool(more);
     let lease = enter(&before).await.expect("a place");
-    let reload = async {
-        tokio::task::yield_now().await;
-        let pool = after(&format!("backends = [\"ws://h:2\"]\n{more}"), Some(&before));
-        drop(lease);
-        pool
-    };
+    let reload = moved(more, &before, lease);
     let (waited, pool) = tokio::join!(enter(&before), reload);
     assert_eq!(waited.expect("a place").backend(), "ws://h:2");
     // Whoever still asks for the old ones comes too late.
@@ -232,12 +235,7 @@ async fn not_even_when_they_look_around_by_themselves() {
     let more = "connections_per_backend = 1\nqueue = 9\nqueue_timeout = \"10s\"";
     let before = pool(more);
     let lease = enter(&before).await.expect("a place");
-    let reload = async {
-        tokio::task::yield_now().await;
-        let pool = after(&format!("backends = [\"ws://h:2\"]\n{more}"), Some(&before));
-        drop(lease);
-        pool
-    };
+    let reload = moved(more, &before, lease);
     let since = clock::now();
     let (first, second, _pool) = tokio::join!(enter(&before), enter(&before), reload);
     assert_eq!(first.as_ref().map(Lease::backend).ok(), Some("ws://h:2"));

@@ -36,6 +36,21 @@ async fn open(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
     stream.write_all(&switch(&head, &[])).await.expect("room");
 }
 
+/// The next connection to a backend that is read by hand, upgraded.
+async fn upgraded(listener: &TcpListener) -> TcpStream {
+    let (mut stream, _) = within("a connection", listener.accept()).await.expect("accept");
+    open(&mut stream).await;
+    stream
+}
+
+/// A gateway with this profile before a backend on this address that is read by hand, a client of it, and its far end.
+async fn by_hand(profile: &str, address: &str) -> (Running, Peer, TcpStream) {
+    let listener = TcpListener::bind(address).await.expect("bind");
+    let gateway = front(profile, &format!("ws://{}", listener.local_addr().expect("address")), "");
+    let (peer, far) = tokio::join!(gateway.open("/ws"), upgraded(&listener));
+    (gateway, peer, far)
+}
+
 /// The text of the first frame of one read, as hand-written servers decode it: what follows it is lost.
 fn first_of(read: &[u8]) -> String {
     let length = usize::from(read[1] & 0x7f);
@@ -69,15 +84,8 @@ fn said(texts: &[String]) -> Vec<u8> {
 #[tokio::test]
 async fn a_server_that_decodes_one_frame_of_each_read_hears_all_twenty() {
     for address in ["127.0.0.1:0", "[::1]:0"] {
-        let listener = TcpListener::bind(address).await.expect("bind");
-        let gateway = front("legacy", &format!("ws://{}", listener.local_addr().expect("address")), "");
+        let (gateway, mut peer, mut far) = by_hand("legacy", address).await;
         let mut echo = gateway.open("/echo").await;
-        let far = async {
-            let (mut stream, _) = listener.accept().await.expect("accept");
-            open(&mut stream).await;
-            stream
-        };
-        let (mut peer, mut far) = tokio::join!(gateway.open("/ws"), far);
         peer.send(&said(&texts(20))).await;
         assert_eq!(reads(&mut far, &mut echo, 20).await, texts(20), "{address}");
         // Pings are answered meanwhile and afterwards, and what is said then comes at once.
@@ -105,15 +113,8 @@ async fn so_does_one_on_a_unix_socket() {
 
 #[tokio::test]
 async fn the_gateways_own_frames_wait_for_their_read_too() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
-    let gateway = front("legacy", &format!("ws://{}", listener.local_addr().expect("address")), "");
+    let (gateway, mut peer, mut far) = by_hand("legacy", "127.0.0.1:0").await;
     let mut echo = gateway.open("/echo").await;
-    let far = async {
-        let (mut stream, _) = listener.accept().await.expect("accept");
-        open(&mut stream).await;
-        stream
-    };
-    let (mut peer, mut far) = tokio::join!(gateway.open("/ws"), far);
     peer.send(&said(&texts(2))).await;
     turns(&mut echo, 10).await;
     // The pong to it waits behind the message that is not read yet.
@@ -125,15 +126,8 @@ async fn the_gateways_own_frames_wait_for_their_read_too() {
 
 #[tokio::test]
 async fn who_leaves_is_heard_to_the_end() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
-    let gateway = front("legacy", &format!("ws://{}", listener.local_addr().expect("address")), "");
+    let (gateway, mut peer, mut far) = by_hand("legacy", "127.0.0.1:0").await;
     let mut echo = gateway.open("/echo").await;
-    let far = async {
-        let (mut stream, _) = listener.accept().await.expect("accept");
-        open(&mut stream).await;
-        stream
-    };
-    let (mut peer, mut far) = tokio::join!(gateway.open("/ws"), far);
     peer.send(&[said(&texts(20)), client(CLOSE, &close(1000, "bye"))].concat()).await;
     let (close, heard) = tokio::join!(peer.message(), reads(&mut far, &mut echo, 21));
     assert_eq!(close.reason(), "bye");
@@ -336,14 +330,7 @@ async fn a_reset_of_the_backend_is_1012_and_an_end_1011() {
         (true, 1012, "bad gateway: the backend has died"),
         (false, 1011, "bad gateway: the backend ended without a close"),
     ] {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
-        let gateway = front("legacy", &format!("ws://{}", listener.local_addr().expect("address")), "");
-        let far = async {
-            let (mut stream, _) = listener.accept().await.expect("accept");
-            open(&mut stream).await;
-            stream
-        };
-        let (mut peer, far) = tokio::join!(gateway.open("/ws"), far);
+        let (_gateway, mut peer, far) = by_hand("legacy", "127.0.0.1:0").await;
         if is_reset {
             far.set_zero_linger().expect("linger");
         }
@@ -378,14 +365,7 @@ async fn says_on(mut far: TcpStream) -> std::io::Result<usize> {
 #[tokio::test]
 async fn a_backend_that_still_talks_is_never_reset() {
     for (profile, leaves_by) in [("legacy", "close"), ("legacy", "vanishing"), ("ratchet", "close")] {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
-        let gateway = front(profile, &format!("ws://{}", listener.local_addr().expect("address")), "");
-        let far = async {
-            let (mut stream, _) = listener.accept().await.expect("accept");
-            open(&mut stream).await;
-            stream
-        };
-        let (mut peer, far) = tokio::join!(gateway.open("/ws"), far);
+        let (_gateway, mut peer, far) = by_hand(profile, "127.0.0.1:0").await;
         peer.say("last").await;
         if leaves_by == "close" {
             peer.send(&client(CLOSE, &close(1000, ""))).await;

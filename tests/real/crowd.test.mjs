@@ -2,20 +2,14 @@
 // address is allowed, and more at once than `listen` was told to hold.
 
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
 import { test } from 'node:test';
-import { gateway, node, php, within } from './support.mjs';
+import { configured, node, php, within } from './support.mjs';
 
 const LONG = 60_000;
 
 /** A gateway in front of these backends, with the legacy profile, behind a proxy that tells who the clients are. */
 async function shield(t, backends, more = '') {
-  const folder = await mkdtemp(path.join(tmpdir(), 'wsgate-crowd-'));
-  t.after(() => rm(folder, { recursive: true }));
-  const file = path.join(folder, 'wsgate.toml');
-  await writeFile(file, `trusted_proxies = ["127.0.0.1"]
+  return configured(t, `trusted_proxies = ["127.0.0.1"]
 [tls]
 self_signed = ["localhost"]
 [limits]
@@ -28,7 +22,6 @@ proxy = { pool = "php", profile = "legacy" }
 backends = [${backends.map(({ url }) => `"${url}"`).join(', ')}]
 ${more}
 `);
-  return gateway(t, ['--config', file]);
 }
 
 /** A client from this address, as the trusted proxy tells it. */

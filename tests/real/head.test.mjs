@@ -2,11 +2,8 @@
 // answered in their stead.
 
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { browserClient, chromiumBrowser, gateway, node, php } from './support.mjs';
+import { browserClient, chromiumBrowser, configured, gateway, node, php } from './support.mjs';
 
 const LEGACY = [
   { file: 'fread-chat.php', heard: (text) => new RegExp(`^User #\\d+: ${text}$`) },
@@ -19,10 +16,7 @@ after(async () => { await browser?.close(); });
 
 /** A gateway whose only route, at `/ws`, has these keys beside the pool. */
 async function routed(t, backend, keys) {
-  const folder = await mkdtemp(path.join(tmpdir(), 'wsgate-head-'));
-  t.after(() => rm(folder, { recursive: true }));
-  const file = path.join(folder, 'wsgate.toml');
-  await writeFile(file, `
+  return configured(t, `
     [tls]
     self_signed = ["localhost", "127.0.0.1"]
     [[route]]
@@ -32,7 +26,6 @@ async function routed(t, backend, keys) {
     [pool.p]
     backends = ["${backend.url}"]
   `);
-  return gateway(t, ['--config', file]);
 }
 
 for (const { file, heard } of LEGACY) {

@@ -2,11 +2,8 @@
 // lives on where it was probed gently.
 
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
 import { describe, test } from 'node:test';
-import { WSGATE, node, php, start, within } from './support.mjs';
+import { WSGATE, file, node, php, start, within } from './support.mjs';
 
 const ANSWERED = /^answered by a pong/;
 const MESSAGE = /^taken for a message/;
@@ -42,11 +39,7 @@ async function probe(t, url, ...args) {
 
 /** The proposal is what `wsgate check` accepts. */
 async function checked(t, configuration) {
-  const folder = await mkdtemp(path.join(tmpdir(), 'wsgate-'));
-  t.after(() => rm(folder, { recursive: true }));
-  const file = path.join(folder, 'proposed.toml');
-  await writeFile(file, configuration);
-  const program = start(t, WSGATE, ['check', '--config', file]);
+  const program = start(t, WSGATE, ['check', '--config', await file(t, 'proposed.toml', configuration)]);
   const { code } = await within(program.exited, 'the end of the check');
   assert.equal(code, 0, `${configuration}\n${program.errors}`);
 }

@@ -1,11 +1,8 @@
 // What a page learns of a refused WebSocket: nothing, unless the route opens it to say so.
 
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { browserClient, chromiumBrowser, gateway } from './support.mjs';
+import { browserClient, chromiumBrowser, configured } from './support.mjs';
 
 let browser;
 before(async () => { browser = await chromiumBrowser(); });
@@ -13,10 +10,7 @@ after(async () => { await browser?.close(); });
 
 /** A gateway with an echo at `/` for everybody, and one at `/ws` for pages of another origin, refusing in this manner. */
 async function refusing(t, manner) {
-  const folder = await mkdtemp(path.join(tmpdir(), 'wsgate-refuse-'));
-  t.after(() => rm(folder, { recursive: true }));
-  const file = path.join(folder, 'wsgate.toml');
-  await writeFile(file, `
+  return configured(t, `
     [tls]
     self_signed = ["localhost", "127.0.0.1"]
     [[route]]
@@ -29,7 +23,6 @@ async function refusing(t, manner) {
     refuse = ${manner}
     echo = {}
   `);
-  return gateway(t, ['--config', file]);
 }
 
 for (const [manner, code, reason, clean] of [

@@ -7,7 +7,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -150,6 +150,20 @@ export async function gateway(t, args = [], { port = 0 } = {}) {
   program.url = `wss://127.0.0.1:${program.port}`;
   program.page = `https://127.0.0.1:${program.port}`;
   return program;
+}
+
+/** A file of this name and text, in a folder that goes away with the test. */
+export async function file(t, name, text) {
+  const folder = await mkdtemp(path.join(tmpdir(), 'wsgate-'));
+  t.after(() => rm(folder, { recursive: true }));
+  const place = path.join(folder, name);
+  await writeFile(place, text);
+  return place;
+}
+
+/** Starts the gateway with this configuration. */
+export async function configured(t, text) {
+  return gateway(t, ['--config', await file(t, 'wsgate.toml', text)]);
 }
 
 // ---- The load harness --------------------------------------------------------------------------
