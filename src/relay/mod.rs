@@ -2,6 +2,7 @@
 
 mod end;
 mod flow;
+mod guard;
 mod pace;
 mod shield;
 mod wires;

@@ -1,7 +1,6 @@
 //! What stands between a tunnel and its sockets for a backend that does not keep RFC 6455: one frame for one read, a
 //! backend that is always read, and a bound on what its slow clients hold.
 
-use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -9,11 +8,10 @@ use std::time::Duration;
 use super::pace::Pace;
 use crate::config::{Legacy, SessionLimits, SlowClient};
 use crate::lifecycle::clock::sleep;
-use crate::socket::rate::MessageRate;
 use crate::socket::{Message, Socket};
 use crate::telemetry::metrics::Counter;
 use crate::wire::frame::Opcode;
-use crate::wire::tunnel::{Out, Side, Tunnel};
+use crate::wire::tunnel::Tunnel;
 
 /// Pongs are left out when so many bytes wait before them: RFC 6455 §5.5.3 asks for the most recent one alone.
 const PILED: usize = 64 * 1024;
@@ -128,7 +126,7 @@ impl Shield {
     }
 
     /// A frame for the client that is no message that could be left out.
-    fn tell_client(&mut self, cx: &mut Context<'_>, client: &mut Socket, frame: &[u8]) {
+    pub(super) fn tell_client(&mut self, cx: &mut Context<'_>, client: &mut Socket, frame: &[u8]) {
         let is_pong = is_pong(frame);
         if is_pong && client.queued() > PILED {
             return;
@@ -169,8 +167,15 @@ impl Shield {
         is_patient
     }
 
+    /// The backend has said something.
+    pub(super) fn heard(&mut self) {
+        if let Some(pace) = &mut self.pace {
+            pace.heard();
+        }
+    }
+
     /// A whole message for the client.
-    fn message(&mut self, cx: &mut Context<'_>, client: &mut Socket, message: &[u8]) {
+    pub(super) fn message(&mut self, cx: &mut Context<'_>, client: &mut Socket, message: &[u8]) {
         if self.is_full {
             return;
         }
@@ -191,62 +196,15 @@ impl Shield {
         fits
     }
 
-    fn acknowledge(&self, backend: &Socket) {
+    pub(super) fn acknowledge(&self, backend: &Socket) {
         if self.legacy.quickack {
             backend.acknowledge_at_once();
         }
     }
 
-    fn count_bad_texts(&mut self, tunnel: &Tunnel) {
+    pub(super) fn count_bad_texts(&mut self, tunnel: &Tunnel) {
         let all = tunnel.bad_texts();
         self.counts.bad_texts.inc_by(all - std::mem::replace(&mut self.bad_texts, all));
-    }
-
-    /// One read of the client through the tunnel: as [`super::wires::pump`], but each frame by itself.
-    pub(super) fn pump_up(
-        &mut self,
-        cx: &mut Context<'_>,
-        (client, backend): (&mut Socket, &mut Socket),
-        tunnel: &mut Tunnel,
-        rate: &MessageRate,
-    ) -> Poll<io::Result<bool>> {
-        let mut back = Vec::new();
-        let mut sending = Context::from_waker(cx.waker());
-        let read = client.poll_pieces(cx, &mut |piece, _| {
-            let to = Ends { client: End::Later(&mut back), backend: End::Now(backend) };
-            tunnel.on_bytes(Side::Client, piece, &mut Guard { shield: self, to, cx: &mut sending, rate });
-            backend.queued() == 0 && self.is_clear()
-        });
-        for frame in back {
-            self.tell_client(cx, client, &frame);
-        }
-        read
-    }
-
-    /// One read of the backend through the tunnel, whether the client takes it or not.
-    pub(super) fn pump_down(
-        &mut self,
-        cx: &mut Context<'_>,
-        (client, backend): (&mut Socket, &mut Socket),
-        tunnel: &mut Tunnel,
-        rate: &MessageRate,
-    ) -> Poll<io::Result<bool>> {
-        let mut back = Vec::new();
-        let mut sending = Context::from_waker(cx.waker());
-        let read = backend.poll_pieces(cx, &mut |piece, _| {
-            let to = Ends { client: End::Now(client), backend: End::Later(&mut back) };
-            tunnel.on_bytes(Side::Backend, piece, &mut Guard { shield: self, to, cx: &mut sending, rate });
-            true
-        });
-        if let (Some(pace), Poll::Ready(Ok(true))) = (&mut self.pace, &read) {
-            pace.heard();
-        }
-        for frame in back {
-            self.tell_backend(cx, backend, &frame);
-        }
-        self.acknowledge(backend);
-        self.count_bad_texts(tunnel);
-        read
     }
 }
 
@@ -256,45 +214,4 @@ fn is_control(frame: &[u8]) -> bool {
 
 fn is_pong(frame: &[u8]) -> bool {
     frame.first() == Some(&(0x80 | Opcode::Pong as u8))
-}
-
-/// An end as it can be reached at the moment.
-enum End<'a> {
-    Now(&'a mut Socket),
-    /// Its socket is being read: the frames are sent afterwards.
-    Later(&'a mut Vec<Vec<u8>>),
-}
-
-struct Ends<'a> {
-    client: End<'a>,
-    backend: End<'a>,
-}
-
-/// Takes what a tunnel says while one of the sockets is being read.
-struct Guard<'a, 'c> {
-    shield: &'a mut Shield,
-    to: Ends<'a>,
-    cx: &'a mut Context<'c>,
-    rate: &'a MessageRate,
-}
-
-impl Out for Guard<'_, '_> {
-    fn send(&mut self, to: Side, frame: &[u8]) {
-        match (to, &mut self.to.client, &mut self.to.backend) {
-            (Side::Client, End::Now(client), _) => self.shield.tell_client(self.cx, client, frame),
-            (Side::Backend, _, End::Now(backend)) => self.shield.tell_backend(self.cx, backend, frame),
-            (Side::Client, End::Later(back), _) | (Side::Backend, _, End::Later(back)) => back.push(frame.to_vec()),
-        }
-    }
-
-    fn message(&mut self, frame: &[u8]) {
-        match &mut self.to.client {
-            End::Now(client) => self.shield.message(self.cx, client, frame),
-            End::Later(back) => back.push(frame.to_vec()),
-        }
-    }
-
-    fn admit_message(&mut self) -> bool {
-        self.rate.admit()
-    }
 }
