@@ -53,7 +53,8 @@ pub(super) fn hub(page: bool) -> Target {
 /// Routes: 0 `/` leads to `/chat`, 1 `/chat` with its page, 2 `/echo`, 3 `/ws` to a pool, 4 `/quiet`, a hub without page.
 pub(super) fn config() -> Config {
     let head = BackendHead::of(Profile::Legacy);
-    let proxy = Target::Proxy(Proxy { pool: "php".to_owned(), profile: Profile::Legacy, head, legacy: None });
+    let proxy =
+        Target::Proxy(Proxy { pool: "php".to_owned(), profile: Profile::Legacy, head, legacy: None, hold: None });
     Config {
         listen: vec![Listen::Tcp(SocketAddr::from(([127, 0, 0, 1], 0))), Listen::Unix(PathBuf::from("x"))],
         workers: 1,

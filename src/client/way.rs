@@ -45,7 +45,7 @@ impl Way {
     ///
     /// # Errors
     /// Those of name resolution, bind and connect; the last one's where there are several addresses.
-    pub(super) async fn connect_tcp(&self, host: &str, port: u16) -> io::Result<TcpStream> {
+    pub(crate) async fn connect_tcp(&self, host: &str, port: u16) -> io::Result<TcpStream> {
         let mut last = None;
         for address in lookup_host((host, port)).await? {
             match self.source.connect(address).await {

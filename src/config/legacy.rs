@@ -38,6 +38,26 @@ pub struct Legacy {
     pub quickack: bool,
 }
 
+/// How a client is kept whose backend has died, until there is one again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// For so long.
+    pub time: Duration,
+    /// How many of the client's first messages the next backend gets again.
+    pub replay_messages: usize,
+    /// Bytes that these may have together, as frames; a client whose first messages have more is not held.
+    pub replay_size: usize,
+    /// Bytes of what the client says meanwhile, as frames, each with [`Hold::FRAME`] more.
+    pub queue: usize,
+    /// Whether a client is also held when its backend ends the connection and lives on.
+    pub any_end: bool,
+}
+
+impl Hold {
+    /// What a frame that waits costs beside its own bytes.
+    pub const FRAME: usize = 16;
+}
+
 impl Profile {
     /// Every profile by its name in a configuration.
     pub const ALL: [(&'static str, Self); 6] = [

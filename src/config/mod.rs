@@ -16,7 +16,7 @@ pub use difference::Change;
 pub(crate) use difference::difference;
 pub use error::{Problem, Problems};
 pub use file::{BUILT_IN, Overrides};
-pub(crate) use legacy::{BadText, Binary, Legacy, Profile};
+pub(crate) use legacy::{BadText, Binary, Hold, Legacy, Profile};
 pub(crate) use pool::{
     Backend, Balance, Check, Ejection, HashBy, Health, Pool, ProxyProtocol, SourceAddress, Transport,
 };
@@ -243,4 +243,6 @@ pub struct Proxy {
     pub legacy: Option<Legacy>,
     /// What it gets to see of a request.
     pub head: BackendHead,
+    /// How its clients are kept while it restarts; absent: not at all, and never with [`Profile::Transparent`].
+    pub hold: Option<Hold>,
 }

@@ -205,12 +205,9 @@ async fn upgrade(asker: &Asker, mut admission: Admission, head: &request::Parts)
         LiveTarget::Hub(hub) => (Place::Room(enter(hub, &admission.rest)?), None),
         LiveTarget::Echo => (Place::Echo, offered.first().cloned()),
         LiveTarget::Redirect(_) => return Err(Refusal::NoRoute),
-        LiveTarget::Proxy { pool, legacy, head } => match dial(asker, (pool, head), shown, offered).await? {
-            Ok(dialled) => {
-                let protocol = head.named(offered, dialled.protocol.clone());
-                (Place::Backend { dialled: Box::new(dialled), legacy: *legacy, pool: Arc::clone(pool) }, protocol)
-            }
-            Err(error) => return explain(asker, &admission, pool, error),
+        LiveTarget::Proxy(proxy) => match dial(asker, proxy, shown, offered).await? {
+            Ok(found) => found,
+            Err(error) => return explain(asker, &admission, &proxy.pool, error),
         },
     };
     let accept = admission.offer.accept.clone();

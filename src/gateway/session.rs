@@ -9,11 +9,11 @@ use super::farewell::Farewell;
 use super::worker::{Load, Local};
 use crate::admission::caps::Permit;
 use crate::client;
-use crate::config::{Legacy, SessionLimits};
+use crate::config::{self, Legacy, SessionLimits};
 use crate::echo::Echo;
 use crate::hub::{Seat, Sitting};
-use crate::pool::{Dialled, Pool};
-use crate::relay::{Counts, Leg, Shield};
+use crate::pool::{Again, Dialled, Pool};
+use crate::relay::{Counts, Hold, Leg, Shield};
 use crate::socket::Socket;
 use crate::socket::conversation::{Conversation, Passed};
 use crate::socket::vigil::Vigil;
@@ -42,7 +42,12 @@ pub(super) enum Promise {
 pub(super) enum Place {
     Room(Seat),
     Echo,
-    Backend { dialled: Box<Dialled>, legacy: Option<Legacy>, pool: Arc<Pool> },
+    Backend {
+        dialled: Box<Dialled>,
+        legacy: Option<Legacy>,
+        again: Option<(config::Hold, Box<Again>)>,
+        pool: Arc<Pool>,
+    },
 }
 
 impl Session {
@@ -55,12 +60,13 @@ impl Session {
         match place {
             Place::Room(seat) => run(local, seat.take(socket, vigil, entry, &local.shard), held),
             Place::Echo => run(local, Echo::new(socket, vigil, entry), held),
-            Place::Backend { dialled, legacy, pool } => {
+            Place::Backend { dialled, legacy, again, pool } => {
                 let seed = u32::from_le_bytes(client::random());
                 let Dialled { socket: backend, lease, .. } = *dialled;
                 let shield = legacy.map(|legacy| {
-                    let counts = counts(held.stay.metrics(), pool.name());
-                    let shield = Shield::new(legacy, vigil.limits(), &backend, counts);
+                    let metrics = held.stay.metrics();
+                    let hold = again.map(|(rules, again)| Hold::new(rules, *again, metrics.holds.clone(), &backend));
+                    let shield = Shield::new(legacy, vigil.limits(), &backend, counts(metrics, pool.name()), hold);
                     let (pool, backend) = (pool.name(), lease.backend());
                     tracing::debug!(pool, backend, waits_for = shield.waits_for(), "a shielded session begins");
                     shield

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::admission::Gate;
 use crate::auth::Guard;
 use crate::client::Trust;
-use crate::config::{self, BackendHead, Config, Legacy, Problem, Problems, Profile, SessionLimits};
+use crate::config::{self, BackendHead, Config, Hold, Legacy, Problem, Problems, Profile, SessionLimits};
 use crate::hub::{Hub, Mailbox};
 use crate::pool::{Habits, Pool};
 use crate::telemetry::metrics::Route;
@@ -38,8 +38,16 @@ pub(super) struct LiveRoute {
 pub(super) enum LiveTarget {
     Hub(Arc<Hub>),
     Echo,
-    Proxy { pool: Arc<Pool>, legacy: Option<Legacy>, head: Arc<BackendHead> },
+    Proxy(Arc<LiveProxy>),
     Redirect(String),
+}
+
+/// A way to backends, live.
+pub(super) struct LiveProxy {
+    pub(super) pool: Arc<Pool>,
+    pub(super) legacy: Option<Legacy>,
+    pub(super) head: BackendHead,
+    pub(super) hold: Option<Hold>,
 }
 
 impl Snapshot {
@@ -155,8 +163,13 @@ fn live(
         (config::Target::Redirect(to), _) => LiveTarget::Redirect(to.clone()),
         (config::Target::Proxy(proxy), _) => match pools.get(&proxy.pool) {
             Some(pool) => {
-                let head = Arc::new(proxy.head.clone());
-                LiveTarget::Proxy { pool: Arc::clone(pool), legacy: proxy.legacy, head }
+                let config::Proxy { legacy, hold, .. } = *proxy;
+                LiveTarget::Proxy(Arc::new(LiveProxy {
+                    pool: Arc::clone(pool),
+                    legacy,
+                    head: proxy.head.clone(),
+                    hold,
+                }))
             }
             // The configuration's reader has refused this already; without a pool there is nothing but 404s to give.
             None => LiveTarget::Redirect("/".to_owned()),

@@ -1,14 +1,17 @@
 //! What is said of a visitor to those behind: to whoever is asked about it, and to the backend.
 
+use std::sync::Arc;
+
 use http::header::{self, HeaderMap, HeaderValue};
 
 use super::answer::Asker;
+use super::session::Place;
+use super::snapshot::LiveProxy;
 use crate::admission::Admission;
 use crate::admission::refusal::Refusal;
 use crate::client;
-use crate::config::BackendHead;
 use crate::lifecycle::Phase;
-use crate::pool::{DialError, Dialled, Pool, Wish};
+use crate::pool::{Again, DialError};
 use crate::wire;
 use crate::wire::head::{Ask, Forwarded, OverBudget};
 
@@ -21,13 +24,15 @@ pub(super) struct Shown<'a> {
     pub(super) forwarded: Forwarded<'a>,
 }
 
-/// A backend's WebSocket, or why there is none; refused at once where the drain is faster.
+/// A backend's WebSocket as a place, or why there is none; refused at once where the drain is faster. With it comes the
+/// subprotocol that the client is told.
 pub(super) async fn dial(
     asker: &Asker,
-    (pool, rules): (&Pool, &BackendHead),
+    proxy: &LiveProxy,
     shown: Shown<'_>,
     offered: &[String],
-) -> Result<Result<Dialled, DialError>, Refusal> {
+) -> Result<Result<(Place, Option<String>), DialError>, Refusal> {
+    let LiveProxy { pool, legacy, head: rules, hold } = proxy;
     let Shown { headers, target, vouched, forwarded } = shown;
     let (target, key) = (rules.target(target), client::key(client::random()));
     let ask = Ask { target: &target, key: &key, client: headers, forwarded, vouched, rules: rules.rules() };
@@ -35,17 +40,24 @@ pub(super) async fn dial(
     if !written.dropped.is_empty() {
         tracing::debug!(pool = pool.name(), dropped = ?written.dropped, "a request head was cut to its budget");
     }
-    let wish = Wish { headers, forwarded, head: &written, offered: rules.offered(offered) };
+    let wish = pool.wish((headers, forwarded.client), written, rules.offered(offered));
     // A drain frees places one after the other: whoever waits for one would only be sent home again.
     let entered = tokio::select! {
         biased;
         entered = pool.enter(&wish) => entered,
         () = asker.shared.life.reached(Phase::Draining) => return Err(Refusal::Draining),
     };
-    Ok(match entered {
+    let dialled = match entered {
         Ok(lease) => pool.dial(lease, &wish).await,
         Err(error) => Err(error),
-    })
+    };
+    Ok(dialled.map(|dialled| {
+        let chosen = dialled.protocol.clone();
+        let protocol = rules.named(offered, chosen.clone());
+        let again = hold.map(|hold| (hold, Box::new(Again::new(Arc::clone(pool), wish, chosen))));
+        let (dialled, pool) = (Box::new(dialled), Arc::clone(pool));
+        (Place::Backend { dialled, legacy: *legacy, again, pool }, protocol)
+    }))
 }
 
 /// X-Forwarded-For as it came. Proxies may add a line of their own. A chain that did not lead to the client (see

@@ -1,15 +1,13 @@
-//! Which member of a pool a client gets: who may be taken at all, and what the client is known by.
+//! Which member of a pool a client gets, and who may be taken at all.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::balance::{self, Candidate, Chance, hash};
+use super::balance::{self, Candidate, Chance};
 use super::clock::{self, Instant};
 use super::member::Member;
 use super::places::Choice;
-use super::{Pool, Seat, Wish};
-use crate::config::HashBy;
+use super::{Pool, Seat};
 
 impl Pool {
     /// The member for a client: one that is usable and has room, a backup only where no other is; `tried` are out.
@@ -46,29 +44,4 @@ impl Pool {
             turn: seat.member.turn.load(Ordering::Relaxed),
         }
     }
-
-    /// What a client is known by, where the balance asks for it.
-    pub(super) fn key(&self, wish: &Wish<'_>) -> u64 {
-        let said = match &self.wishes.hash {
-            HashBy::Address => None,
-            HashBy::Header(name) => wish.headers.get(name.as_str()).map(http::HeaderValue::as_bytes),
-            HashBy::Cookie(name) => cookie(wish.headers, name),
-        };
-        said.filter(|value| !value.is_empty()).map_or_else(|| of_address(wish.forwarded.client), hash)
-    }
-}
-
-/// An IPv6 host has a whole /64 and changes its address within it as it likes.
-fn of_address(address: IpAddr) -> u64 {
-    match address.to_canonical() {
-        IpAddr::V4(address) => hash(&address.octets()),
-        IpAddr::V6(address) => hash(&address.octets()[..8]),
-    }
-}
-
-/// The first cookie of this name (RFC 6265 §4.2.1).
-fn cookie<'a>(headers: &'a http::HeaderMap, name: &str) -> Option<&'a [u8]> {
-    let lines = headers.get_all(http::header::COOKIE).iter().map(http::HeaderValue::as_bytes);
-    let mut pairs = lines.flat_map(|line| line.split(|byte| *byte == b';')).map(<[u8]>::trim_ascii);
-    pairs.find_map(|pair| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
 }

@@ -57,7 +57,7 @@ impl Pool {
     ///
     /// # Errors
     /// See [`DialError`]; the last one's.
-    pub(crate) async fn dial(&self, mut lease: Lease, wish: &Wish<'_>) -> Result<Dialled, DialError> {
+    pub(crate) async fn dial(&self, mut lease: Lease, wish: &Wish) -> Result<Dialled, DialError> {
         let deadline = clock::now() + self.wishes.connect_timeout + self.wishes.answer_timeout;
         let mut tried: Vec<Arc<Member>> = Vec::new();
         loop {
@@ -88,13 +88,13 @@ impl Pool {
     }
 
     /// A place at a backend that was not tried yet, if one more may be.
-    fn other(&self, wish: &Wish<'_>, failed: &Failed, tried: &[Arc<Member>], deadline: Instant) -> Option<Lease> {
+    fn other(&self, wish: &Wish, failed: &Failed, tried: &[Arc<Member>], deadline: Instant) -> Option<Lease> {
         let now = clock::now();
         if !failed.again || tried.len() > self.wishes.retries || now >= deadline {
             return None;
         }
         let choose = |cap, key, chance: &mut _| self.choose(cap, key, chance, tried);
-        let lease = self.places.take(self.key(wish), choose)?;
+        let lease = self.places.take(wish.key, choose)?;
         if !self.places.may_retry(now, self.wishes.retry_budget) {
             tracing::warn!(pool = self.name, "no retry: the pool has made as many as its budget allows");
             return None;
@@ -126,7 +126,7 @@ impl Pool {
     async fn attempt(
         &self,
         member: &Member,
-        wish: &Wish<'_>,
+        wish: &Wish,
         deadline: Instant,
     ) -> Result<(Socket, Option<String>), Failed> {
         let url = || member.backend.url.clone();
@@ -135,7 +135,7 @@ impl Pool {
             return Err(Failed::final_word(DialError::HandshakesBusy(url())));
         };
         let span = Span::from_now(self.wishes.connect_timeout, deadline);
-        let way = self.way_for(wish.forwarded.client);
+        let way = self.way_for(wish.client);
         let connected = clock::by(span.end, client::connect_by(&member.backend.transport, &self.trust, &way)).await;
         let mut socket = match connected {
             Some(Ok(socket)) => socket,
@@ -147,7 +147,7 @@ impl Pool {
         };
         let key = client::key(client::random());
         let (request, accept) = (wish.head.with_key(&key), accept_for(&key));
-        let expected = Expected { accept: &accept, offered: wish.offered };
+        let expected = Expected { accept: &accept, offered: wish.offered.as_deref() };
         let mut heard = Vec::with_capacity(1024);
         let span = Span::from_now(self.wishes.answer_timeout, deadline);
         let answered = client::exchange(&mut socket, &request, &expected, &mut heard);

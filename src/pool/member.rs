@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 
 use super::balance::{WHOLE, hash};
 use super::clock::Instant;
+use super::death::Death;
 use super::places::Places;
 use crate::config::{Backend, Ejection, Health};
 
@@ -31,6 +32,7 @@ pub(super) struct Member {
     retired: AtomicBool,
     /// How often it was ejected.
     pub(super) ejections: AtomicU64,
+    pub(super) death: Death,
     standing: Mutex<Standing>,
     slots: Mutex<Slots>,
 }
@@ -83,6 +85,7 @@ impl Member {
             crowded: AtomicBool::new(false),
             retired: AtomicBool::new(false),
             ejections: AtomicU64::new(0),
+            death: Death::default(),
             standing: Mutex::default(),
             slots: Mutex::new(Slots::new(at_once)),
         }

@@ -1,14 +1,17 @@
 //! A backend that answers: the members of a pool, how one is chosen, dialled, watched and given back.
 
+mod again;
 mod balance;
 mod budget;
 pub(crate) mod check;
 mod choice;
 mod clock;
+mod death;
 mod dial;
 mod member;
 mod places;
 mod source;
+mod wish;
 
 use std::fmt;
 use std::io;
@@ -16,14 +19,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+pub(crate) use self::again::{Again, NotBack};
 use self::member::Member;
 pub(crate) use self::places::Lease;
 use self::places::{Entry, Places};
+pub(crate) use self::wish::Wish;
 use crate::client::{self, Trust};
 use crate::config::{self, Check, SourceAddress};
 use crate::socket::Socket;
 use crate::telemetry::metrics::{BackendFacts, PoolFacts};
-use crate::wire::head::{Forwarded, Head, Nonsense, Refused};
+use crate::wire::head::{Nonsense, Refused};
 
 /// How long a backend has for its own goodbye after ours.
 pub(crate) const LEAVE: Duration = Duration::from_secs(2);
@@ -148,19 +153,6 @@ impl fmt::Display for DialError {
 
 impl std::error::Error for DialError {}
 
-/// What is asked of a backend on behalf of a client.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Wish<'a> {
-    /// The client's headers.
-    pub headers: &'a http::HeaderMap,
-    /// What is said of the client.
-    pub forwarded: Forwarded<'a>,
-    /// What it is asked, but for the key.
-    pub head: &'a Head,
-    /// The subprotocols that the client offered, where they are the backend's to choose from.
-    pub offered: Option<&'a [String]>,
-}
-
 impl Pool {
     /// A pool in which nothing is open. Members of `before` that are wanted again keep all that is known of them.
     /// Nothing of `before` changes until this one takes over.
@@ -230,14 +222,20 @@ impl Pool {
     ///
     /// # Errors
     /// [`DialError::Full`], [`DialError::QueueTimeout`], [`DialError::OutOfService`].
-    pub(crate) async fn enter(&self, wish: &Wish<'_>) -> Result<Lease, DialError> {
-        self.places.count_request(clock::now());
-        let entered = self.enter_queue(self.key(wish)).await;
-        match &entered {
-            Ok(lease) => self.tell_crowd(lease.member()),
-            Err(_) => drop(self.places.refused.fetch_add(1, Ordering::Relaxed)),
+    pub(crate) async fn enter(&self, wish: &Wish) -> Result<Lease, DialError> {
+        let entered = self.enter_uncounted(wish).await;
+        if entered.is_err() {
+            self.places.refused.fetch_add(1, Ordering::Relaxed);
         }
         entered
+    }
+
+    /// The same for a client that asks again if need be, and is not refused until it has given up.
+    async fn enter_uncounted(&self, wish: &Wish) -> Result<Lease, DialError> {
+        self.places.count_request(clock::now());
+        let lease = self.enter_queue(wish.key).await?;
+        self.tell_crowd(lease.member());
+        Ok(lease)
     }
 
     async fn enter_queue(&self, key: u64) -> Result<Lease, DialError> {

@@ -6,7 +6,7 @@ use std::path::Path;
 use http::{HeaderMap, HeaderValue, header};
 
 use super::*;
-use crate::wire::head::{Ask, Rules, request};
+use crate::wire::head::{Ask, Forwarded, Head, Rules, request};
 
 fn wishes(more: &str) -> config::Pool {
     let backends = if more.contains("backends") { "" } else { "backends = [\"ws://h:1\"]\n" };
@@ -43,14 +43,13 @@ impl Client {
         self
     }
 
-    fn wish(&self) -> Wish<'_> {
-        let forwarded = Forwarded { client: self.1, chain: None, peer: self.1, secure: false, host: "h" };
-        Wish { headers: &self.0, forwarded, head: &self.2, offered: Some(&[]) }
+    fn wish(&self, pool: &Pool) -> Wish {
+        pool.wish((&self.0, self.1), self.2.clone(), Some(&[]))
     }
 }
 
 async fn enter(pool: &Pool) -> Result<Lease, DialError> {
-    pool.enter(&Client::at("192.0.2.1").wish()).await
+    pool.enter(&Client::at("192.0.2.1").wish(pool)).await
 }
 
 /// The port of the backend that one more client gets.
@@ -286,7 +285,7 @@ fn profiles_say_what_the_pool_does_not() {
 #[test]
 fn what_a_client_is_known_by() {
     let at = Client::at;
-    let key = |more: &str, client: Client| pool(&format!("balance = \"hash\"\n{more}")).key(&client.wish());
+    let key = |more: &str, client: Client| client.wish(&pool(&format!("balance = \"hash\"\n{more}"))).key;
     let (one, other) = ("192.0.2.1", "192.0.2.2");
     assert_eq!(key("", at(one)), key("hash = \"address\"", at(one)));
     assert_ne!(key("", at(one)), key("", at(other)));

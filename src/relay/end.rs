@@ -21,6 +21,7 @@ impl Leg {
     /// Both ends get what is still queued, an orderly end of the stream, and time to say their own.
     pub(super) fn poll_over(&mut self, cx: &mut Context<'_>, now: Millis) -> Poll<Ending> {
         if self.over.is_none() {
+            self.end_absence("left");
             // A client that has gone still gets its close_notify (RFC 8446 §6.1), but is not waited for.
             self.over = Some(Over { since: now, client_done: self.client_failed, backend_done: false });
             self.leave_within(now);

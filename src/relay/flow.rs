@@ -88,7 +88,7 @@ impl Leg {
                 Step::Moved
             }
             Poll::Ready(Ok(false)) => {
-                self.backend_ended(cx, "the backend ended without a close".to_owned());
+                self.backend_lost(cx, "the backend ended without a close".to_owned(), false);
                 Step::Moved
             }
             Poll::Ready(Err(error)) => {

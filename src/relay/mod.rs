@@ -1,12 +1,16 @@
 //! One client, one backend: the tunnel between them, and the only I/O around it.
 
+mod absence;
 mod end;
 mod flow;
 mod guard;
+mod hold;
+mod outward;
 mod pace;
 mod shield;
 mod wires;
 
+pub(crate) use hold::Hold;
 pub(crate) use shield::{Counts, Shield};
 
 use std::io;
@@ -35,7 +39,8 @@ pub(crate) struct Leg {
     tunnel: Tunnel,
     rate: MessageRate,
     vigil: Vigil,
-    lease: Lease,
+    /// Absent while it is held.
+    lease: Option<Lease>,
     place: Place,
     /// There for a backend that does not keep RFC 6455.
     shield: Option<Box<Shield>>,
@@ -90,7 +95,7 @@ impl Leg {
             tunnel: Tunnel::new(policy, seed),
             rate: MessageRate::new(limits.messages),
             vigil,
-            lease,
+            lease: Some(lease),
             place,
             shield,
             backlog: 0,
@@ -104,6 +109,7 @@ impl Leg {
         self.look(cx, now);
         let (mut up, mut down) = (Step::Moved, Step::Moved);
         loop {
+            self.poll_absence(cx);
             self.flush(cx, now);
             if self.tunnel.is_over() {
                 return self.poll_over(cx, now);
@@ -112,11 +118,16 @@ impl Leg {
                 let wait = if self.tunnel.is_failing() { LAST_WORDS } else { self.vigil.limits().close_timeout };
                 self.vigil.end_within(now, wait.min(self.vigil.limits().close_timeout));
             }
+            // Of a backend that may have died this is to be known before it is told more.
+            let is_careful = self.shield.is_some();
             // A direction that waits for its socket has left word there: it is not asked again before the task wakes.
+            if is_careful && down != Step::Waits {
+                down = self.pump_down(cx, now);
+            }
             if up != Step::Waits {
                 up = self.pump_up(cx, now);
             }
-            if down != Step::Waits {
+            if !is_careful && down != Step::Waits {
                 down = self.pump_down(cx, now);
             }
             if up != Step::Moved && down != Step::Moved && !self.tunnel.is_over() {
@@ -134,7 +145,8 @@ impl Leg {
     /// The backend's name.
     #[must_use]
     pub(crate) fn backend(&self) -> &str {
-        self.lease.backend()
+        let gone = || self.shield.as_ref().map_or("", |shield| shield.gone());
+        self.lease.as_ref().map_or_else(gone, Lease::backend)
     }
 
     /// What the backend did wrong, if it did.
@@ -178,7 +190,7 @@ impl Leg {
         if !self.backend_ended
             && let Poll::Ready(Err(error)) = self.backend.poll_flush(cx)
         {
-            self.backend_failed(cx, &error);
+            self.backend_refuses(cx, now, &error);
         }
         if let Some(shield) = &mut self.shield
             && !self.backend_ended
@@ -203,17 +215,16 @@ impl Leg {
     }
 
     fn backend_failed(&mut self, cx: &mut Context<'_>, error: &io::Error) {
-        let how = format!("the backend's connection failed: {error}");
-        if self.shield.is_some() && error.kind() == io::ErrorKind::ConnectionReset {
-            self.note_backend_ended();
-            return self.tell(cx, |tunnel, wires| tunnel.on_reset(how, wires));
-        }
-        self.backend_ended(cx, how);
+        let is_reset = error.kind() == io::ErrorKind::ConnectionReset;
+        self.backend_lost(cx, format!("the backend's connection failed: {error}"), is_reset);
     }
 
-    fn backend_ended(&mut self, cx: &mut Context<'_>, how: String) {
-        self.note_backend_ended();
-        self.tell(cx, |tunnel, wires| tunnel.on_end(Side::Backend, how, wires));
+    /// Nothing can be written to the backend any more; what it has said before that still counts.
+    fn backend_refuses(&mut self, cx: &mut Context<'_>, now: Millis, error: &io::Error) {
+        while self.shield.is_some() && self.pump_down(cx, now) == Step::Moved {}
+        if !self.backend_ended {
+            self.backend_failed(cx, error);
+        }
     }
 
     fn note_backend_ended(&mut self) {

@@ -78,13 +78,13 @@ impl Pace {
         }
     }
 
-    /// The backend is gone: nothing waits for it any more.
-    pub(super) fn clear(&mut self) {
-        self.waiting.clear();
+    /// The backend is gone: nothing waits for it any more. Gives what did.
+    pub(super) fn clear(&mut self) -> VecDeque<Vec<u8>> {
         (self.unread, self.sleep) = (None, None);
+        std::mem::take(&mut self.waiting)
     }
 
-    /// Writes what may be written by now. `Ready` when nothing waits.
+    /// Writes what may be written by now. `Ready` when nothing waits any more.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, backend: &mut Socket) -> Poll<()> {
         while !self.waiting.is_empty() {
             ready!(self.poll_free(cx, backend));
@@ -95,12 +95,18 @@ impl Pace {
         Poll::Ready(())
     }
 
-    /// The same, and the backend's queue has been seen empty after the last frame, where it can be seen.
-    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, backend: &mut Socket) -> Poll<()> {
+    /// The same, and the next frame would be written at once.
+    pub(super) fn poll_idle(&mut self, cx: &mut Context<'_>, backend: &mut Socket) -> Poll<()> {
         ready!(self.poll(cx, backend));
+        self.poll_free(cx, backend)
+    }
+
+    /// `Ready` when nothing waits, and the backend's queue has been seen empty after the last frame, where it can be
+    /// seen.
+    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, backend: &mut Socket) -> Poll<()> {
         match self.sign {
-            Sign::Queue(_) => self.poll_free(cx, backend),
-            Sign::Reply => Poll::Ready(()),
+            Sign::Queue(_) => self.poll_idle(cx, backend),
+            Sign::Reply => self.poll(cx, backend),
         }
     }
 
@@ -145,7 +151,8 @@ impl Pace {
         };
         match taken {
             Taken::Everything => self.unread = None,
-            Taken::NotYet => {}
+            // Its end is about to be read, and what waits may be for another.
+            Taken::NotYet | Taken::Ended => {}
             Taken::Unknown => self.sign = Sign::Reply,
         }
         self.unread.is_none()

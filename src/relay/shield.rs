@@ -1,20 +1,23 @@
 //! What stands between a tunnel and its sockets for a backend that does not keep RFC 6455: one frame for one read, a
 //! backend that is always read, and a bound on what its slow clients hold.
 
+use std::num::NonZeroU32;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::Context;
 use std::time::Duration;
 
+use super::absence::Absence;
+use super::hold::Hold;
 use super::pace::Pace;
 use crate::config::{Legacy, SessionLimits, SlowClient};
 use crate::lifecycle::clock::sleep;
-use crate::socket::{Message, Socket};
+use crate::socket::{Listener, Message, Socket};
 use crate::telemetry::metrics::Counter;
 use crate::wire::frame::Opcode;
 use crate::wire::tunnel::Tunnel;
 
 /// Pongs are left out when so many bytes wait before them: RFC 6455 §5.5.3 asks for the most recent one alone.
-const PILED: usize = 64 * 1024;
+pub(super) const PILED: usize = 64 * 1024;
 
 /// A client that takes nothing of a long message for so long is too slow.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -39,16 +42,22 @@ struct Patience {
 /// One session's shield. A session without one has nothing of it but an empty `Option`.
 pub(crate) struct Shield {
     legacy: Legacy,
-    pace: Option<Pace>,
+    pub(super) pace: Option<Pace>,
     send_queue: usize,
     slow_client: SlowClient,
     /// The client is too slow, and is to be told so: it gets no more messages.
     is_full: bool,
     long: Long,
-    patience: Option<Patience>,
+    patience: Option<Box<Patience>>,
     counts: Counts,
     /// Those of the tunnel that are counted already.
     bad_texts: u64,
+    /// Who listened when the backend was connected to, where the kernel can tell.
+    inode: Option<NonZeroU32>,
+    /// There while the backend is not.
+    pub(super) absence: Option<Box<Absence>>,
+    /// There where the route has its clients held.
+    pub(super) hold: Option<Box<Hold>>,
 }
 
 /// What is counted while a session lives.
@@ -63,14 +72,57 @@ pub(crate) struct Counts {
 impl Shield {
     /// For a backend that has answered the upgrade.
     #[must_use]
-    pub(crate) fn new(legacy: Legacy, limits: &SessionLimits, backend: &Socket, counts: Counts) -> Box<Self> {
-        let pace = legacy.one_frame_per_read.then(|| Pace::new(backend, legacy.pace_reply));
+    pub(crate) fn new(
+        legacy: Legacy,
+        limits: &SessionLimits,
+        backend: &Socket,
+        counts: Counts,
+        hold: Option<Box<Hold>>,
+    ) -> Box<Self> {
         let SessionLimits { send_queue, slow_client, .. } = *limits;
-        let (long, patience) = (Long::Not, None);
-        let shield =
-            Self { legacy, pace, send_queue, slow_client, is_full: false, long, patience, counts, bad_texts: 0 };
-        shield.acknowledge(backend);
+        let mut shield = Self {
+            legacy,
+            pace: None,
+            send_queue,
+            slow_client,
+            is_full: false,
+            long: Long::Not,
+            patience: None,
+            counts,
+            bad_texts: 0,
+            inode: None,
+            absence: None,
+            hold,
+        };
+        shield.meet(backend);
         Box::new(shield)
+    }
+
+    fn meet(&mut self, backend: &Socket) {
+        self.pace = self.legacy.one_frame_per_read.then(|| Pace::new(backend, self.legacy.pace_reply));
+        self.inode = backend.listener().map(|listener| listener.inode());
+        self.acknowledge(backend);
+    }
+
+    /// Another backend has taken the place of the one before.
+    pub(super) fn rejoin(&mut self, attempts: u32, backend: &Socket) {
+        self.meet(backend);
+        if let Some(hold) = &mut self.hold {
+            hold.rejoin(attempts, backend);
+        }
+    }
+
+    /// The name of the backend that is gone.
+    pub(super) fn gone(&self) -> &str {
+        self.hold.as_ref().map_or("", |hold| hold.backend())
+    }
+
+    /// Who listened when the backend was connected to, whose connection has ended now.
+    pub(super) fn listener(&self, backend: &Socket) -> Option<Listener> {
+        match &self.hold {
+            Some(hold) => hold.listener,
+            None => backend.listener_of(self.inode?),
+        }
     }
 
     /// What the next frame waits for, in one word for the log: `queue`, `reply` or `nothing`.
@@ -86,43 +138,13 @@ impl Shield {
 
     /// Whether the client may say more: everything it has said was written.
     pub(super) fn is_clear(&self) -> bool {
-        self.pace.as_ref().is_none_or(|pace| pace.waiting() == 0)
+        let waits = self.pace.as_ref().is_some_and(|pace| pace.waiting() > 0);
+        !waits && self.hold.as_ref().is_none_or(|hold| hold.has_room())
     }
 
     /// Whether the client has just turned out too slow; told once.
     pub(super) fn take_full(&mut self) -> bool {
         std::mem::take(&mut self.is_full)
-    }
-
-    /// The backend is gone.
-    pub(super) fn backend_ended(&mut self) {
-        if let Some(pace) = &mut self.pace {
-            pace.clear();
-        }
-    }
-
-    /// Writes to the backend what may be written by now.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, backend: &mut Socket) {
-        if let Some(pace) = &mut self.pace {
-            let _ = pace.poll(cx, backend);
-        }
-    }
-
-    /// `Ready` when the backend has everything, and has read it where that can be seen. Says whether a frame has left.
-    pub(super) fn poll_done(&mut self, cx: &mut Context<'_>, backend: &mut Socket) -> (Poll<()>, bool) {
-        let Some(pace) = &mut self.pace else { return (Poll::Ready(()), false) };
-        let before = pace.waiting();
-        let poll = pace.poll_read(cx, backend);
-        (poll, pace.waiting() < before)
-    }
-
-    /// A frame for the backend.
-    pub(super) fn tell_backend(&mut self, cx: &mut Context<'_>, backend: &mut Socket, frame: &[u8]) {
-        match &mut self.pace {
-            Some(pace) => pace.send(cx, backend, frame),
-            None if is_pong(frame) && backend.queued() > PILED => {}
-            None => backend.send(cx, frame),
-        }
     }
 
     /// A frame for the client that is no message that could be left out.
@@ -158,7 +180,7 @@ impl Shield {
         }
         let patience = match self.patience.take() {
             Some(patience) if queued >= patience.queued => patience,
-            _ => Patience { queued, ends: Box::pin(sleep(PATIENCE)) },
+            _ => Box::new(Patience { queued, ends: Box::pin(sleep(PATIENCE)) }),
         };
         let is_patient = self.patience.insert(patience).ends.as_mut().poll(cx).is_pending();
         if !is_patient {
@@ -208,10 +230,21 @@ impl Shield {
     }
 }
 
-fn is_control(frame: &[u8]) -> bool {
+pub(super) fn is_control(frame: &[u8]) -> bool {
     frame.first().is_some_and(|first| first & 0x08 != 0)
 }
 
-fn is_pong(frame: &[u8]) -> bool {
+pub(super) fn is_pong(frame: &[u8]) -> bool {
     frame.first() == Some(&(0x80 | Opcode::Pong as u8))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The allocator's next larger block has 256 bytes, and there are as many shields as clients of such backends.
+    #[test]
+    fn a_shield_takes_no_more_than_this() {
+        assert!(size_of::<Shield>() <= 224, "{}", size_of::<Shield>());
+    }
 }

@@ -7,17 +7,21 @@
 use std::cell::RefCell;
 use std::fs::File;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 
 use netlink_packet_core::{NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
-use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6, IPPROTO_TCP, TCP_LISTEN};
+use netlink_packet_sock_diag::constants::{
+    AF_INET, AF_INET6, IPPROTO_TCP, TCP_CLOSE_WAIT, TCP_ESTABLISHED, TCP_LISTEN,
+};
 use netlink_packet_sock_diag::inet::{self, ExtensionFlags, InetRequest, InetResponse, SocketId};
 use netlink_packet_sock_diag::unix::{self, ShowFlags, UnixRequest, UnixResponse};
 use netlink_packet_sock_diag::{SockDiagMessage, inet::nlas::Nla};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, send, socket_with};
 
+use super::Socket;
 use super::transport::Transport;
 
 thread_local! {
@@ -44,8 +48,10 @@ pub(crate) struct FarEnd {
 /// What the far end has done with what was sent to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Taken {
-    /// It has read everything, or is gone.
+    /// It has read everything.
     Everything,
+    /// It is gone, or has ended its stream: whatever it has read, it says no more.
+    Ended,
     /// Something is left.
     NotYet,
     /// The kernel does not say.
@@ -56,6 +62,7 @@ pub(crate) enum Taken {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Queue {
     unread: u32,
+    has_ended: bool,
     /// Bytes that have arrived since the connection was opened.
     arrived: Option<u64>,
 }
@@ -63,12 +70,12 @@ struct Queue {
 impl FarEnd {
     /// The far end of this connection, of which everything sent so far has been answered; `None` when it is on another
     /// machine, in another network namespace, or when the kernel cannot be asked.
-    pub(super) fn find(transport: &Transport) -> Option<Self> {
+    fn find(transport: &Transport) -> Option<Self> {
         let question = question(match transport {
             Transport::Tcp(stream) => about_tcp(stream.peer_addr().ok()?, stream.local_addr().ok()?),
             Transport::Unix(stream) => about_unix(stream.as_fd()).ok()?,
         });
-        let queue = ask(&question).ok()??;
+        let queue = queue(&question).ok()??;
         Some(Self { question, sent: queue.arrived })
     }
 
@@ -81,14 +88,75 @@ impl FarEnd {
 
     /// Looks at its queue; one small question and answer.
     pub(crate) fn look(&self) -> Taken {
-        let queue = match ask(&self.question) {
-            Ok(Some(queue)) => queue,
+        let queue = match queue(&self.question) {
+            Ok(Some(queue)) if !queue.has_ended => queue,
             // It was there, and is no more.
-            Ok(None) => return Taken::Everything,
+            Ok(_) => return Taken::Ended,
             Err(_) => return Taken::Unknown,
         };
         let is_under_way = matches!((self.sent, queue.arrived), (Some(sent), Some(arrived)) if arrived < sent);
         if queue.unread > 0 || is_under_way { Taken::NotYet } else { Taken::Everything }
+    }
+}
+
+/// A TCP listener on this machine, as it was when it was found: another process on the same address is another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Listener {
+    address: SocketAddr,
+    inode: NonZeroU32,
+}
+
+impl Listener {
+    /// The one that this connection was made to; `None` where [`FarEnd::find`] finds nothing, and for unix streams.
+    fn find(transport: &Transport) -> Option<Self> {
+        let Transport::Tcp(stream) = transport else { return None };
+        let (address, ours) = (stream.peer_addr().ok()?, stream.local_addr().ok()?);
+        // Without the far end itself, a listener that is found on its address may be a stranger's.
+        queue(&question(about_tcp(address, ours))).ok()??;
+        Some(Self { address, inode: listens(address).ok()?? })
+    }
+
+    /// What it is known by, beside its address.
+    pub(crate) const fn inode(&self) -> NonZeroU32 {
+        self.inode
+    }
+
+    /// Whether it is still there; when the kernel does not say, it is.
+    pub(crate) fn is_there(&self) -> bool {
+        listens(self.address).map_or(true, |inode| inode == Some(self.inode))
+    }
+}
+
+/// Who listens on this address: the kernel finds the listener for a connection that does not exist.
+fn listens(address: SocketAddr) -> io::Result<Option<NonZeroU32>> {
+    let nobody = match address.ip().to_canonical() {
+        IpAddr::V4(_) => IpAddr::from(Ipv4Addr::UNSPECIFIED),
+        IpAddr::V6(_) => IpAddr::from(Ipv6Addr::UNSPECIFIED),
+    };
+    let answer = ask(&question(about_tcp(address, SocketAddr::new(nobody, 0))))?;
+    Ok(match answer {
+        Some(SockDiagMessage::InetResponse(response)) if response.header.state == TCP_LISTEN => {
+            NonZeroU32::new(response.header.inode)
+        }
+        _ => None,
+    })
+}
+
+impl Socket {
+    /// What the kernel can tell of the other end, if it can.
+    pub(crate) fn far_end(&self) -> Option<FarEnd> {
+        FarEnd::find(self.link.transport())
+    }
+
+    /// Who listens where the other end was reached, if the kernel can tell.
+    pub(crate) fn listener(&self) -> Option<Listener> {
+        Listener::find(self.link.transport())
+    }
+
+    /// The one of this number, where the other end was reached; `None` once the connection was reset.
+    pub(crate) fn listener_of(&self, inode: NonZeroU32) -> Option<Listener> {
+        let Transport::Tcp(stream) = self.link.transport() else { return None };
+        Some(Listener { address: stream.peer_addr().ok()?, inode })
     }
 }
 
@@ -134,7 +202,16 @@ fn question(message: SockDiagMessage) -> Vec<u8> {
 }
 
 /// `None`: there is no such connection.
-fn ask(question: &[u8]) -> io::Result<Option<Queue>> {
+fn queue(question: &[u8]) -> io::Result<Option<Queue>> {
+    Ok(ask(question)?.and_then(|answer| match answer {
+        SockDiagMessage::InetResponse(response) => of_tcp(&response),
+        SockDiagMessage::UnixResponse(response) => of_unix(&response),
+        _ => None,
+    }))
+}
+
+/// `None`: there is no such socket.
+fn ask(question: &[u8]) -> io::Result<Option<SockDiagMessage>> {
     KERNEL.with_borrow_mut(|kernel| {
         let kernel = match kernel {
             Some(kernel) => kernel,
@@ -157,7 +234,7 @@ impl Kernel {
     }
 
     /// The kernel answers before `send` returns, so `recv` has it or never will.
-    fn ask(&mut self, question: &[u8]) -> io::Result<Option<Queue>> {
+    fn ask(&mut self, question: &[u8]) -> io::Result<Option<SockDiagMessage>> {
         self.number = self.number.wrapping_add(1);
         let mut question = question.to_vec();
         question[NUMBER].copy_from_slice(&self.number.to_ne_bytes());
@@ -169,8 +246,7 @@ impl Kernel {
             // What is left of a question that failed half-way is not the answer to this one.
             if answer.header.sequence_number == self.number {
                 return Ok(match answer.payload {
-                    NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response)) => of_tcp(&response),
-                    NetlinkPayload::InnerMessage(SockDiagMessage::UnixResponse(response)) => of_unix(&response),
+                    NetlinkPayload::InnerMessage(answer) => Some(answer),
                     NetlinkPayload::Error(error) if error.to_io().kind() != io::ErrorKind::NotFound => {
                         return Err(error.to_io());
                     }
@@ -186,6 +262,7 @@ fn of_tcp(response: &InetResponse) -> Option<Queue> {
     let header = &response.header;
     (header.state != TCP_LISTEN).then(|| Queue {
         unread: header.recv_queue,
+        has_ended: !matches!(header.state, TCP_ESTABLISHED | TCP_CLOSE_WAIT),
         arrived: response.nlas.iter().find_map(|nla| match nla {
             Nla::TcpInfo(info) => Some(u64::from_ne_bytes(*info.get(BYTES_RECEIVED..)?.first_chunk()?)),
             _ => None,
@@ -196,12 +273,16 @@ fn of_tcp(response: &InetResponse) -> Option<Queue> {
 /// Where `struct tcp_info` of linux/tcp.h has `tcpi_bytes_received`: there since Linux 4.1.
 const BYTES_RECEIVED: usize = 128;
 
+/// RCV_SHUTDOWN of include/net/sock.h: the peer sends no more.
+const NO_MORE: u8 = 1;
+
 fn of_unix(response: &UnixResponse) -> Option<Queue> {
+    let has_ended = response.nlas.iter().any(|nla| matches!(nla, unix::nlas::Nla::Shutdown(how) if how & NO_MORE != 0));
     let unread = response.nlas.iter().find_map(|nla| match nla {
         unix::nlas::Nla::ReceiveQueueLength(_, sent) => Some(*sent),
         _ => None,
     });
-    unread.map(|unread| Queue { unread, arrived: None })
+    unread.map(|unread| Queue { unread, has_ended, arrived: None })
 }
 
 #[cfg(test)]
@@ -263,8 +344,8 @@ mod tests {
         let peer = listener.local_addr().expect("address");
         // A client that the listener does not know: a connection of another namespace to the same address.
         let ours = SocketAddr::from(([127, 0, 0, 1], 1));
-        assert!(matches!(ask(&question(about_tcp(peer, ours))), Ok(None)));
-        assert!(matches!(ask(&question(about_tcp(ours, ours))), Ok(None)), "nobody is there");
+        assert!(matches!(queue(&question(about_tcp(peer, ours))), Ok(None)));
+        assert!(matches!(queue(&question(about_tcp(ours, ours))), Ok(None)), "nobody is there");
     }
 
     #[tokio::test]
@@ -278,6 +359,42 @@ mod tests {
         assert_eq!(end.look(), Taken::NotYet);
         far.set_zero_linger().expect("linger");
         drop(far);
-        assert_eq!(end.look(), Taken::Everything);
+        assert_eq!(end.look(), Taken::Ended);
+    }
+
+    #[tokio::test]
+    async fn who_has_ended_its_stream_is_known_to_have() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+        let stream = TcpStream::connect(listener.local_addr().expect("address")).await.expect("connect");
+        let (far, _) = listener.accept().await.expect("accept");
+        let ours = Transport::Tcp(stream);
+        let tcp = FarEnd::find(&ours).expect("it is here");
+        let (stream, unix_far) = UnixStream::pair().expect("a pair");
+        let unix_ours = Transport::Unix(stream);
+        let unix = FarEnd::find(&unix_ours).expect("it is here");
+        assert_eq!((tcp.look(), unix.look()), (Taken::Everything, Taken::Everything));
+        drop((far, unix_far));
+        assert_eq!((tcp.look(), unix.look()), (Taken::Ended, Taken::Ended));
+    }
+
+    #[tokio::test]
+    async fn a_listener_is_there_until_it_is_gone_and_the_next_one_is_another() {
+        for address in ["127.0.0.1:0", "[::1]:0", "[::]:0"] {
+            let listener = TcpListener::bind(address).await.expect("bind");
+            let port = listener.local_addr().expect("address").port();
+            let to = if address.contains("1]") { format!("[::1]:{port}") } else { format!("127.0.0.1:{port}") };
+            let stream = TcpStream::connect(&to).await.expect("connect");
+            let (far, _) = listener.accept().await.expect("accept");
+            let ours = Transport::Tcp(stream);
+            let found = Listener::find(&ours).expect("it is here");
+            assert!(found.is_there());
+            // One connection that ends says nothing of the process.
+            drop(far);
+            assert!(found.is_there());
+            drop(listener);
+            assert!(!found.is_there());
+            let _next = TcpListener::bind(&to).await.expect("bind");
+            assert!(!found.is_there(), "another one");
+        }
     }
 }

@@ -14,7 +14,7 @@ mod transport;
 pub(crate) mod vigil;
 
 pub(crate) use buffer::Bay;
-pub(crate) use far_end::{FarEnd, Taken};
+pub(crate) use far_end::{FarEnd, Listener, Taken};
 pub(crate) use queue::Message;
 pub(crate) use transport::Transport;
 
@@ -257,11 +257,6 @@ impl Socket {
     pub(crate) fn poll_forget(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while matches!(ready!(self.poll_pieces(cx, &mut |_, _| true)), Ok(true)) {}
         Poll::Ready(())
-    }
-
-    /// What the kernel can tell of the other end, if it can.
-    pub(crate) fn far_end(&self) -> Option<FarEnd> {
-        FarEnd::find(self.link.transport())
     }
 
     /// What comes next is acknowledged at once (TCP_QUICKACK, which lasts for a few segments). A peer that writes a

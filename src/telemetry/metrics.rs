@@ -46,6 +46,41 @@ pub(crate) struct Metrics {
     pub backend_bad_texts: Family<Labels, Counter>,
     /// Messages that clients of a legacy profile did not get because they were too slow, by pool.
     pub dropped: Family<Labels, Counter>,
+    /// Clients that were held while their backend restarted.
+    pub holds: Holds,
+}
+
+/// Clients that are held while their backend restarts, by pool.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Holds {
+    begun: Family<Labels, Counter>,
+    ended: Family<Labels, Counter>,
+    replayed: Family<Labels, Counter>,
+}
+
+impl Holds {
+    /// One is held.
+    pub(crate) fn begin(&self, pool: &str) {
+        self.begun.get_or_create(&label("pool", pool)).inc();
+    }
+
+    /// One is held no longer; how that came, in one word.
+    pub(crate) fn end(&self, pool: &str, how: &'static str) {
+        self.ended.get_or_create(&vec![("pool", pool.to_owned()), ("how", how.to_owned())]).inc();
+    }
+
+    /// One of its first messages was sent again.
+    pub(crate) fn replay(&self, pool: &str) {
+        self.replayed.get_or_create(&label("pool", pool)).inc();
+    }
+
+    fn register(&self, registry: &mut Registry) {
+        let help = "Clients that were held because their backend had died, by pool";
+        registry.register("holds", help, self.begun.clone());
+        registry.register("holds_ended", "Clients that are held no longer, by pool and how", self.ended.clone());
+        let help = "First messages of clients that a backend got again, by pool";
+        registry.register("replayed_messages", help, self.replayed.clone());
+    }
 }
 
 /// A route, as its path (and host) stand in the configuration.
@@ -73,6 +108,7 @@ impl Default for Metrics {
             backend_offences: Family::default(),
             backend_bad_texts: Family::default(),
             dropped: Family::default(),
+            holds: Holds::default(),
         };
         metrics.register();
         metrics
@@ -99,6 +135,7 @@ impl Metrics {
         registry.register("backend_bad_texts", help, self.backend_bad_texts.clone());
         let help = "Messages of backends that slow clients did not get, by pool";
         registry.register("backend_messages_dropped", help, self.dropped.clone());
+        self.holds.register(registry);
     }
 
     /// Tells of what these pools are found to be at each scrape, too.

@@ -1,5 +1,6 @@
 //! The law of a sequence of frames: one direction of a WebSocket, in bytes cut anywhere (RFC 6455 §5).
 
+mod between;
 mod text;
 
 use self::text::is_text;
@@ -284,13 +285,6 @@ impl Inbound {
     fn end_control<'a>(&mut self, opcode: Opcode) -> Turn<'a> {
         self.stage = Stage::Head { carried: 0 };
         Turn::Control(opcode)
-    }
-
-    /// Gives back what control frames made it hold; called when nothing is under way.
-    pub fn rest(&mut self) {
-        if self.control.is_some() && !matches!(self.stage, Stage::Control(_)) {
-            self.control = None;
-        }
     }
 }
 

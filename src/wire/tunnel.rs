@@ -2,6 +2,7 @@
 
 mod downward;
 mod edge;
+mod lost;
 mod mend;
 mod run;
 mod upward;
@@ -11,6 +12,7 @@ use std::borrow::Cow;
 
 use self::edge::Held;
 pub use self::edge::{BadText, Binary, Edge};
+pub use self::lost::Lost;
 use self::waiting::Waiting;
 use super::close::{Close, Code, Ending, Party, Violation};
 use super::frame::{self, Opcode, Role};
@@ -75,11 +77,6 @@ pub struct Offence {
     /// The bytes of the offending head.
     pub head: Vec<u8>,
 }
-
-/// What a client is told when its backend is gone.
-type Farewell = (Code, &'static str);
-const LOST: Farewell = (Code::INTERNAL, "bad gateway: the backend ended without a close");
-const DIED: Farewell = (Code::RESTART, "bad gateway: the backend has died");
 
 /// The payload of the gateway's own pings begins so; pongs that begin so are for the gateway alone.
 const OWN_PING: &[u8] = b"wsgate:";
@@ -162,16 +159,7 @@ impl Tunnel {
         }
         match from {
             Side::Client => self.end(|| Ending::lost(Party::Client, how)),
-            Side::Backend => self.backend_ended(how.into(), LOST, out),
-        }
-    }
-
-    /// The backend's connection was reset, which is what the kernel says for a process that has died; one that leaves a
-    /// client on purpose ends its stream. The client is told to come back.
-    pub fn on_reset(&mut self, how: impl Into<Cow<'static, str>>, out: &mut impl Out) {
-        let was_over = self.is_over();
-        if !std::mem::replace(&mut self.gone[Side::Backend as usize], true) && !was_over {
-            self.backend_ended(how.into(), DIED, out);
+            Side::Backend => self.backend_ended(how.into(), Lost::Ended, out),
         }
     }
 

@@ -12,6 +12,7 @@ mod command;
 mod frames;
 mod head;
 mod health;
+mod hold;
 mod hub;
 mod keys;
 mod life;

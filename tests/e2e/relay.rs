@@ -466,7 +466,10 @@ async fn a_backend_that_resets_between_frames_is_a_bad_gateway() {
 #[tokio::test]
 async fn a_backend_that_ends_its_direction_is_1011_and_sees_the_end() {
     for profile in ["transparent", "legacy"] {
-        let (_gateway, mut peer, mut far) = tunnel(profile, "").await;
+        // It lives on, and goes on listening.
+        let backend = Backend::bind().await;
+        let gateway = gateway(&relay(profile, &[&backend.url()], ""));
+        let (mut peer, (mut far, _)) = tokio::join!(gateway.open("/ws"), backend.upgrade(&[]));
         far.finish().await;
         let close = peer.frame().await;
         assert_eq!(close.code(), 1011, "{profile}");

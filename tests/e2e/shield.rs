@@ -325,18 +325,22 @@ async fn a_backend_that_writes_byte_by_byte_is_understood() {
 }
 
 #[tokio::test]
-async fn a_reset_of_the_backend_is_1012_and_an_end_1011() {
-    for (is_reset, code, reason) in [
-        (true, 1012, "bad gateway: the backend has died"),
-        (false, 1011, "bad gateway: the backend ended without a close"),
-    ] {
-        let (_gateway, mut peer, far) = by_hand("legacy", "127.0.0.1:0").await;
+async fn a_backend_that_has_died_is_1012_and_one_that_hangs_up_1011() {
+    let died = (1012, "bad gateway: the backend has died");
+    let hung_up = (1011, "bad gateway: the backend ended without a close");
+    for (is_reset, lives, told) in
+        [(true, true, died), (true, false, died), (false, true, hung_up), (false, false, died)]
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+        let gateway = front("legacy", &format!("ws://{}", listener.local_addr().expect("address")), "");
+        let (mut peer, far) = tokio::join!(gateway.open("/ws"), upgraded(&listener));
+        let _listener = lives.then_some(listener);
         if is_reset {
             far.set_zero_linger().expect("linger");
         }
         drop(far);
         let close = peer.message().await;
-        assert_eq!((close.code(), close.reason().as_str()), (code, reason));
+        assert_eq!((close.code(), close.reason().as_str()), told, "reset: {is_reset}, lives: {lives}");
         peer.agree(&close).await;
     }
 }

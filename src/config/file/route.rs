@@ -5,7 +5,7 @@ use std::path::Path;
 use super::auth::read_auth;
 use super::backend_head;
 use super::document::{Placed, Table, Value};
-use super::legacy::read_legacy;
+use super::legacy::{read_hold, read_legacy};
 use super::limits::{RouteLimits, read_route as read_limits};
 use crate::config::address::read_host;
 use crate::config::error::Wrong;
@@ -155,13 +155,14 @@ fn read_proxy(value: &Value<'_>, path: &str) -> (Target, Option<Placed<String>>)
     });
     let parts = table.table("legacy");
     let legacy = read_legacy(parts.as_ref(), profile);
+    let hold = parts.as_ref().filter(|_| legacy.is_some()).and_then(read_hold);
     let head = backend_head::read(&table, parts.as_ref(), profile, path);
     if let Some(parts) = parts {
         parts.finish();
     }
     table.finish();
     let name = pool.as_ref().map(|pool| pool.value.clone()).unwrap_or_default();
-    (Target::Proxy(Proxy { pool: name, profile, head, legacy }), pool)
+    (Target::Proxy(Proxy { pool: name, profile, head, legacy, hold }), pool)
 }
 
 fn read_redirect(value: &Value<'_>) -> (Target, Option<Placed<String>>) {

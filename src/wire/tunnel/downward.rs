@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::run::Run;
-use super::{Farewell, Offence, Out, Side, Tunnel};
+use super::{Lost, Offence, Out, Side, Tunnel};
 use crate::wire::close::{Close, Code, Ending, Party, Violation};
 use crate::wire::frame::{self, Opcode};
 use crate::wire::inbound::Turn;
@@ -84,16 +84,17 @@ impl Tunnel {
         self.close_client(close, out);
     }
 
-    pub(super) fn backend_ended(&mut self, how: Cow<'static, str>, (code, told): Farewell, out: &mut impl Out) {
+    pub(super) fn backend_ended(&mut self, how: Cow<'static, str>, lost: Lost, out: &mut impl Out) {
         if self.take_last(out) || self.sent[Side::Client as usize] {
             return;
         }
-        self.end(|| Ending { by: Party::Backend, code: code.get(), reason: how });
+        let close = lost.close();
+        self.end(|| Ending { by: Party::Backend, code: close.number(), reason: how });
         if self.down_open {
             // A frame was cut in two: a Close cannot stand inside it.
             self.cut = true;
         } else {
-            self.close_client(Close::new(code, told), out);
+            self.close_client(close, out);
         }
     }
 

@@ -2,9 +2,9 @@
 
 use proptest::prelude::*;
 
-use super::super::{BadText, Binary, Edge, Policy};
+use super::super::{BadText, Binary, Edge, Lost, Policy};
 use super::*;
-use crate::wire::close::{Code, Violation};
+use crate::wire::close::{Close, Code, Violation};
 use crate::wire::frame::{Head, Role};
 use crate::wire::inbound::{Inbound, Rules};
 use crate::wire::message::Assembler;
@@ -232,4 +232,45 @@ proptest! {
         let end = whole_characters(&bytes[..at]);
         prop_assert!(text.is_char_boundary(end) && at - end < 4);
     }
+}
+
+#[test]
+fn another_connection_begins_between_messages_whatever_the_one_before_had_begun() {
+    let whole = frame::whole(Opcode::Text, b"whole", None);
+    let begun = [&whole[..4], &frame::fragment(Opcode::Text, b"first part")[..], &[0x89, 5, b'p']];
+    for piece in begun {
+        let (wire, mut tunnel) = play(policy(BadText::Drop), [piece]);
+        assert!(wire.0.is_empty() && tunnel.forget_backend());
+        let mut wire = Wire::default();
+        tunnel.on_bytes(Side::Backend, &whole, &mut wire);
+        assert_eq!(wire.0, [(true, whole.clone())]);
+    }
+}
+
+#[test]
+fn a_message_that_has_passed_in_part_needs_its_own_connection() {
+    let long = frame::whole(Opcode::Text, &[b'x'; 3 * HOLD], None);
+    let (_, mut tunnel) = play(policy(BadText::Drop), [&long[..2 * HOLD]]);
+    assert!(!tunnel.forget_backend());
+    tunnel.on_bytes(Side::Backend, &long[2 * HOLD..], &mut Wire::default());
+    assert!(tunnel.forget_backend(), "it is whole");
+    let mut ending = tunnel;
+    ending.order(Close::new(Code::GOING_AWAY, ""), &mut Wire::default());
+    assert!(!ending.forget_backend());
+    assert!(!Tunnel::new(Policy { edge: None, ..policy(BadText::Drop) }, 1).forget_backend());
+}
+
+#[test]
+fn what_a_client_is_told_of_a_backend_that_is_gone() {
+    let told = |lost| {
+        let (_, mut tunnel) = play(policy(BadText::Drop), []);
+        let mut wire = Wire::default();
+        tunnel.on_lost(lost, "gone", &mut wire);
+        let (_, bytes) = wire.0.first().cloned().expect("a close");
+        let close = Close::parse(&bytes[2..]).expect("sound");
+        assert_eq!(tunnel.ending().map(|ending| (ending.code, &*ending.reason)), Some((close.number(), "gone")));
+        close.number()
+    };
+    let all = [Lost::Ended, Lost::Died, Lost::NotBack, Lost::QueueFull, Lost::Refused];
+    assert_eq!(all.map(told), [1011, 1012, 1012, 1012, 1012]);
 }
