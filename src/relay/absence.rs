@@ -1,6 +1,7 @@
 //! The time without a backend: it is found out whether it has died, and where the client is held, another one is waited
 //! for. Whatever the client does meanwhile goes its way.
 
+use std::io::ErrorKind;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -46,7 +47,9 @@ impl Absence {
 impl Leg {
     /// The backend's connection is gone, without a Close from either side.
     pub(super) fn backend_lost(&mut self, cx: &mut Context<'_>, how: String, is_reset: bool) {
-        self.note_backend_ended();
+        let broken = self.shield.as_ref().and_then(|shield| shield.broken);
+        let is_reset = is_reset || broken == Some(ErrorKind::ConnectionReset);
+        self.note_backend_ended(is_reset);
         let Some(shield) = &mut self.shield else {
             return self.tell(cx, |tunnel, wires| tunnel.on_end(Side::Backend, how, wires));
         };

@@ -48,7 +48,7 @@ impl Leg {
         if !self.backend_ended && self.poll_backend_has_all(cx, now).is_pending() {
             // Meanwhile nothing of its own may hold the backend up; when it has ended, nothing is waited for.
             ready!(self.backend.poll_forget(cx));
-            self.note_backend_ended();
+            self.note_backend_ended(false);
         }
         self.backend.poll_linger(cx)
     }

@@ -33,6 +33,8 @@ pub(crate) struct Hold {
     told: usize,
     /// Of `first`, what is still to be replayed.
     replay: Range<usize>,
+    /// The last message that went to the backend was a replay.
+    replays: bool,
     /// What has to wait for a backend, and what waits behind a replay.
     queue: VecDeque<Box<[u8]>>,
     queued: usize,
@@ -60,6 +62,7 @@ impl Hold {
             first: Some(Vec::new()),
             told: 0,
             replay: 0..0,
+            replays: false,
             queue: VecDeque::new(),
             queued: 0,
             is_full: false,
@@ -92,6 +95,7 @@ impl Hold {
 
     /// A message goes to the backend.
     pub(super) fn note(&mut self, frame: &[u8]) {
+        self.replays = false;
         let is_one = self.told < self.rules.replay_messages;
         self.told = self.told.saturating_add(1);
         let Some(first) = self.first.as_mut().filter(|_| is_one) else { return };
@@ -103,9 +107,13 @@ impl Hold {
         }
     }
 
-    /// The backend is gone before these were written, the last ones that it was told.
-    pub(super) fn take_back(&mut self, unwritten: impl DoubleEndedIterator<Item = Vec<u8>>) {
-        for frame in unwritten.rev() {
+    /// The backend is gone before it has read these, the last ones that it was told.
+    pub(super) fn take_back(&mut self, unread: impl DoubleEndedIterator<Item = Vec<u8>>) {
+        if std::mem::take(&mut self.replays) {
+            // A replay goes before everything else, and is to be said again anyway.
+            return;
+        }
+        for frame in unread.rev() {
             self.told = self.told.saturating_sub(1);
             if let Some(first) = &mut self.first {
                 first.truncate(self.told);
@@ -144,6 +152,7 @@ impl Hold {
     /// The next of them.
     pub(super) fn next(&mut self) -> Option<Box<[u8]>> {
         if let Some(at) = self.replay.next() {
+            self.replays = true;
             self.counts.replay(self.again.pool());
             return self.first.as_ref()?.get(at).cloned();
         }

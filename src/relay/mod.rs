@@ -221,16 +221,19 @@ impl Leg {
 
     /// Nothing can be written to the backend any more; what it has said before that still counts.
     fn backend_refuses(&mut self, cx: &mut Context<'_>, now: Millis, error: &io::Error) {
-        while self.shield.is_some() && self.pump_down(cx, now) == Step::Moved {}
+        if let Some(shield) = &mut self.shield {
+            shield.broken = Some(error.kind());
+            while self.pump_down(cx, now) == Step::Moved {}
+        }
         if !self.backend_ended {
             self.backend_failed(cx, error);
         }
     }
 
-    fn note_backend_ended(&mut self) {
+    fn note_backend_ended(&mut self, was_reset: bool) {
         self.backend_ended = true;
         if let Some(shield) = &mut self.shield {
-            shield.backend_ended();
+            shield.backend_ended(was_reset);
         }
     }
 

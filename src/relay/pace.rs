@@ -22,12 +22,15 @@ const LAST_LOOK: Duration = Duration::from_millis(20);
 /// the gateway's own pongs only the latest does (RFC 6455 §5.5.3).
 pub(super) struct Pace {
     sign: Sign,
-    /// The longest wait for a reply, where there is no other sign.
-    reply: Duration,
+    /// The longest wait for a reply in milliseconds, where there is no other sign.
+    reply: u32,
+    looks: u8,
+    /// Whether the last frame is kept until it is known to have been read.
+    keeps: bool,
+    last: Option<Box<[u8]>>,
     waiting: VecDeque<Vec<u8>>,
     /// When the last frame was written, until it is known to have been read.
     unread: Option<Instant>,
-    looks: u32,
     sleep: Option<Pin<Box<dyn Future<Output = ()>>>>,
 }
 
@@ -41,9 +44,14 @@ enum Sign {
 
 impl Pace {
     /// For a backend that has answered the upgrade.
-    pub(super) fn new(backend: &Socket, reply: Duration) -> Self {
+    pub(super) fn new(backend: &Socket, reply: Duration, keeps: bool) -> Self {
         let sign = backend.far_end().map_or(Sign::Reply, Sign::Queue);
-        Self { sign, reply, waiting: VecDeque::new(), unread: None, looks: 0, sleep: None }
+        let reply = u32::try_from(reply.as_millis()).unwrap_or(u32::MAX);
+        Self { sign, reply, looks: 0, keeps, last: None, waiting: VecDeque::new(), unread: None, sleep: None }
+    }
+
+    const fn reply(&self) -> Duration {
+        Duration::from_millis(self.reply as u64)
     }
 
     /// By what it is known that the backend has read, in one word for the log.
@@ -78,10 +86,17 @@ impl Pace {
         }
     }
 
-    /// The backend is gone: nothing waits for it any more. Gives what did.
-    pub(super) fn clear(&mut self) -> VecDeque<Vec<u8>> {
+    /// The backend is gone: nothing waits for it any more. Gives what did, and before it the last frame where that is
+    /// known not to have been read: tcp(7) ends a stream whose reader has left something with a reset, and with a FIN
+    /// one of which everything was read. There may have been one frame alone to read.
+    pub(super) fn clear(&mut self, was_reset: bool) -> VecDeque<Vec<u8>> {
+        let mut left = std::mem::take(&mut self.waiting);
+        let is_unread = was_reset && self.unread.is_some() && matches!(self.sign, Sign::Queue(_));
+        if let Some(last) = self.last.take().filter(|_| is_unread) {
+            left.push_front(last.into());
+        }
         (self.unread, self.sleep) = (None, None);
-        std::mem::take(&mut self.waiting)
+        left
     }
 
     /// Writes what may be written by now. `Ready` when nothing waits any more.
@@ -130,11 +145,11 @@ impl Pace {
     fn next_look(&mut self) -> Duration {
         match self.sign {
             Sign::Queue(_) => {
-                let wait = FIRST_LOOK.saturating_mul(1 << self.looks.min(10)).min(LAST_LOOK);
-                self.looks += 1;
+                let wait = FIRST_LOOK.saturating_mul(1 << self.looks).min(LAST_LOOK);
+                self.looks = (self.looks + 1).min(10);
                 wait
             }
-            Sign::Reply => self.reply.saturating_sub(self.unread.map_or(self.reply, |since| since.elapsed())),
+            Sign::Reply => self.reply().saturating_sub(self.unread.map_or(self.reply(), |since| since.elapsed())),
         }
     }
 
@@ -146,11 +161,11 @@ impl Pace {
         }
         let taken = match &self.sign {
             Sign::Queue(far_end) => far_end.look(),
-            Sign::Reply if since.elapsed() >= self.reply => Taken::Everything,
+            Sign::Reply if since.elapsed() >= self.reply() => Taken::Everything,
             Sign::Reply => Taken::NotYet,
         };
         match taken {
-            Taken::Everything => self.unread = None,
+            Taken::Everything => (self.unread, self.last) = (None, None),
             // Its end is about to be read, and what waits may be for another.
             Taken::NotYet | Taken::Ended => {}
             Taken::Unknown => self.sign = Sign::Reply,
@@ -162,6 +177,7 @@ impl Pace {
         backend.send(cx, frame);
         if let Sign::Queue(far_end) = &mut self.sign {
             far_end.note_sent(frame.len());
+            self.last = self.keeps.then(|| frame.into());
         }
         (self.unread, self.looks, self.sleep) = (Some(Instant::now()), 0, None);
     }

@@ -1,6 +1,7 @@
 //! What stands between a tunnel and its sockets for a backend that does not keep RFC 6455: one frame for one read, a
 //! backend that is always read, and a bound on what its slow clients hold.
 
+use std::io::ErrorKind;
 use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::task::Context;
@@ -54,6 +55,8 @@ pub(crate) struct Shield {
     bad_texts: u64,
     /// Who listened when the backend was connected to, where the kernel can tell.
     inode: Option<NonZeroU32>,
+    /// Why nothing can be written to the backend any more.
+    pub(super) broken: Option<ErrorKind>,
     /// There while the backend is not.
     pub(super) absence: Option<Box<Absence>>,
     /// There where the route has its clients held.
@@ -91,6 +94,7 @@ impl Shield {
             counts,
             bad_texts: 0,
             inode: None,
+            broken: None,
             absence: None,
             hold,
         };
@@ -99,7 +103,9 @@ impl Shield {
     }
 
     fn meet(&mut self, backend: &Socket) {
-        self.pace = self.legacy.one_frame_per_read.then(|| Pace::new(backend, self.legacy.pace_reply));
+        self.pace =
+            self.legacy.one_frame_per_read.then(|| Pace::new(backend, self.legacy.pace_reply, self.hold.is_some()));
+        self.broken = None;
         self.inode = backend.listener().map(|listener| listener.inode());
         self.acknowledge(backend);
     }

@@ -134,6 +134,20 @@ export async function php(t, file, ...args) {
   return program;
 }
 
+/** Kills a server of php/ as the kernel does when memory runs out, and waits until it is gone. */
+export async function kill(program) {
+  program.kill('SIGKILL');
+  await within(program.exited, `the end of ${program.name}`);
+}
+
+/** Starts the same server again, on the port that it had. */
+export async function startAgain(t, file, { port }) {
+  const program = start(t, 'php', [path.resolve(HERE, 'php', file), String(port)]);
+  await listening(program, '');
+  assert.equal(program.port, port);
+  return program;
+}
+
 /** Starts an echo server that says `listening ws://…` first. */
 export async function echoServer(t, command, args) {
   const program = start(t, command, args);
@@ -164,6 +178,23 @@ export async function file(t, name, text) {
 /** Starts the gateway with this configuration. */
 export async function configured(t, text) {
   return gateway(t, ['--config', await file(t, 'wsgate.toml', text)]);
+}
+
+/** The value of a metric's line, 0 while it is not there; the configuration has an `[admin]` on port 0. */
+export async function metric(gate, line) {
+  while (!gate.door) {
+    gate.door = /admin="(http:\/\/[^"]+)"/.exec(gate.errors)?.[1];
+    await new Promise(setImmediate);
+  }
+  const text = await (await fetch(`${gate.door}/metrics`)).text();
+  const found = text.split('\n').find((have) => have.startsWith(`${line} `));
+  return Number(found?.slice(line.length + 1) ?? 0);
+}
+
+/** Waits until a metric has this value. */
+export async function untilMetric(gate, line, value) {
+  const seen = async () => { while (await metric(gate, line) !== value); };
+  await within(seen(), `${line} to be ${value}`);
 }
 
 // ---- The load harness --------------------------------------------------------------------------

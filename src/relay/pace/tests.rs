@@ -24,7 +24,7 @@ impl Way {
     fn new() -> Self {
         let (ours, far) = UnixStream::pair().expect("a pair");
         let backend = Socket::plain(Transport::Unix(ours));
-        Self { pace: Pace::new(&backend, Duration::from_secs(7)), backend, far }
+        Self { pace: Pace::new(&backend, Duration::from_secs(7), true), backend, far }
     }
 
     /// Where the backend's queue cannot be seen.
@@ -126,4 +126,25 @@ async fn of_pongs_only_the_latest_waits() {
     way.pace.heard();
     assert!(way.turn().await);
     assert_eq!(way.read().await, [frame("one"), pong("999"), frame("two")].concat());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frame_that_was_read_is_not_given_back_and_one_that_was_not_is() {
+    let texts = |left: VecDeque<Vec<u8>>| left.into_iter().collect::<Vec<_>>();
+    for (was_reset, left) in [(true, vec![frame("two"), frame("three")]), (false, vec![frame("three")])] {
+        let mut way = Way::new();
+        way.send(&frame("one")).await;
+        assert_eq!(way.read().await, frame("one"));
+        way.send(&frame("two")).await;
+        way.send(&frame("three")).await;
+        assert_eq!(texts(way.pace.clear(was_reset)), left);
+    }
+    // Seen to be read; and where nothing is seen.
+    for mut way in [Way::new(), Way::blind()] {
+        way.send(&frame("one")).await;
+        assert_eq!(way.read().await, frame("one"));
+        let Way { pace, backend, .. } = &mut way;
+        let _ = poll_fn(|cx| Poll::Ready(pace.poll_idle(cx, backend))).await;
+        assert!(way.pace.clear(true).is_empty());
+    }
 }
