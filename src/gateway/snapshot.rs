@@ -86,6 +86,11 @@ impl Snapshot {
         self.pools.values()
     }
 
+    /// The pool of this name.
+    pub(super) fn pool(&self, name: &str) -> Option<&Arc<Pool>> {
+        self.pools.get(name)
+    }
+
     /// All hubs.
     pub(super) fn hubs(&self) -> impl Iterator<Item = &Hub> {
         self.routes.iter().filter_map(|route| match &route.target {

@@ -11,7 +11,7 @@ use crate::admission::Admission;
 use crate::admission::refusal::Refusal;
 use crate::client;
 use crate::lifecycle::Phase;
-use crate::pool::{Again, DialError};
+use crate::pool::{Again, Current, DialError};
 use crate::wire;
 use crate::wire::head::{Ask, Forwarded, OverBudget};
 
@@ -54,10 +54,19 @@ pub(super) async fn dial(
     Ok(dialled.map(|dialled| {
         let chosen = dialled.protocol.clone();
         let protocol = rules.named(offered, chosen.clone());
-        let again = hold.map(|hold| (hold, Box::new(Again::new(Arc::clone(pool), wish, chosen))));
+        let again = hold.map(|hold| {
+            let again = Again::new(Arc::clone(pool), current(asker, pool.name()), wish, chosen);
+            (hold, Box::new(again))
+        });
         let (dialled, pool) = (Box::new(dialled), Arc::clone(pool));
         (Place::Backend { dialled, legacy: *legacy, again, pool }, protocol)
     }))
+}
+
+/// A session outlives the configuration that it came in with, and backends move.
+fn current(asker: &Asker, name: &str) -> Current {
+    let (shared, name) = (Arc::clone(&asker.shared), name.to_owned());
+    Box::new(move || shared.snapshot.load().pool(&name).cloned())
 }
 
 /// X-Forwarded-For as it came. Proxies may add a line of their own. A chain that did not lead to the client (see

@@ -13,11 +13,14 @@ use crate::client;
 const FIRST_WAIT: Duration = Duration::from_millis(25);
 const LAST_WAIT: Duration = Duration::from_secs(1);
 
-/// The client's wish, and the pool that it was first put to: its limits, its budgets and its retries hold for every
-/// attempt.
-#[derive(Debug)]
+/// A look at the pool that is in force; `None` when there is none of this name any more.
+pub(crate) type Current = Box<dyn Fn() -> Option<Arc<Pool>>>;
+
+/// The client's wish, and the pool that it was first put to. Of that, what is in force now is asked: its members, limits,
+/// budgets and retries hold for every attempt.
 pub(crate) struct Again {
     pool: Arc<Pool>,
+    current: Current,
     wish: Wish,
     /// The subprotocol that the backend chose at first, of which the client was told.
     protocol: Option<String>,
@@ -35,8 +38,8 @@ pub(crate) enum NotBack {
 impl Again {
     /// The wish that has led to a connection of this subprotocol.
     #[must_use]
-    pub(crate) const fn new(pool: Arc<Pool>, wish: Wish, protocol: Option<String>) -> Self {
-        Self { pool, wish, protocol }
+    pub(crate) const fn new(pool: Arc<Pool>, current: Current, wish: Wish, protocol: Option<String>) -> Self {
+        Self { pool, current, wish, protocol }
     }
 
     /// The pool's name.
@@ -48,6 +51,7 @@ impl Again {
     /// A backend's WebSocket, upgraded as the first one was, before this moment. `attempts` have come to nothing
     /// before; how many have now is told too. Cancel safe, as [`Pool::enter`] and [`Pool::dial`] are.
     pub(crate) async fn back(self: Rc<Self>, mut attempts: u32, until: Instant) -> (u32, Result<Dialled, NotBack>) {
+        tracing::debug!(pool = self.pool(), attempts, "a client is held");
         loop {
             clock::reach(until.min(clock::now() + wait(attempts))).await;
             if clock::now() >= until {
@@ -56,7 +60,16 @@ impl Again {
             attempts = attempts.saturating_add(1);
             let error = match clock::by(until, self.dial()).await {
                 None => return (attempts, Err(NotBack::InTime)),
-                Some(Ok(dialled)) if dialled.protocol == self.protocol => return (attempts, Ok(dialled)),
+                Some(Ok(dialled)) if dialled.protocol == self.protocol => {
+                    let backend = dialled.lease.backend();
+                    tracing::debug!(
+                        pool = self.pool(),
+                        backend,
+                        attempts,
+                        "a client that was held has a backend again"
+                    );
+                    return (attempts, Ok(dialled));
+                }
                 Some(Ok(_)) => return (attempts, Err(NotBack::Refused("another subprotocol than before".to_owned()))),
                 Some(Err(error)) => error,
             };
@@ -68,8 +81,10 @@ impl Again {
     }
 
     async fn dial(&self) -> Result<Dialled, DialError> {
-        let lease = self.pool.enter_uncounted(&self.wish).await?;
-        self.pool.dial(lease, &self.wish).await
+        let current = (self.current)();
+        let pool = current.as_ref().unwrap_or(&self.pool);
+        let lease = pool.enter_uncounted(&self.wish).await?;
+        pool.dial(lease, &self.wish).await
     }
 }
 

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-pub(crate) use self::again::{Again, NotBack};
+pub(crate) use self::again::{Again, Current, NotBack};
 use self::member::Member;
 pub(crate) use self::places::Lease;
 use self::places::{Entry, Places};

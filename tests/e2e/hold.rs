@@ -10,16 +10,20 @@ use tokio::time::timeout;
 use crate::support::backend::{Backend, switch};
 use crate::support::frames::{CLOSE, PING, PONG, TEXT, client, close, server};
 use crate::support::peer::upgrade_request;
-use crate::support::{Peer, Running, gateway, within};
+use crate::support::{Peer, Running, gateway, parse, within};
 
 const ADMIN: &str = "workers = 1\nadmin = { listen = \"127.0.0.1:0\" }\n";
 
-/// A gateway whose route to this backend has these keys in its `legacy` table, and these limits.
-fn front(url: &str, keys: &str, limits: &str) -> Running {
-    gateway(&format!(
+/// A configuration whose route to this backend has these keys in its `legacy` table, and these limits.
+fn config(url: &str, keys: &str, limits: &str) -> String {
+    format!(
         "{ADMIN}limits = {{ {limits} }}\n[[route]]\npath = \"/ws\"\n\
          proxy = {{ pool = \"p\", profile = \"legacy\", legacy = {{ {keys} }} }}\n[pool.p]\nbackends = [\"{url}\"]\n"
-    ))
+    )
+}
+
+fn front(url: &str, keys: &str, limits: &str) -> Running {
+    gateway(&config(url, keys, limits))
 }
 
 /// A backend on an address of this test's own, so that nobody else gets its port while it is gone.
@@ -286,6 +290,17 @@ async fn limits_of_time_hold_for_whoever_is_held() {
     held.peer.send(&client(PONG, b"wsgate:")).await;
     let close = held.peer.message().await;
     assert_eq!((close.code(), close.reason().as_str()), (1001, "idle for too long"));
+}
+
+#[tokio::test]
+async fn a_backend_that_has_moved_is_found_after_a_reload() {
+    let mut held = scene("127.81.0.19", "hold = \"20s\"", "").await.die().await;
+    let elsewhere = bind("127.81.0.20").await;
+    let moved = parse(&config(&elsewhere.url(), "hold = \"20s\"", ""));
+    held.gateway.handle.reload(moved).expect("sound");
+    let (mut far, _) = elsewhere.upgrade(&[]).await;
+    held.peer.say("there you are").await;
+    hears(&mut far, &["there you are"]).await;
 }
 
 #[tokio::test]

@@ -96,6 +96,11 @@ const SEEN: &[(&str, &str)] = &[
     ("route.proxy.legacy.message_size", "keys::message_size_of_a_legacy_backend_is_bounded"),
     ("route.proxy.legacy.binary", "keys::binary_can_be_rejected"),
     ("route.proxy.legacy.bad_text", "keys::bad_text_of_a_backend_is_dropped_replaced_or_the_end"),
+    ("route.proxy.legacy.hold", "hold::a_client_whose_backend_restarts_notices_a_pause"),
+    ("route.proxy.legacy.hold_queue", "hold::who_says_more_than_may_wait_gets_1012"),
+    ("route.proxy.legacy.hold_any_end", "hold::a_backend_that_hangs_up_and_lives_on_is_believed_unless_told_otherwise"),
+    ("route.proxy.legacy.replay_messages", "hold::its_first_messages_are_said_again_and_then_what_has_waited"),
+    ("route.proxy.legacy.replay_size", "hold::first_messages_that_are_too_large_to_keep_are_no_way_back"),
     ("route.proxy.strip_prefix", "head::a_prefix_is_taken_off_the_path"),
     ("route.proxy.pass_headers", "head::more_headers_pass_when_they_are_named"),
     ("route.proxy.legacy.head_budget", "head::what_does_not_fit_into_the_budget_is_left_out"),
@@ -134,10 +139,11 @@ const SEEN: &[(&str, &str)] = &[
 ];
 
 /// The modules whose tests may stand in [`SEEN`].
-const MODULES: [(&str, &str); 8] = [
+const MODULES: [(&str, &str); 9] = [
     ("auth", include_str!("auth.rs")),
     ("head", include_str!("head.rs")),
     ("health", include_str!("health.rs")),
+    ("hold", include_str!("hold.rs")),
     ("keys", include_str!("keys.rs")),
     ("life", include_str!("life.rs")),
     // Every backend of a test is on this machine, where the queue can be seen.
