@@ -65,7 +65,7 @@ impl Session {
                 let Dialled { socket: backend, lease, .. } = *dialled;
                 let shield = legacy.map(|legacy| {
                     let metrics = held.stay.metrics();
-                    let hold = again.map(|(rules, again)| Hold::new(rules, *again, metrics.holds.clone(), &backend));
+                    let hold = again.map(|(rules, again)| Hold::new(rules, *again, metrics.holds.clone()));
                     let shield = Shield::new(legacy, vigil.limits(), &backend, counts(metrics, pool.name()), hold);
                     let (pool, backend) = (pool.name(), lease.backend());
                     tracing::debug!(pool, backend, waits_for = shield.waits_for(), "a shielded session begins");

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::config;
 use crate::lifecycle::clock::Instant;
 use crate::pool::{Again, Dialled, NotBack};
-use crate::socket::{Listener, Socket};
+use crate::socket::Listener;
 use crate::telemetry::metrics::Holds;
 
 /// A backend that dies again before it has lived for so long was not back: waits go on growing, and the time that is
@@ -53,12 +53,12 @@ pub(crate) struct Hold {
 impl Hold {
     /// Of a session whose backend has just answered.
     #[must_use]
-    pub(crate) fn new(rules: config::Hold, again: Again, counts: Holds, backend: &Socket) -> Box<Self> {
+    pub(crate) fn new(rules: config::Hold, again: Again, counts: Holds) -> Box<Self> {
         Box::new(Self {
             rules,
             again: Rc::new(again),
             counts,
-            listener: backend.listener(),
+            listener: None,
             first: Some(Vec::new()),
             told: 0,
             replay: 0..0,
@@ -176,10 +176,9 @@ impl Hold {
     }
 
     /// A backend is back, after so many attempts since all was well.
-    pub(super) fn rejoin(&mut self, attempts: u32, backend: &Socket) {
+    pub(super) fn rejoin(&mut self, attempts: u32) {
         self.attempts = attempts;
         self.joined = Some(Instant::now());
-        self.listener = backend.listener();
         self.replay = 0..self.first.as_ref().map_or(0, Vec::len);
         self.end("back");
     }

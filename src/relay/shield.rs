@@ -106,7 +106,11 @@ impl Shield {
         self.pace =
             self.legacy.one_frame_per_read.then(|| Pace::new(backend, self.legacy.pace_reply, self.hold.is_some()));
         self.broken = None;
-        self.inode = backend.listener().map(|listener| listener.inode());
+        let listener = backend.listener();
+        self.inode = listener.map(|listener| listener.inode());
+        if let Some(hold) = &mut self.hold {
+            hold.listener = listener;
+        }
         self.acknowledge(backend);
     }
 
@@ -114,7 +118,7 @@ impl Shield {
     pub(super) fn rejoin(&mut self, attempts: u32, backend: &Socket) {
         self.meet(backend);
         if let Some(hold) = &mut self.hold {
-            hold.rejoin(attempts, backend);
+            hold.rejoin(attempts);
         }
     }
 

@@ -293,6 +293,25 @@ async fn limits_of_time_hold_for_whoever_is_held() {
 }
 
 #[tokio::test]
+async fn another_backend_of_the_pool_takes_who_is_held() {
+    let (dies, lives) = (bind("127.81.0.21").await, bind("127.81.0.22").await);
+    let (first, second) = (dies.url(), lives.url());
+    let gateway = gateway(&format!(
+        "{ADMIN}[[route]]\npath = \"/ws\"\n\
+         proxy = {{ pool = \"p\", profile = \"legacy\", legacy = {{ hold = \"20s\" }} }}\n\
+         [pool.p]\nbackends = [\"{first}\", {{ url = \"{second}\", backup = true }}]\n"
+    ));
+    let (mut peer, (far, _)) = tokio::join!(gateway.open("/ws"), dies.upgrade(&[]));
+    drop((dies, far));
+    let (mut far, _) = lives.upgrade(&[]).await;
+    peer.say("hello").await;
+    hears(&mut far, &["hello"]).await;
+    // The place is with the other one.
+    let open = format!("wsgate_backend_connections{{pool=\"p\",backend=\"{second}\"}}");
+    assert!((gateway.metric(&open).await - 1.0).abs() < f64::EPSILON);
+}
+
+#[tokio::test]
 async fn a_backend_that_has_moved_is_found_after_a_reload() {
     let mut held = scene("127.81.0.19", "hold = \"20s\"", "").await.die().await;
     let elsewhere = bind("127.81.0.20").await;
