@@ -27,3 +27,4 @@ mod requests;
 mod scale;
 mod shield;
 mod tls;
+mod transparent;
