@@ -91,7 +91,7 @@ const SEEN: &[(&str, &str)] = &[
     ("route.proxy.pool", "keys::a_route_leads_to_its_pool"),
     ("route.proxy.profile", "keys::profile_legacy_answers_pings_itself"),
     ("route.proxy.legacy.one_frame_per_read", "keys::one_frame_for_one_read_unless_told_otherwise"),
-    ("route.proxy.legacy.pace_reply", "pace::where_the_queue_cannot_be_seen_a_reply_or_the_time_frees_the_next_frame"),
+    ("route.proxy.legacy.pace_reply", "shield::a_backend_that_says_nothing_gets_the_next_frame_after_pace_reply"),
     ("route.proxy.legacy.quickack", "keys::a_backend_that_writes_in_parts_is_acknowledged_at_once"),
     ("route.proxy.legacy.message_size", "keys::message_size_of_a_legacy_backend_is_bounded"),
     ("route.proxy.legacy.binary", "keys::binary_can_be_rejected"),
@@ -140,10 +140,9 @@ const MODULES: [(&str, &str); 8] = [
     ("health", include_str!("health.rs")),
     ("keys", include_str!("keys.rs")),
     ("life", include_str!("life.rs")),
-    // Every backend of a test is on this machine, where the queue can be seen.
-    ("pace", include_str!("../../src/relay/pace/tests.rs")),
     ("pool", include_str!("pool.rs")),
     ("refuse", include_str!("refuse.rs")),
+    ("shield", include_str!("shield.rs")),
 ];
 
 const ECHO: &str = "[[route]]\npath = \"/echo\"\necho = {}\n";
