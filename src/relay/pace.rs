@@ -138,7 +138,7 @@ impl Pace {
         if backend.queued() > 0 {
             return false;
         }
-        let taken = match &self.sign {
+        let taken = match &mut self.sign {
             Sign::Queue(far_end) => far_end.look(),
             Sign::Reply if since.elapsed() >= self.reply => Taken::Everything,
             Sign::Reply => Taken::NotYet,
