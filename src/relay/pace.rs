@@ -71,10 +71,13 @@ impl Pace {
         self.waiting.push_back(frame.to_vec());
     }
 
-    /// The backend has said something.
-    pub(super) fn heard(&mut self) {
+    /// The backend has said something. Whoever answers has read, as a rule: its queue is looked at now, so that what
+    /// waits need not wait for the next look, nor the next message for the question.
+    pub(super) fn heard(&mut self, backend: &Socket) {
         if let Sign::Reply = self.sign {
             (self.unread, self.sleep) = (None, None);
+        } else if self.is_free(backend) {
+            self.sleep = None;
         }
     }
 

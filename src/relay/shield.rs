@@ -239,7 +239,7 @@ impl Shield {
             true
         });
         if let (Some(pace), Poll::Ready(Ok(true))) = (&mut self.pace, &read) {
-            pace.heard();
+            pace.heard(backend);
         }
         for frame in back {
             self.tell_backend(cx, backend, &frame);
