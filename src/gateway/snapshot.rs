@@ -6,9 +6,9 @@ use std::sync::Arc;
 use crate::admission::Gate;
 use crate::auth::Guard;
 use crate::client::Trust;
-use crate::config::{self, BackendHead, Config, Legacy, Problem, Problems, Profile, SessionLimits};
+use crate::config::{self, BackendHead, Config, Habits, Legacy, Problem, Problems, SessionLimits};
 use crate::hub::{Hub, Mailbox};
-use crate::pool::{Habits, Pool};
+use crate::pool::Pool;
 use crate::telemetry::metrics::Route;
 use crate::tls;
 
@@ -168,16 +168,8 @@ fn live(
 /// A server that needs care on one route is the same server on the others.
 fn habits(config: &Config, name: &str) -> Habits {
     let profile = |route: &config::Route| match &route.target {
-        config::Target::Proxy(proxy) if proxy.pool == name => Some(habits_of(proxy.profile)),
+        config::Target::Proxy(proxy) if proxy.pool == name => Some(proxy.profile.treatment().habits),
         _ => None,
     };
     config.routes.iter().filter_map(profile).fold(Habits::TRANSPARENT, Habits::and)
-}
-
-fn habits_of(profile: Profile) -> Habits {
-    let habits = match profile {
-        Profile::Legacy | Profile::Php2048 => Habits::LEGACY,
-        Profile::Transparent | Profile::Ratchet | Profile::Workerman | Profile::Swoole => Habits::TRANSPARENT,
-    };
-    Habits { cap: profile.connections(), ..habits }
 }
