@@ -251,6 +251,7 @@ async fn sweep(shared: Arc<Shared>) {
         let snapshot = shared.snapshot.load();
         snapshot.gate.sweep();
         snapshot.hubs().for_each(|hub| hub.sweep(Instant::now()));
+        snapshot.guards().for_each(|guard| guard.sweep(Instant::now()));
     }
 }
 

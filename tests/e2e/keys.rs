@@ -74,6 +74,7 @@ const SEEN: &[(&str, &str)] = &[
     ("route.auth.cache_entries", "auth::no_more_answers_are_remembered_than_there_may_be"),
     ("route.auth.cache_refusals", "auth::an_answer_is_remembered_for_the_same_question"),
     ("route.auth.at_once", "auth::questions_at_once_are_bounded_and_asked_in_turn"),
+    ("route.auth.idle_connections", "auth::as_many_connections_are_kept_as_the_owner_says"),
     ("route.auth.on_error", "auth::everybody_comes_in_unvouched_for_where_the_owner_wants_it"),
     ("route.limits", "keys::a_route_has_limits_of_its_own"),
     ("route.limits.connections", "keys::a_route_has_limits_of_its_own"),
