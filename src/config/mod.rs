@@ -148,6 +148,8 @@ pub struct Log {
     pub format: LogFormat,
     /// Levels, in the syntax of `tracing_subscriber::EnvFilter`, such as `info` or `wsgate=debug`.
     pub level: String,
+    /// Lines that may wait to be read, at least 1; more are lost.
+    pub buffer: usize,
 }
 
 /// The shape of a log line.
