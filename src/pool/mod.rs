@@ -4,7 +4,6 @@ mod balance;
 mod budget;
 pub(crate) mod check;
 mod choice;
-mod clock;
 mod dial;
 mod member;
 mod places;
@@ -21,6 +20,7 @@ pub(crate) use self::places::Lease;
 use self::places::{Entry, Places};
 use crate::client::{self, Trust};
 use crate::config::{self, Check, Habits};
+use crate::lifecycle::clock::Instant;
 use crate::socket::Socket;
 use crate::telemetry::metrics::{BackendFacts, PoolFacts};
 use crate::wire::head::{Forwarded, Head, Nonsense, Refused};
@@ -165,7 +165,7 @@ impl Pool {
     /// What there is to tell of it now.
     #[must_use]
     pub(crate) fn facts(&self) -> PoolFacts {
-        let (now, cap) = (clock::now(), self.places.cap());
+        let (now, cap) = (Instant::now(), self.places.cap());
         let backend = |member: &Arc<Member>| BackendFacts {
             backend: member.backend.url.clone(),
             open: member.open(),
@@ -189,7 +189,7 @@ impl Pool {
     /// # Errors
     /// [`DialError::Full`], [`DialError::QueueTimeout`], [`DialError::OutOfService`].
     pub(crate) async fn enter(&self, wish: &Wish<'_>) -> Result<Lease, DialError> {
-        self.places.count_request(clock::now());
+        self.places.count_request(Instant::now());
         let entered = self.enter_queue(self.key(wish)).await;
         match &entered {
             Ok(lease) => self.tell_crowd(lease.member()),
@@ -207,13 +207,13 @@ impl Pool {
             Entry::Full => return Err(DialError::Full),
             Entry::Queue(waiting) => waiting,
         };
-        let deadline = clock::now() + self.wishes.queue_timeout;
+        let deadline = Instant::now() + self.wishes.queue_timeout;
         loop {
-            let now = clock::now();
+            let now = Instant::now();
             if let Some(lease) = waiting.place_by(deadline.min(now + LOOK)).await {
                 return Ok(lease);
             }
-            if clock::now() >= deadline {
+            if Instant::now() >= deadline {
                 return Err(DialError::QueueTimeout);
             }
             self.serve_queue();
@@ -226,7 +226,7 @@ impl Pool {
     }
 
     fn is_out_of_service(&self) -> bool {
-        let now = clock::now();
+        let now = Instant::now();
         let last = self.wishes.ejection.last;
         !self.members().any(|member| if last { member.is_usable(now) } else { !member.is_retired() })
     }
