@@ -691,6 +691,28 @@ async fn a_question_on_a_connection_that_has_ended_is_asked_again() {
 }
 
 #[tokio::test]
+async fn what_nobody_asked_for_answers_no_question() {
+    let (server, backend) = (Backend::bind().await, Backend::bind().await);
+    let gateway = guarded(&request(&server, ""), &backend);
+    let no = "HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n";
+    // A yes behind the no must not become the next one's.
+    let both = format!("{no}{YES}");
+    let mut asked = Vec::new();
+    for (cookie, answer) in [("Cookie: id=1", both.as_str()), ("Cookie: id=2", no)] {
+        let lines = [cookie];
+        let (refused, head) = tokio::join!(ask(&gateway, "/ws", &lines), async {
+            let mut question = server.accept().await;
+            let head = question.head().await;
+            question.send(answer.as_bytes()).await;
+            // It is the gateway's to end it.
+            asked.push(question);
+            head
+        });
+        assert!(refused.status == 403 && head.contains(cookie), "{refused:?}: {head}");
+    }
+}
+
+#[tokio::test]
 async fn as_many_connections_are_kept_as_the_owner_says() {
     let (server, backend) = (Backend::bind().await, Backend::bind().await);
     let gateway = guarded(&request(&server, "idle_connections = 1"), &backend);
