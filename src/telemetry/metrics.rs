@@ -46,6 +46,8 @@ pub(crate) struct Metrics {
     pub backend_bad_texts: Family<Labels, Counter>,
     /// Messages that clients of a legacy profile did not get because they were too slow, by pool.
     pub dropped: Family<Labels, Counter>,
+    /// Lines of the log that were lost.
+    pub log_lost: Counter,
 }
 
 /// A route, as its path (and host) stand in the configuration.
@@ -73,6 +75,7 @@ impl Default for Metrics {
             backend_offences: Family::default(),
             backend_bad_texts: Family::default(),
             dropped: Family::default(),
+            log_lost: Counter::default(),
         };
         metrics.register();
         metrics
@@ -99,6 +102,8 @@ impl Metrics {
         registry.register("backend_bad_texts", help, self.backend_bad_texts.clone());
         let help = "Messages of backends that slow clients did not get, by pool";
         registry.register("backend_messages_dropped", help, self.dropped.clone());
+        let help = "Lines of the log that were lost because they were not read in time";
+        registry.register("log_lines_lost", help, self.log_lost.clone());
     }
 
     /// Tells of what these pools are found to be at each scrape, too.

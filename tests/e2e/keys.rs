@@ -32,6 +32,7 @@ const SEEN: &[(&str, &str)] = &[
     ("admin.listen", "keys::admin_listens_apart"),
     ("log.format", "keys::log_format_and_level"),
     ("log.level", "keys::log_format_and_level"),
+    ("log.buffer", "log::a_log_that_nobody_reads_stops_nobody_and_says_what_is_missing"),
     ("limits.connections", "keys::connections_are_counted_in_all"),
     ("limits.pending", "keys::pending_connections_are_counted"),
     ("limits.pending_per_address", "keys::pending_connections_are_counted"),
@@ -74,6 +75,7 @@ const SEEN: &[(&str, &str)] = &[
     ("route.auth.cache_entries", "auth::no_more_answers_are_remembered_than_there_may_be"),
     ("route.auth.cache_refusals", "auth::an_answer_is_remembered_for_the_same_question"),
     ("route.auth.at_once", "auth::questions_at_once_are_bounded_and_asked_in_turn"),
+    ("route.auth.idle_connections", "auth::as_many_connections_are_kept_as_the_owner_says"),
     ("route.auth.on_error", "auth::everybody_comes_in_unvouched_for_where_the_owner_wants_it"),
     ("route.limits", "keys::a_route_has_limits_of_its_own"),
     ("route.limits.connections", "keys::a_route_has_limits_of_its_own"),
@@ -134,12 +136,13 @@ const SEEN: &[(&str, &str)] = &[
 ];
 
 /// The modules whose tests may stand in [`SEEN`].
-const MODULES: [(&str, &str); 8] = [
+const MODULES: [(&str, &str); 9] = [
     ("auth", include_str!("auth.rs")),
     ("head", include_str!("head.rs")),
     ("health", include_str!("health.rs")),
     ("keys", include_str!("keys.rs")),
     ("life", include_str!("life.rs")),
+    ("log", include_str!("log.rs")),
     ("pool", include_str!("pool.rs")),
     ("refuse", include_str!("refuse.rs")),
     ("shield", include_str!("shield.rs")),
