@@ -25,31 +25,42 @@ use crate::wire::offer::accept_for;
 
 /// Whom a client trusts when it speaks TLS.
 #[derive(Clone, Debug)]
-pub struct Trust(Arc<ClientConfig>);
+pub struct Trust {
+    config: Arc<ClientConfig>,
+    /// Absent: the public roots.
+    only: Option<Arc<[CertificateDer<'static>]>>,
+}
 
 impl Trust {
     /// The public roots (those of Mozilla, as the webpki-roots crate carries them).
     #[must_use]
     pub fn public() -> Self {
-        Self::of(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() })
+        let config = Self::config(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() });
+        Self { config, only: None }
     }
 
     /// These authorities and no others; what does not parse as one is left out.
     #[must_use]
     pub fn only(authorities: Vec<CertificateDer<'static>>) -> Self {
         let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(authorities);
-        Self::of(roots)
+        roots.add_parsable_certificates(authorities.iter().cloned());
+        Self { config: Self::config(roots), only: Some(authorities.into()) }
     }
 
-    fn of(roots: RootCertStore) -> Self {
+    /// Whether it trusts the same authorities.
+    #[must_use]
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        self.only == other.only
+    }
+
+    fn config(roots: RootCertStore) -> Arc<ClientConfig> {
         let mut config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap_or_else(|_| ClientConfig::builder())
             .with_root_certificates(roots)
             .with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Self(Arc::new(config))
+        Arc::new(config)
     }
 }
 
@@ -84,7 +95,7 @@ pub(crate) async fn connect_by(transport: &config::Transport, trust: &Trust, way
 /// Those of TLS, and a host that no certificate can have.
 pub async fn secure(stream: TcpStream, host: &str, trust: &Trust) -> io::Result<Socket> {
     let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-    let stream = TlsConnector::from(Arc::clone(&trust.0)).connect(name, Transport::Tcp(stream)).await?;
+    let stream = TlsConnector::from(Arc::clone(&trust.config)).connect(name, Transport::Tcp(stream)).await?;
     Ok(Socket::outbound(stream))
 }
 

@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -9,6 +10,7 @@ use tracing_subscriber::EnvFilter;
 use wsgate::{Config, Gateway, Handle, LogFormat, Overrides, Phase, Problem, Problems, StartError, Totals};
 
 use crate::arguments::Arguments;
+use crate::journal::Journal;
 
 /// The configuration, or something that it names, is wrong (EX_CONFIG of sysexits.h).
 const BAD_CONFIG: u8 = 78;
@@ -65,47 +67,59 @@ pub(crate) fn serve(arguments: &Arguments) -> u8 {
         Ok(config) => config,
         Err(problems) => return tell_problems(&problems),
     };
-    let format = config.log.format;
-    start_logging(&config);
-    let runtime = match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
-        Ok(runtime) => runtime,
+    let journal = match start_logging(&config) {
+        Ok(journal) => journal,
         Err(error) => return fail(&format!("cannot start: {error}")),
     };
+    let code = serve_logged(config, &source, &journal).unwrap_or_else(|failed| {
+        journal.leave(failed.told.as_bytes());
+        failed.code
+    });
+    journal.end();
+    code
+}
+
+/// Nothing is written to standard error from here on but through the journal: nobody may have to wait for its reader.
+fn serve_logged(config: Config, source: &Source, journal: &Journal) -> Result<u8, Failed> {
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+    let runtime = runtime.map_err(|error| Failed::because(&format!("cannot start: {error}")))?;
     raise_descriptors(&config);
+    let format = config.log.format;
     let code = runtime.block_on(async {
-        match Gateway::bind(config) {
-            Ok(gateway) => run(gateway, &source, format).await,
-            Err(StartError::Config(problems)) => tell_problems(&problems),
-            Err(error) => fail(&with_causes(&error)),
-        }
+        let gateway = Gateway::bind(config).map_err(|error| match error {
+            StartError::Config(problems) => Failed::of(&problems),
+            error => Failed::because(&with_causes(&error)),
+        })?;
+        run(gateway, source, (journal, format)).await
     });
     // Names that are still being resolved are not waited for.
     runtime.shutdown_background();
     code
 }
 
-async fn run(gateway: Gateway, source: &Source, format: LogFormat) -> u8 {
+async fn run(gateway: Gateway, source: &Source, log: (&Journal, LogFormat)) -> Result<u8, Failed> {
+    log.0.report_to(gateway.handle());
     gateway.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     // Before anybody is told that it runs: from then on a signal must not end the process by itself.
     let signals = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
     let [Ok(term), Ok(int), Ok(hup)] = signals else {
-        return fail("cannot listen for signals");
+        return Err(Failed::because("cannot listen for signals"));
     };
     let handle = gateway.handle();
     let addresses = gateway.addresses();
     let admin = gateway.admin_address();
     let announce = async {
         handle.reached(Phase::Running).await;
-        announce(&addresses, admin.as_deref(), source, format);
+        announce(&addresses, admin.as_deref(), source, log);
         std::future::pending::<u8>().await
     };
     tokio::select! {
         totals = gateway.run() => match totals {
-            Ok(totals) => conclude(&totals),
-            Err(error) => fail(&with_causes(&error)),
+            Ok(totals) => Ok(conclude(&totals)),
+            Err(error) => Err(Failed::because(&with_causes(&error))),
         },
-        code = obey(&handle, source, [term, int, hup]) => code,
-        code = announce => code,
+        code = obey(&handle, source, [term, int, hup]) => Ok(code),
+        code = announce => Ok(code),
     }
 }
 
@@ -147,7 +161,7 @@ fn reload(handle: &Handle, source: &Source) {
 
 /// One line for each listener on standard output, and where to look on standard error.
 #[allow(clippy::print_stdout)] // the contract: scripts wait for these lines
-fn announce(addresses: &[String], admin: Option<&str>, source: &Source, format: LogFormat) {
+fn announce(addresses: &[String], admin: Option<&str>, source: &Source, (journal, format): (&Journal, LogFormat)) {
     for address in addresses {
         println!("listening {address}");
     }
@@ -157,15 +171,15 @@ fn announce(addresses: &[String], admin: Option<&str>, source: &Source, format: 
     // Machines that read JSON are not told in prose.
     if source.file.is_none() && format == LogFormat::Text && !first.contains("unix:") {
         let page = first.replacen("ws", "http", 1);
-        eprintln!("chat page  {page}/chat");
-        eprintln!("echo       {first}/echo");
+        let mut told = format!("chat page  {page}/chat\necho       {first}/echo\n");
         if !source.overrides.to.is_empty() {
-            eprintln!("backend    {first}/  (to try it in a browser: {page}/chat?socket=/)");
+            told += &format!("backend    {first}/  (to try it in a browser: {page}/chat?socket=/)\n");
         }
         if source.overrides.cert.is_none() {
-            eprintln!("The certificate was made just now, so browsers ask before they trust it. For a lasting one:");
-            eprintln!("  wsgate cert localhost && wsgate --cert localhost.pem --key localhost.key");
+            told += "The certificate was made just now, so browsers ask before they trust it. For a lasting one:\n  \
+                     wsgate cert localhost && wsgate --cert localhost.pem --key localhost.key\n";
         }
+        journal.leave(told.as_bytes());
     }
 }
 
@@ -192,21 +206,42 @@ fn raise_descriptors(config: &Config) {
     }
 }
 
-fn start_logging(config: &Config) {
+fn start_logging(config: &Config) -> std::io::Result<Arc<Journal>> {
+    let tell = |lines| tracing::warn!(lines, "log lines were lost here: they were not read in time");
+    let journal = Journal::start(std::io::stderr(), config.log.buffer, tell)?;
     let filter = EnvFilter::try_new(&config.log.level).unwrap_or_else(|_| EnvFilter::new("info"));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(Arc::clone(&journal));
     match config.log.format {
         LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).init(),
         LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).init(),
     }
+    Ok(journal)
+}
+
+/// Why nothing is served, in whole lines, and the exit code.
+struct Failed {
+    code: u8,
+    told: String,
+}
+
+impl Failed {
+    fn because(why: &str) -> Self {
+        Self { code: FAILED, told: format!("wsgate: {why}\n") }
+    }
+
+    fn of(problems: &Problems) -> Self {
+        let lines: String = problems.0.iter().map(|problem| format!("  {problem}\n")).collect();
+        Self { code: BAD_CONFIG, told: format!("wsgate: the configuration cannot be used:\n{lines}") }
+    }
+
+    fn tell(&self) -> u8 {
+        eprint!("{}", self.told);
+        self.code
+    }
 }
 
 fn tell_problems(problems: &Problems) -> u8 {
-    eprintln!("wsgate: the configuration cannot be used:");
-    for problem in &problems.0 {
-        eprintln!("  {problem}");
-    }
-    BAD_CONFIG
+    Failed::of(problems).tell()
 }
 
 fn warn(warning: &Problem) {
@@ -221,6 +256,5 @@ pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
 
 /// Says why, on standard error, and gives the exit code.
 pub(crate) fn fail(why: &str) -> u8 {
-    eprintln!("wsgate: {why}");
-    FAILED
+    Failed::because(why).tell()
 }

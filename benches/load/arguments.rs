@@ -101,7 +101,8 @@ pub(crate) struct Arguments {
     /// Compare two runs that were written as JSON, and do nothing else.
     #[arg(long, num_args = 2, value_names = ["A.json", "B.json"])]
     pub(crate) compare: Vec<PathBuf>,
-    /// Measure wsgate beside these: nginx,haproxy in front of the same backend, or node as a chat.
+    /// Measure wsgate beside these: nginx,haproxy in front of the same backend; node as a chat; or profiles: each
+    /// profile beside the transparent one (also singly: legacy,swoole).
     #[arg(long, value_delimiter = ',', value_name = "PROGRAMS")]
     pub(crate) versus: Vec<String>,
     /// Rounds of --versus.

@@ -83,15 +83,27 @@ fn compare_files(files: &[std::path::PathBuf]) -> Result<ExitCode, String> {
 }
 
 fn versus(arguments: &Arguments) -> Result<ExitCode, String> {
-    let peers = arguments.versus.iter().map(|name| name.parse()).collect::<Result<Vec<_>, _>>()?;
-    let options = versus::Options { peers, rounds: arguments.rounds, time: arguments.time.min(PER_FIGURE) };
-    let comparison = versus::run(&options).map_err(|error| error.to_string())?;
+    let comparison = compared(arguments)?;
     println!("{}\n{}", comparison.text(), comparison.markdown());
     if let Some(path) = &arguments.json {
         let text = serde_json::to_string_pretty(&comparison).map_err(|error| error.to_string())?;
         write(path, &text)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// One comparison with this command line, its table not printed.
+///
+/// # Errors
+/// Why there is none.
+pub(crate) fn side_by_side<'a>(line: impl IntoIterator<Item = &'a str>) -> Result<versus::Comparison, String> {
+    compared(&Arguments::try_parse_from(line).map_err(|error| error.to_string())?)
+}
+
+fn compared(arguments: &Arguments) -> Result<versus::Comparison, String> {
+    let peers = versus::peers(&arguments.versus)?;
+    let options = versus::Options { peers, rounds: arguments.rounds, time: arguments.time.min(PER_FIGURE) };
+    versus::run(&options).map_err(|error| error.to_string())
 }
 
 /// How long each figure of --versus is measured in each round, at most.

@@ -1,5 +1,6 @@
 //! `--versus nginx,haproxy`: wsgate and its peers in front of the same backend, side by side, in interleaved rounds;
-//! `--versus node`: wsgate's hub and a chat on Node's `ws`, in the same way.
+//! `--versus node`: wsgate's hub and a chat on Node's `ws`, in the same way; `--versus profiles`: a wsgate for each
+//! profile, beside one that is transparent.
 //!
 //! Every server is a process of its own with one worker, serves the same ECDSA P-256 certificate over TLS 1.3, and
 //! relays to the same plain-ws echo on loopback, or is a chat itself. For each figure they take turns, in each round in another order, so
@@ -22,7 +23,7 @@ use tempfile::TempDir;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 
-use self::measure::{Figure, IDLE, RELAYED, SAID};
+use self::measure::{Figure, IDLE, PROFILED, RELAYED, SAID};
 use self::table::Row;
 pub(crate) use self::table::{Comparison, ROUNDS};
 pub(crate) use self::target::Job;
@@ -32,13 +33,28 @@ use self::target::{Certificate, Setup, Target};
 /// What to compare, and how thoroughly.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
-    /// Beside wsgate; at least one.
+    /// Beside wsgate, or beside its transparent profile; at least one.
     pub(crate) peers: Vec<Program>,
     /// How often each figure is measured for each server.
     pub(crate) rounds: usize,
     /// For how long each time.
     pub(crate) time: Duration,
 }
+
+/// Whom these words ask for: programs, profiles, or `profiles` for all of them.
+///
+/// # Errors
+/// The first word that is none of them.
+pub(crate) fn peers(words: &[String]) -> Result<Vec<Program>, String> {
+    if words == [ALL_PROFILES] {
+        Ok(Program::profiles().collect())
+    } else {
+        words.iter().map(|name| name.parse()).collect()
+    }
+}
+
+/// Asks for every profile.
+const ALL_PROFILES: &str = "profiles";
 
 /// Starts all servers, measures every figure in every round and ends all servers, also when it is interrupted.
 /// Progress goes to standard error.
@@ -47,7 +63,7 @@ pub(crate) struct Options {
 /// A peer is not installed (with the command that installs it), does not serve, refuses or fails; or a signal came.
 pub(crate) fn run(options: &Options) -> io::Result<Comparison> {
     let job = job(&options.peers)?;
-    let programs: Vec<Program> = [Program::Wsgate].into_iter().chain(options.peers.iter().copied()).collect();
+    let programs: Vec<Program> = [Program::base(job)].into_iter().chain(options.peers.iter().copied()).collect();
     let versions = programs.iter().map(|program| program.version()).collect::<io::Result<Vec<_>>>()?;
     make_room()?;
     let runtime = Builder::new_current_thread().enable_all().build()?;
@@ -61,7 +77,11 @@ pub(crate) fn run(options: &Options) -> io::Result<Comparison> {
     })?;
     Ok(Comparison {
         job,
-        peers: options.peers.iter().map(|peer| peer.name().to_owned()).collect(),
+        peers: if options.peers.iter().copied().eq(Program::profiles()) {
+            vec![ALL_PROFILES.to_owned()]
+        } else {
+            options.peers.iter().map(|peer| peer.name().to_owned()).collect()
+        },
         programs: versions,
         cpus: available_parallelism().map_or(1, |cpus| cpus.get()),
         rounds: options.rounds,
@@ -111,7 +131,9 @@ impl Apart {
 fn job(peers: &[Program]) -> io::Result<Job> {
     let job = peers.first().map_or(Job::Relay, |peer| peer.job());
     match peers.iter().find(|peer| peer.job() != job) {
-        Some(_) => Err(io::Error::other("node is a chat, nginx and haproxy are relays: compare with them one by one")),
+        Some(_) => Err(io::Error::other(
+            "node is a chat, nginx and haproxy are relays, profiles are wsgate's own: compare with them one by one",
+        )),
         None => Ok(job),
     }
 }
@@ -123,11 +145,15 @@ const WEIGHED: usize = 2;
 async fn rounds(options: &Options, job: Job, programs: &[Program]) -> io::Result<Vec<Row>> {
     let folder = tempfile::tempdir()?;
     let made = Certificate::make(folder.path())?;
-    let backend = (job == Job::Relay).then(Target::backend).transpose()?;
+    let backend = (job != Job::Chat).then(Target::backend).transpose()?;
     let address = backend.as_ref().map(|backend| backend.address);
     let start = |&program, setup| Target::start(program, setup, &made, address);
     let targets = programs.iter().map(|program| start(program, Setup::Fast)).collect::<io::Result<Vec<_>>>()?;
-    let figures: &[Figure] = if job == Job::Relay { &RELAYED } else { &SAID };
+    let figures: &[Figure] = match job {
+        Job::Relay => &RELAYED,
+        Job::Chat => &SAID,
+        Job::Profiles => &PROFILED,
+    };
     let mut samples = vec![vec![Vec::new(); programs.len()]; figures.len()];
     for round in 0..options.rounds {
         for (figure, samples) in figures.iter().zip(&mut samples) {
@@ -139,18 +165,28 @@ async fn rounds(options: &Options, job: Job, programs: &[Program]) -> io::Result
                 // Memory that was used before could be used again: this one starts afresh.
                 let fresh = (*figure == Figure::Idle).then(|| start(&programs[at], Setup::Lean)).transpose()?;
                 let target = fresh.as_ref().unwrap_or(&targets[at]);
-                let value = figure.measure(target, &made, options.time).await;
-                let value = value.map_err(|error| named(target.program, *figure, &error))?;
-                tell(&format!("{}/{}  {}  {}", round + 1, options.rounds, figure.name(), target.program), value);
-                samples[at].push(value);
+                let values = figure.measure(target, &made, options.time).await;
+                let values = values.map_err(|error| named(target.program, *figure, &error))?;
+                for ((name, _), value) in figure.lines().iter().zip(&values) {
+                    tell(&format!("{}/{}  {name}  {}", round + 1, options.rounds, target.program), *value);
+                }
+                samples[at].push(values);
             }
         }
     }
-    Ok(figures.iter().zip(samples).map(|(figure, samples)| Row::of(figure.name(), figure.unit(), samples)).collect())
+    Ok(figures.iter().zip(&samples).flat_map(|(figure, samples)| rows_of(job, *figure, samples)).collect())
+}
+
+/// A row for each of a figure's lines, from what each program's rounds have found of all of them.
+fn rows_of(job: Job, figure: Figure, samples: &[Vec<Vec<f64>>]) -> Vec<Row> {
+    let of_line = |at: usize| samples.iter().map(|rounds| rounds.iter().map(|values| values[at]).collect()).collect();
+    let row = |(at, (name, unit)): (usize, (String, &str))| Row::of(job, name, unit, of_line(at));
+    figure.lines().into_iter().enumerate().map(row).collect()
 }
 
 fn named(program: Program, figure: Figure, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{program}: {}: {error}", figure.name()))
+    let what = figure.lines().into_iter().next().map(|(name, _)| name).unwrap_or_default();
+    io::Error::new(error.kind(), format!("{program}: {what}: {error}"))
 }
 
 /// Whoever watches may have gone; the measurement goes on.

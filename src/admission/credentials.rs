@@ -34,32 +34,24 @@ pub(crate) enum TokenFault {
 }
 
 impl TokenFault {
-    /// RFC 6750 §3.1: 400 for a request that makes no sense, 401 for the token itself.
+    /// The status it is answered with.
     #[must_use]
     pub(crate) const fn status(self) -> StatusCode {
-        match self {
-            Self::Several => StatusCode::BAD_REQUEST,
-            Self::Absent
-            | Self::Malformed
-            | Self::Algorithm
-            | Self::Critical
-            | Self::Key
-            | Self::Signature
-            | Self::Expired
-            | Self::NotYet
-            | Self::Issuer
-            | Self::Audience
-            | Self::Claim
-            | Self::Unsafe => StatusCode::UNAUTHORIZED,
-        }
+        self.answer().0
     }
 
-    /// The `WWW-Authenticate`. RFC 6750 §3.1: who has shown no credentials is told of no error.
+    /// The `WWW-Authenticate`.
     #[must_use]
     pub(crate) const fn challenge(self) -> &'static str {
+        self.answer().1
+    }
+
+    /// RFC 6750 §3.1: 400 for a request that makes no sense, 401 for the token itself; who has shown no credentials is
+    /// told of no error.
+    const fn answer(self) -> (StatusCode, &'static str) {
         match self {
-            Self::Absent => "Bearer",
-            Self::Several => "Bearer error=\"invalid_request\"",
+            Self::Absent => (StatusCode::UNAUTHORIZED, "Bearer"),
+            Self::Several => (StatusCode::BAD_REQUEST, "Bearer error=\"invalid_request\""),
             Self::Malformed
             | Self::Algorithm
             | Self::Critical
@@ -70,7 +62,7 @@ impl TokenFault {
             | Self::Issuer
             | Self::Audience
             | Self::Claim
-            | Self::Unsafe => "Bearer error=\"invalid_token\"",
+            | Self::Unsafe => (StatusCode::UNAUTHORIZED, "Bearer error=\"invalid_token\""),
         }
     }
 

@@ -80,15 +80,34 @@ impl Refusal {
     /// The status it is answered with.
     #[must_use]
     pub(crate) fn status(self) -> StatusCode {
+        self.answer().0
+    }
+
+    /// The headers that belong to the status; those of the body are the caller's.
+    #[must_use]
+    pub(crate) fn headers(self) -> Vec<(HeaderName, HeaderValue)> {
+        match self.answer().1 {
+            Beside::Nothing => Vec::new(),
+            Beside::End => vec![(CONNECTION, HeaderValue::from_static("close"))],
+            Beside::Retry(seconds) => vec![(RETRY_AFTER, HeaderValue::from(seconds))],
+            Beside::Challenge(challenge) => vec![(WWW_AUTHENTICATE, HeaderValue::from_static(challenge))],
+            Beside::Explained(malformed) => headers_of(malformed),
+        }
+    }
+
+    fn answer(self) -> (StatusCode, Beside) {
+        let passed_on = |status| StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
         match self {
-            Self::HeadTooLarge | Self::BackendHead { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Self::HeadTooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::Head(_) => StatusCode::BAD_REQUEST,
-            Self::NoRoute => StatusCode::NOT_FOUND,
-            Self::Malformed(malformed) => malformed.status(),
-            Self::Origin(_) => StatusCode::FORBIDDEN,
-            Self::AddressRate { .. } | Self::AddressCap => StatusCode::TOO_MANY_REQUESTS,
-            Self::Token(fault) => fault.status(),
+            // RFC 9112 §9.3: nobody knows where the next request would begin.
+            Self::HeadTooLarge => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, Beside::End),
+            Self::HeadTooSlow => (StatusCode::REQUEST_TIMEOUT, Beside::End),
+            Self::Head(_) => (StatusCode::BAD_REQUEST, Beside::End),
+            Self::NoRoute => (StatusCode::NOT_FOUND, Beside::Nothing),
+            Self::Malformed(malformed) => (malformed.status(), Beside::Explained(malformed)),
+            Self::Origin(_) => (StatusCode::FORBIDDEN, Beside::Nothing),
+            Self::AddressRate { retry_after } => (StatusCode::TOO_MANY_REQUESTS, Beside::Retry(retry_after.get())),
+            Self::AddressCap => (StatusCode::TOO_MANY_REQUESTS, Beside::Retry(RETRY_CAP)),
+            Self::Token(fault) => (fault.status(), Beside::Challenge(fault.challenge())),
             Self::GatewayFull
             | Self::RouteFull
             | Self::Draining
@@ -97,12 +116,11 @@ impl Refusal {
             | Self::NoBackend
             | Self::AuthBusy
             | Self::AuthFailed
-            | Self::AuthTimeout => StatusCode::SERVICE_UNAVAILABLE,
-            Self::AuthStatus(status) | Self::BackendStatus(status) => {
-                StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY)
-            }
-            Self::BackendRefused | Self::BackendNonsense => StatusCode::BAD_GATEWAY,
-            Self::BackendTimeout => StatusCode::GATEWAY_TIMEOUT,
+            | Self::AuthTimeout => (StatusCode::SERVICE_UNAVAILABLE, Beside::Retry(RETRY_FULL)),
+            Self::AuthStatus(status) | Self::BackendStatus(status) => (passed_on(status), Beside::Nothing),
+            Self::BackendHead { .. } => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, Beside::Nothing),
+            Self::BackendRefused | Self::BackendNonsense => (StatusCode::BAD_GATEWAY, Beside::Nothing),
+            Self::BackendTimeout => (StatusCode::GATEWAY_TIMEOUT, Beside::Nothing),
         }
     }
 
@@ -131,39 +149,6 @@ impl Refusal {
             | Self::BackendTimeout => Some(Code::TRY_LATER),
             Self::BackendNonsense => Some(Code::INTERNAL),
             Self::Draining => Some(Code::GOING_AWAY),
-        }
-    }
-
-    /// The headers that belong to the status; those of the body are the caller's.
-    #[must_use]
-    pub(crate) fn headers(self) -> Vec<(HeaderName, HeaderValue)> {
-        let retry = |seconds: u64| vec![(RETRY_AFTER, HeaderValue::from(seconds))];
-        match self {
-            // RFC 9112 §9.3: nobody knows where the next request would begin.
-            Self::HeadTooLarge | Self::HeadTooSlow | Self::Head(_) => {
-                vec![(CONNECTION, HeaderValue::from_static("close"))]
-            }
-            Self::Malformed(malformed) => headers_of(malformed),
-            Self::AddressRate { retry_after } => retry(retry_after.get()),
-            Self::AddressCap => retry(RETRY_CAP),
-            Self::Token(fault) => vec![(WWW_AUTHENTICATE, HeaderValue::from_static(fault.challenge()))],
-            Self::GatewayFull
-            | Self::RouteFull
-            | Self::Draining
-            | Self::BackendsFull
-            | Self::QueueTimeout
-            | Self::NoBackend
-            | Self::AuthBusy
-            | Self::AuthFailed
-            | Self::AuthTimeout => retry(RETRY_FULL),
-            Self::NoRoute
-            | Self::Origin(_)
-            | Self::BackendHead { .. }
-            | Self::AuthStatus(_)
-            | Self::BackendStatus(_)
-            | Self::BackendRefused
-            | Self::BackendNonsense
-            | Self::BackendTimeout => Vec::new(),
         }
     }
 
@@ -231,6 +216,18 @@ impl Refusal {
             Self::BackendTimeout => "backend_timeout",
         }
     }
+}
+
+/// What belongs to a status.
+enum Beside {
+    Nothing,
+    /// Nothing more is read from this connection.
+    End,
+    /// Seconds after which it may be tried again.
+    Retry(u64),
+    Challenge(&'static str),
+    /// What the fault itself asks for.
+    Explained(Malformed),
 }
 
 /// RFC 9110 §15.5.22: a 426 MUST carry an Upgrade; §7.8: and then `Connection: Upgrade` too. RFC 6455 §4.4: the version

@@ -78,7 +78,7 @@ pub(super) fn config() -> Config {
             route("/quiet", hub(false)),
         ],
         pools: BTreeMap::new(),
-        log: Log { format: LogFormat::Text, level: "info".to_owned() },
+        log: Log { format: LogFormat::Text, level: "info".to_owned(), buffer: 1 },
     }
 }
 

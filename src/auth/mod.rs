@@ -1,11 +1,14 @@
 //! Who may open a WebSocket on a route, for backends that cannot ask: a token is judged, or somebody is asked.
 
 mod cache;
+mod flights;
 mod jwt;
 mod keys;
+mod lines;
 mod request;
 mod token;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderValue};
@@ -24,7 +27,8 @@ pub(crate) struct Guard(Kind);
 
 enum Kind {
     Jwt(Judge),
-    Request(Server),
+    /// Which a client waits for so long at most until it is asked.
+    Request(Arc<Server>, Duration),
 }
 
 /// A request that asks to be let in.
@@ -65,17 +69,30 @@ pub(crate) enum Denied {
 }
 
 impl Guard {
-    /// What these wishes ask for; files are read. A client waits for `patience` at most until a server is asked.
+    /// What these wishes ask for; files are read. A client waits for `patience` at most until a server is asked. One
+    /// that is asked as `before` goes on with what is remembered of it, and with its connections.
     ///
     /// # Errors
     /// What is wrong with the files; the key of these problems begins with `key`.
-    pub(crate) fn build(wishes: &Auth, patience: Duration, key: &str) -> Result<Self, Problems> {
+    pub(crate) fn build(wishes: &Auth, patience: Duration, key: &str, before: Option<&Self>) -> Result<Self, Problems> {
+        let known = before.and_then(|before| match &before.0 {
+            Kind::Request(server, _) => Some(server),
+            Kind::Jwt(_) => None,
+        });
         let named = |problem: Problem| Problem { key: format!("{key}.{}", problem.key), ..problem };
         let built = match wishes {
             Auth::Jwt(wishes) => Judge::new(wishes).map(Kind::Jwt),
-            Auth::Request(wishes) => Server::new(wishes, patience).map(Kind::Request),
+            Auth::Request(wishes) => Server::new(wishes, known).map(|server| Kind::Request(server, patience)),
         };
         built.map(Self).map_err(|problems| Problems(problems.0.into_iter().map(named).collect()))
+    }
+
+    /// Ends connections to a server that were not needed for long.
+    pub(crate) fn sweep(&self, now: Instant) {
+        match &self.0 {
+            Kind::Jwt(_) => {}
+            Kind::Request(server, _) => server.sweep(now),
+        }
     }
 
     /// Decides about one visit. Cancel safe: a dropped future gives its place back.
@@ -85,7 +102,7 @@ impl Guard {
     pub(crate) async fn check(&self, visit: &Visit<'_>) -> Result<Pass, Denied> {
         match &self.0 {
             Kind::Jwt(judge) => judge_token(judge, visit).map_err(|fault| Denied::Refused(Refusal::Token(fault))),
-            Kind::Request(server) => match server.decide(visit).await {
+            Kind::Request(server, patience) => match server.decide(visit, *patience).await {
                 Ok(Word::Yes(vouched)) => Ok(vouched_for(server, visit, vouched)),
                 Ok(Word::No(no)) => Err(Denied::Answered(no)),
                 Err(refusal) => Err(Denied::Refused(refusal)),

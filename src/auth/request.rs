@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::io;
-use std::pin::pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest::{Context, SHA256};
@@ -12,19 +12,19 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::body::Incoming;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use tokio::sync::Semaphore;
 
 use super::Visit;
 use super::cache::{Cache, Digest};
+use super::flights::Flights;
+use super::lines::{Line, Lines, Question};
 use crate::admission::refusal::Refusal;
 use crate::client::{self, Trust};
 use crate::config::Problems;
 use crate::config::auth::{AuthRequest, OnError};
 use crate::lifecycle::clock::timeout;
 use crate::tls;
-use crate::wire::head::{ANSWER_MAX, BODY_MAX};
+use crate::wire::head::BODY_MAX;
 
 /// Larger answers are not remembered.
 const REMEMBERED_MAX: usize = 2048;
@@ -37,8 +37,8 @@ pub(super) struct Server {
     wishes: AuthRequest,
     trust: Trust,
     places: Semaphore,
-    /// How long a client may wait for a place.
-    patience: Duration,
+    lines: Lines,
+    flights: Flights<Result<Word, Refusal>>,
     memory: Option<Cache<Word>>,
 }
 
@@ -105,17 +105,26 @@ impl Failure {
 }
 
 impl Server {
-    /// A server that has not been asked yet; a client waits for `patience` at most until it is asked.
+    /// A server that has not been asked yet, or `before` where that is the same.
     ///
     /// # Errors
     /// What is wrong with the file of its authorities.
-    pub(super) fn new(wishes: &AuthRequest, patience: Duration) -> Result<Self, Problems> {
+    pub(super) fn new(wishes: &AuthRequest, before: Option<&Arc<Self>>) -> Result<Arc<Self>, Problems> {
         let trust = match &wishes.ca {
             Some(path) => Trust::only(tls::read_roots(path)?),
             None => Trust::public(),
         };
-        let memory = wishes.cache.map(|time| Cache::new(time, wishes.cache_entries));
-        Ok(Self { places: Semaphore::new(wishes.at_once), wishes: wishes.clone(), trust, patience, memory })
+        if let Some(same) = before.filter(|before| before.wishes == *wishes && before.trust.is_like(&trust)) {
+            return Ok(Arc::clone(same));
+        }
+        Ok(Arc::new(Self {
+            places: Semaphore::new(wishes.at_once),
+            lines: Lines::new(wishes.idle_connections),
+            flights: Flights::default(),
+            memory: wishes.cache.map(|time| Cache::new(time, wishes.cache_entries)),
+            wishes: wishes.clone(),
+            trust,
+        }))
     }
 
     /// Headers that only the server may give.
@@ -123,27 +132,53 @@ impl Server {
         &self.wishes.headers
     }
 
-    /// Asks, or remembers. Cancel safe: a dropped future drops the connection and gives its place back.
+    /// Ends connections that were not needed for long.
+    pub(super) fn sweep(&self, now: Instant) {
+        self.lines.sweep(now);
+    }
+
+    /// Asks, or waits for one who asks the same already, or remembers. Cancel safe: a dropped future drops the
+    /// connection and gives its place back, and who has waited for its answer asks.
     ///
     /// # Errors
     /// Nobody can say, and the owner wants such clients refused.
-    pub(super) async fn decide(&self, visit: &Visit<'_>) -> Result<Word, Refusal> {
-        let request = self.question(visit);
-        let digest = digest(&request);
-        if let Some(word) = self.memory.as_ref().and_then(|memory| memory.get(&digest, Instant::now())) {
+    pub(super) async fn decide(&self, visit: &Visit<'_>, patience: Duration) -> Result<Word, Refusal> {
+        let question = self.question(visit);
+        let digest = digest(&question);
+        if let Some(word) = self.remembered(&digest) {
             return Ok(word);
         }
-        match self.ask_in_turn(request).await {
+        let seat = self.flights.join(digest);
+        let answer = seat.answer(async || self.find_out(question, digest, patience).await);
+        match timeout(patience + self.wishes.timeout, answer).await {
+            Ok(answer) => answer,
+            // Those who asked before it have gone, one after the other.
+            Err(_) => self.nobody_says(&Failure::Late),
+        }
+    }
+
+    async fn find_out(&self, question: Question, digest: Digest, patience: Duration) -> Result<Word, Refusal> {
+        // Somebody may have been told since this one looked.
+        if let Some(word) = self.remembered(&digest) {
+            return Ok(word);
+        }
+        match self.ask_in_turn(question, patience).await {
             Ok(word) => {
                 self.remember(digest, &word);
                 Ok(word)
             }
-            Err(failure) => {
-                let allowed = self.wishes.on_error == OnError::Allow;
-                tracing::warn!(server = self.wishes.host, error = %failure, allowed, "nobody can say whether a client may come in");
-                if allowed { Ok(Word::Yes(Vec::new())) } else { Err(failure.refusal()) }
-            }
+            Err(failure) => self.nobody_says(&failure),
         }
+    }
+
+    fn nobody_says(&self, failure: &Failure) -> Result<Word, Refusal> {
+        let allowed = self.wishes.on_error == OnError::Allow;
+        tracing::warn!(server = self.wishes.host, error = %failure, allowed, "nobody can say whether a client may come in");
+        if allowed { Ok(Word::Yes(Vec::new())) } else { Err(failure.refusal()) }
+    }
+
+    fn remembered(&self, digest: &Digest) -> Option<Word> {
+        self.memory.as_ref()?.get(digest, Instant::now())
     }
 
     fn remember(&self, digest: Digest, word: &Word) {
@@ -158,42 +193,42 @@ impl Server {
     }
 
     /// Whoever came first is asked for first.
-    async fn ask_in_turn(&self, request: Request<Empty<Bytes>>) -> Result<Word, Failure> {
-        let place = timeout(self.patience, self.places.acquire()).await.map_err(|_| Failure::Busy)?;
-        let word = timeout(self.wishes.timeout, self.ask(request)).await.map_err(|_| Failure::Late)?;
+    async fn ask_in_turn(&self, question: Question, patience: Duration) -> Result<Word, Failure> {
+        let place = timeout(patience, self.places.acquire()).await.map_err(|_| Failure::Busy)?;
+        let word = timeout(self.wishes.timeout, self.ask(question)).await.map_err(|_| Failure::Late)?;
         drop(place);
         word
     }
 
-    async fn ask(&self, request: Request<Empty<Bytes>>) -> Result<Word, Failure> {
-        let socket = client::connect(&self.wishes.transport, &self.trust).await.map_err(Failure::Connect)?;
-        let mut builder = http1::Builder::new();
-        builder.title_case_headers(true).max_buf_size(ANSWER_MAX);
-        let (mut sender, connection) = builder.handshake(TokioIo::new(socket)).await?;
-        let mut exchange = pin!(async { self.read(sender.send_request(request).await?).await });
-        // No task of its own drives the connection: it ends with the question.
-        tokio::select! {
-            biased;
-            word = &mut exchange => word,
-            // What it has read before its end is still there.
-            _ = connection => exchange.await,
+    async fn ask(&self, question: Question) -> Result<Word, Failure> {
+        let read = async |answer| self.read(answer).await;
+        if let Some(line) = self.lines.take().await {
+            match self.lines.ask(line, question.clone(), read).await {
+                // RFC 9112 §9.3.1: the server may have ended it in the same moment, and a GET may be asked again.
+                Err(Failure::Http(error)) if !error.is_parse() => {}
+                said => return said,
+            }
         }
+        let socket = client::connect(&self.wishes.transport, &self.trust).await.map_err(Failure::Connect)?;
+        self.lines.ask(Line::open(socket).await?, question, read).await
     }
 
-    async fn read(&self, answer: Response<Incoming>) -> Result<Word, Failure> {
-        match answer.status() {
-            status if status.is_success() => self.handed_on(answer.headers()).map(Word::Yes),
+    /// What the answer says, and its body as far as that does not matter.
+    async fn read(&self, answer: Response<Incoming>) -> Result<(Word, Option<Incoming>), Failure> {
+        let (head, body) = answer.into_parts();
+        match head.status {
+            status if status.is_success() => Ok((Word::Yes(self.handed_on(&head.headers)?), Some(body))),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                let (head, body) = answer.into_parts();
                 // The status stands, whatever becomes of the words.
                 let body = Limited::new(body, BODY_MAX).collect().await.map(|body| body.to_bytes()).unwrap_or_default();
                 let one = |name: HeaderName| head.headers.get(name).cloned();
-                Ok(Word::No(No {
+                let no = No {
                     status: head.status,
                     content_type: one(header::CONTENT_TYPE).filter(|_| !body.is_empty()),
                     authenticate: one(header::WWW_AUTHENTICATE),
                     body,
-                }))
+                };
+                Ok((Word::No(no), None))
             }
             status => Err(Failure::Status(status)),
         }
@@ -214,7 +249,7 @@ impl Server {
     }
 
     /// Never a body, and nothing of the WebSocket's own.
-    fn question(&self, visit: &Visit<'_>) -> Request<Empty<Bytes>> {
+    fn question(&self, visit: &Visit<'_>) -> Question {
         let mut request = Request::new(Empty::new());
         *request.uri_mut() = self.wishes.target.parse().unwrap_or_default();
         let headers = request.headers_mut();
@@ -224,7 +259,9 @@ impl Server {
             }
         };
         say(header::HOST, self.wishes.host.as_bytes());
-        say(header::CONNECTION, b"close");
+        if self.wishes.idle_connections == 0 {
+            say(header::CONNECTION, b"close");
+        }
         for name in SHOWN {
             // RFC 6265 §5.4 and RFC 9110 §5.3: how several lines become one.
             let between: &[u8] = if name == header::COOKIE { b"; " } else { b", " };
@@ -243,9 +280,9 @@ impl Server {
 }
 
 /// Of all that is asked. No value can hold the zero that stands between two.
-fn digest(request: &Request<Empty<Bytes>>) -> Digest {
+fn digest(question: &Question) -> Digest {
     let mut context = Context::new(&SHA256);
-    for (name, value) in request.headers() {
+    for (name, value) in question.headers() {
         context.update(name.as_str().as_bytes());
         context.update(b"\0");
         context.update(value.as_bytes());

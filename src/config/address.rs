@@ -128,6 +128,7 @@ pub(super) fn read_auth_url(text: &str, base: &Path) -> Result<AuthRequest, Wron
         cache_entries: 0,
         cache_refusals: false,
         at_once: 0,
+        idle_connections: 0,
         on_error: OnError::Refuse,
     };
     if let Some(rest) = text.strip_prefix("unix:") {

@@ -134,6 +134,8 @@ pub struct AuthRequest {
     pub cache_refusals: bool,
     /// Questions at once.
     pub at_once: usize,
+    /// Connections that wait for the next question at most; 0: each question has its own.
+    pub idle_connections: usize,
     /// What becomes of a client when the server does not answer as it should.
     pub on_error: OnError,
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::Profile;
+use super::{Profile, Treatment};
 use crate::route::without_prefix;
 use crate::wire::head::Rules;
 
@@ -35,21 +35,19 @@ pub enum Subprotocol {
     Strip,
 }
 
+impl Subprotocol {
+    /// All, by their names in a configuration.
+    pub(crate) const ALL: [(&'static str, Self); 3] =
+        [("answer", Self::Answer), ("pass", Self::Pass), ("strip", Self::Strip)];
+}
+
 impl BackendHead {
     /// What this profile gets where the owner says nothing.
     #[must_use]
     pub fn of(profile: Profile) -> Self {
-        let (budget, subprotocol) = match profile {
-            Profile::Transparent => (None, Subprotocol::Pass),
-            // Of all the servers we know, the smallest buffer for a request has 1024 bytes.
-            Profile::Legacy => (Some(1000), Subprotocol::Answer),
-            // They read it into 2048 bytes, or refuse more than 4096; the others take more than a browser sends.
-            Profile::Php2048 => (Some(2000), Subprotocol::Answer),
-            Profile::Ratchet => (Some(4000), Subprotocol::Answer),
-            Profile::Workerman | Profile::Swoole => (Some(16_000), Subprotocol::Answer),
-        };
+        let Treatment { head_budget, subprotocol, .. } = profile.treatment();
         Self {
-            budget,
+            budget: head_budget,
             cookies: vec!["PHPSESSID".to_owned()],
             pass_headers: Vec::new(),
             strip_prefix: None,

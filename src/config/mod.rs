@@ -8,6 +8,7 @@ mod error;
 mod file;
 mod legacy;
 mod pool;
+mod profile;
 mod quantity;
 
 pub(crate) use address::backend;
@@ -16,10 +17,11 @@ pub use difference::Change;
 pub(crate) use difference::difference;
 pub use error::{Problem, Problems};
 pub use file::{BUILT_IN, Overrides};
-pub(crate) use legacy::{BadText, Binary, Hold, Legacy, Profile};
+pub(crate) use legacy::{BINARY, BadText, Binary, Hold, Legacy};
 pub(crate) use pool::{
     Backend, Balance, Check, Ejection, HashBy, Health, Pool, ProxyProtocol, SourceAddress, Transport,
 };
+pub(crate) use profile::{Habits, Profile, Treatment};
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -146,6 +148,8 @@ pub struct Log {
     pub format: LogFormat,
     /// Levels, in the syntax of `tracing_subscriber::EnvFilter`, such as `info` or `wsgate=debug`.
     pub level: String,
+    /// Lines that may wait to be read, at least 1; more are lost.
+    pub buffer: usize,
 }
 
 /// The shape of a log line.

@@ -53,6 +53,12 @@ pub enum SourceAddress {
     Transparent,
 }
 
+impl SourceAddress {
+    /// All, by their names in a configuration.
+    pub(crate) const ALL: [(&'static str, Self); 3] =
+        [("off", Self::Off), ("spread", Self::Spread), ("transparent", Self::Transparent)];
+}
+
 /// A version of the PROXY protocol (HAProxy's `proxy-protocol.txt`), towards a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProxyProtocol {

@@ -132,6 +132,11 @@ impl Handle {
         self.shared.life.phase()
     }
 
+    /// Counts lines of the log that were lost: the log is the program's, its metric is among the gateway's.
+    pub fn log_lines_lost(&self, lines: u64) {
+        self.shared.metrics.log_lost.inc_by(lines);
+    }
+
     /// Waits until this phase or a later one. Cancel safe.
     pub async fn reached(&self, phase: Phase) {
         self.shared.life.reached(phase).await;
@@ -251,6 +256,7 @@ async fn sweep(shared: Arc<Shared>) {
         let snapshot = shared.snapshot.load();
         snapshot.gate.sweep();
         snapshot.hubs().for_each(|hub| hub.sweep(Instant::now()));
+        snapshot.guards().for_each(|guard| guard.sweep(Instant::now()));
     }
 }
 

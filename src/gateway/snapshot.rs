@@ -6,9 +6,9 @@ use std::sync::Arc;
 use crate::admission::Gate;
 use crate::auth::Guard;
 use crate::client::Trust;
-use crate::config::{self, BackendHead, Config, Hold, Legacy, Problem, Problems, Profile, SessionLimits};
+use crate::config::{self, BackendHead, Config, Habits, Hold, Legacy, Problem, Problems, SessionLimits};
 use crate::hub::{Hub, Mailbox};
-use crate::pool::{Habits, Pool};
+use crate::pool::Pool;
 use crate::telemetry::metrics::Route;
 use crate::tls;
 
@@ -59,7 +59,7 @@ impl Snapshot {
     ) -> Result<(Self, Vec<Problem>), Problems> {
         let mut problems = Vec::new();
         let pools = build_pools(&config, before, &mut problems);
-        let guards = build_guards(&config, &mut problems);
+        let guards = build_guards(&config, before, &mut problems);
         // With problems so far nothing is swapped: the certificates are read only to tell what is wrong with them too.
         let tls = build_tls(&config, before.filter(|_| problems.is_empty()));
         let (tls, warnings) = match tls {
@@ -89,6 +89,15 @@ impl Snapshot {
     /// The pool of this name.
     pub(super) fn pool(&self, name: &str) -> Option<&Arc<Pool>> {
         self.pools.get(name)
+    }
+
+    fn route(&self, name: &Route) -> Option<&LiveRoute> {
+        self.routes.iter().find(|known| *known.route == *name)
+    }
+
+    /// All that judge clients.
+    pub(super) fn guards(&self) -> impl Iterator<Item = &Guard> {
+        self.routes.iter().filter_map(|route| route.guard.as_deref())
     }
 
     /// All hubs.
@@ -129,10 +138,12 @@ fn build_pools(config: &Config, before: Option<&Snapshot>, problems: &mut Vec<Pr
 }
 
 /// In the order of the routes. What they read is read anew at each reload.
-fn build_guards(config: &Config, problems: &mut Vec<Problem>) -> Vec<Option<Arc<Guard>>> {
+fn build_guards(config: &Config, before: Option<&Snapshot>, problems: &mut Vec<Problem>) -> Vec<Option<Arc<Guard>>> {
     let mut build = |route: &config::Route| {
-        let key = format!("route \"{}\".auth", name_of(route).route);
-        let built = Guard::build(route.auth.as_ref()?, config.handshake_timeout, &key);
+        let name = name_of(route);
+        let known = before.and_then(|before| before.route(&name)?.guard.as_deref());
+        let key = format!("route \"{}\".auth", name.route);
+        let built = Guard::build(route.auth.as_ref()?, config.handshake_timeout, &key, known);
         built.map(Arc::new).map_err(|found| problems.extend(found.0)).ok()
     };
     config.routes.iter().map(&mut build).collect()
@@ -158,7 +169,7 @@ fn live(
     before: Option<&Snapshot>,
 ) -> LiveRoute {
     let name = name_of(route);
-    let known = before.and_then(|before| before.routes.iter().find(|known| *known.route == name));
+    let known = before.and_then(|before| before.route(&name));
     let target = match (&route.target, known.map(|known| &known.target)) {
         (config::Target::Hub(wishes), Some(LiveTarget::Hub(hub))) if hub.wishes() == wishes => {
             LiveTarget::Hub(Arc::clone(hub))
@@ -186,16 +197,8 @@ fn live(
 /// A server that needs care on one route is the same server on the others.
 fn habits(config: &Config, name: &str) -> Habits {
     let profile = |route: &config::Route| match &route.target {
-        config::Target::Proxy(proxy) if proxy.pool == name => Some(habits_of(proxy.profile)),
+        config::Target::Proxy(proxy) if proxy.pool == name => Some(proxy.profile.treatment().habits),
         _ => None,
     };
     config.routes.iter().filter_map(profile).fold(Habits::TRANSPARENT, Habits::and)
-}
-
-fn habits_of(profile: Profile) -> Habits {
-    let habits = match profile {
-        Profile::Legacy | Profile::Php2048 => Habits::LEGACY,
-        Profile::Transparent | Profile::Ratchet | Profile::Workerman | Profile::Swoole => Habits::TRANSPARENT,
-    };
-    Habits { cap: profile.connections(), ..habits }
 }

@@ -4,9 +4,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::clock::{self, Instant};
 use super::{DialError, Dialled, Pool, Wish};
 use crate::client;
+use crate::lifecycle::clock::{self, Instant};
 
 /// The first wait before the pool is asked, and the longest: each is twice the one before, give or take a half, so
 /// that a crowd whose backend has died does not come back as one.
@@ -53,14 +53,14 @@ impl Again {
     pub(crate) async fn back(self: Rc<Self>, mut attempts: u32, until: Instant) -> (u32, Result<Dialled, NotBack>) {
         tracing::debug!(pool = self.pool(), attempts, "a client is held");
         loop {
-            clock::reach(until.min(clock::now() + wait(attempts))).await;
-            if clock::now() >= until {
+            clock::sleep_until(until.min(Instant::now() + wait(attempts))).await;
+            if Instant::now() >= until {
                 return (attempts, Err(NotBack::InTime));
             }
             attempts = attempts.saturating_add(1);
-            let error = match clock::by(until, self.dial()).await {
-                None => return (attempts, Err(NotBack::InTime)),
-                Some(Ok(dialled)) if dialled.protocol == self.protocol => {
+            let error = match clock::timeout_at(until, self.dial()).await {
+                Err(_) => return (attempts, Err(NotBack::InTime)),
+                Ok(Ok(dialled)) if dialled.protocol == self.protocol => {
                     let backend = dialled.lease.backend();
                     tracing::debug!(
                         pool = self.pool(),
@@ -70,8 +70,8 @@ impl Again {
                     );
                     return (attempts, Ok(dialled));
                 }
-                Some(Ok(_)) => return (attempts, Err(NotBack::Refused("another subprotocol than before".to_owned()))),
-                Some(Err(error)) => error,
+                Ok(Ok(_)) => return (attempts, Err(NotBack::Refused("another subprotocol than before".to_owned()))),
+                Ok(Err(error)) => error,
             };
             if is_final(&error) {
                 return (attempts, Err(NotBack::Refused(error.to_string())));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::clock::Instant;
+use crate::lifecycle::clock::Instant;
 
 /// Requests and retries are counted in spans of this length.
 const SPAN: Duration = Duration::from_secs(10);

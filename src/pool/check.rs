@@ -8,12 +8,12 @@ use std::sync::Arc;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::clock;
 use super::dial::is_ours;
 use super::member::{Change, Member};
 use super::{LEAVE, Lease, Pool};
 use crate::client::{self, UpgradeError};
 use crate::config::{Check as Kind, Transport};
+use crate::lifecycle::clock::{self, Instant};
 use crate::socket::Socket;
 use crate::wire::close::{Close, Code};
 use crate::wire::frame::{self, Opcode, Role};
@@ -57,13 +57,13 @@ impl Check {
     pub(crate) async fn run(self, mut stop: oneshot::Receiver<Infallible>) {
         let interval = self.pool.wishes.health.interval;
         loop {
-            let due = self.member.next_check(clock::now(), interval);
+            let due = self.member.next_check(Instant::now(), interval);
             tokio::select! {
                 biased;
                 _ = &mut stop => return,
-                () = clock::reach(due) => {}
+                () = clock::sleep_until(due) => {}
             }
-            self.member.begin_check(clock::now());
+            self.member.begin_check(Instant::now());
             self.look().await;
         }
     }
@@ -75,10 +75,10 @@ impl Check {
         let timeout = self.pool.wishes.health.timeout;
         // Clients that shake hands are no sign of illness: the time begins with the turn, and without one nothing is
         // known.
-        let Some(Ok(slot)) = clock::within(timeout, self.member.slots().acquire_owned()).await else { return };
-        let (verdict, socket) = match clock::within(timeout, self.examine(slot)).await {
-            Some(seen) => seen,
-            None => (Verdict::Ill("no answer in time".to_owned()), None),
+        let Ok(Ok(slot)) = clock::timeout(timeout, self.member.slots().acquire_owned()).await else { return };
+        let (verdict, socket) = match clock::timeout(timeout, self.examine(slot)).await {
+            Ok(seen) => seen,
+            Err(_) => (Verdict::Ill("no answer in time".to_owned()), None),
         };
         self.judge(verdict);
         if let Some(socket) = socket {
@@ -134,7 +134,7 @@ impl Check {
             Verdict::Unknown => return,
         };
         let (pool, backend) = (self.pool.name(), &*self.member.backend.url);
-        match self.member.judge(clock::now(), is_well, &self.pool.wishes.health) {
+        match self.member.judge(Instant::now(), is_well, &self.pool.wishes.health) {
             Change::None if is_well => {}
             Change::None => tracing::debug!(pool, backend, why, "a health check failed"),
             Change::Down => tracing::warn!(pool, backend, why, "a backend fails its health checks: out of service"),
@@ -179,7 +179,7 @@ async fn await_pong(socket: &mut Socket, payload: &[u8]) -> Result<(), String> {
 /// FIN, and reading on until the backend has ended too: a socket closed with unread bytes is reset, and there are
 /// servers that lose count by that. The place is taken until then.
 async fn leave(mut socket: Socket, lease: Lease) {
-    clock::within(LEAVE, poll_fn(|cx| socket.poll_linger(cx))).await;
+    let _ = clock::timeout(LEAVE, poll_fn(|cx| socket.poll_linger(cx))).await;
     drop((socket, lease));
 }
 

@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::balance::{self, Candidate, Chance};
-use super::clock::{self, Instant};
 use super::member::Member;
 use super::places::Choice;
 use super::{Pool, Seat};
+use crate::lifecycle::clock::Instant;
 
 impl Pool {
     /// The member for a client: one that is usable and has room, a backup only where no other is; `tried` are out.
     pub(super) fn choose(&self, cap: usize, key: u64, chance: &mut Chance, tried: &[Arc<Member>]) -> Choice {
-        let now = clock::now();
+        let now = Instant::now();
         // Where all look ill it may be our eyes: then each is as good as another, unless the owner says otherwise.
         let blind = !self.wishes.ejection.last && !self.members().any(|member| member.is_usable(now));
         let fits = |seat: &&Seat| {

@@ -13,10 +13,10 @@ use tokio::net::UnixStream;
 use tokio::sync::Mutex as Turn;
 
 use super::Lease;
-use super::clock::{self, Instant};
 use super::member::Member;
 use crate::client::way::Way;
 use crate::config::Transport;
+use crate::lifecycle::clock::{self, Instant};
 use crate::socket::Listener;
 
 /// When the kernel is asked, from one time to the next: a process that ends closes one socket after the other, its
@@ -56,7 +56,7 @@ impl Member {
     async fn is_gone(&self, listener: Listener) -> bool {
         for wait in LOOKS {
             if wait > 0 {
-                clock::reach(clock::now() + Duration::from_millis(wait)).await;
+                clock::sleep(Duration::from_millis(wait)).await;
             }
             if *self.death.gone.lock() == Some(listener) {
                 return true;
@@ -76,13 +76,13 @@ impl Member {
         if let Some((_, is_refused)) = known.filter(|(since, _)| since.elapsed() < KNOWN) {
             return is_refused;
         }
-        clock::reach(clock::now() + REST).await;
+        clock::sleep(REST).await;
         // Who does not answer at all has not ended a stream a moment ago.
-        let is_refused = clock::within(ANSWER, refuses(&self.backend.transport)).await.unwrap_or(false);
+        let is_refused = clock::timeout(ANSWER, refuses(&self.backend.transport)).await.unwrap_or(false);
         if is_refused {
             self.tell_death();
         }
-        *known = Some((clock::now(), is_refused));
+        *known = Some((Instant::now(), is_refused));
         is_refused
     }
 

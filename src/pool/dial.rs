@@ -4,10 +4,10 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::clock::{self, Instant};
 use super::member::Member;
 use super::{DialError, Dialled, Lease, Pool, Wish};
 use crate::client::{self, UpgradeError};
+use crate::lifecycle::clock::{self, Instant};
 use crate::socket::Socket;
 use crate::wire::head::{self, Answer, Expected, Nonsense};
 use crate::wire::offer::accept_for;
@@ -45,7 +45,7 @@ struct Span {
 
 impl Span {
     fn from_now(time: Duration, deadline: Instant) -> Self {
-        let end = clock::now() + time;
+        let end = Instant::now() + time;
         Self { end: end.min(deadline), whole: end <= deadline }
     }
 }
@@ -58,12 +58,12 @@ impl Pool {
     /// # Errors
     /// See [`DialError`]; the last one's.
     pub(crate) async fn dial(&self, mut lease: Lease, wish: &Wish) -> Result<Dialled, DialError> {
-        let deadline = clock::now() + self.wishes.connect_timeout + self.wishes.answer_timeout;
+        let deadline = Instant::now() + self.wishes.connect_timeout + self.wishes.answer_timeout;
         let mut tried: Vec<Arc<Member>> = Vec::new();
         loop {
             let failed = match self.attempt(lease.member(), wish, deadline).await {
                 Ok((socket, protocol)) => {
-                    lease.member().succeed(clock::now());
+                    lease.member().succeed(Instant::now());
                     return Ok(Dialled { socket, lease, protocol });
                 }
                 Err(failed) => failed,
@@ -89,7 +89,7 @@ impl Pool {
 
     /// A place at a backend that was not tried yet, if one more may be.
     fn other(&self, wish: &Wish, failed: &Failed, tried: &[Arc<Member>], deadline: Instant) -> Option<Lease> {
-        let now = clock::now();
+        let now = Instant::now();
         if !failed.again || tried.len() > self.wishes.retries || now >= deadline {
             return None;
         }
@@ -105,7 +105,7 @@ impl Pool {
 
     /// A client had no luck with this member.
     pub(super) fn blame(&self, member: &Arc<Member>) {
-        let now = clock::now();
+        let now = Instant::now();
         // One by one: two that fail at the same moment must not each take the other for the one that is left.
         let ejected = self.places.alone(|| {
             let is_other = |other: &&Arc<Member>| !Arc::ptr_eq(other, member);
@@ -131,19 +131,20 @@ impl Pool {
     ) -> Result<(Socket, Option<String>), Failed> {
         let url = || member.backend.url.clone();
         // Semaphores are fair: who came first goes first.
-        let Some(Ok(_slot)) = clock::by(deadline, member.slots().acquire_owned()).await else {
+        let Ok(Ok(_slot)) = clock::timeout_at(deadline, member.slots().acquire_owned()).await else {
             return Err(Failed::final_word(DialError::HandshakesBusy(url())));
         };
         let span = Span::from_now(self.wishes.connect_timeout, deadline);
         let way = self.way_for(wish.client);
-        let connected = clock::by(span.end, client::connect_by(&member.backend.transport, &self.trust, &way)).await;
+        let connected =
+            clock::timeout_at(span.end, client::connect_by(&member.backend.transport, &self.trust, &way)).await;
         let mut socket = match connected {
-            Some(Ok(socket)) => socket,
-            Some(Err(error)) => {
+            Ok(Ok(socket)) => socket,
+            Ok(Err(error)) => {
                 let blame = !is_ours(&error);
                 return Err(Failed::silent(DialError::Unreachable(url(), error), blame));
             }
-            None => return Err(Failed::silent(DialError::ConnectTimeout(url()), span.whole)),
+            Err(_) => return Err(Failed::silent(DialError::ConnectTimeout(url()), span.whole)),
         };
         let key = client::key(client::random());
         let (request, accept) = (wish.head.with_key(&key), accept_for(&key));
@@ -151,24 +152,24 @@ impl Pool {
         let mut heard = Vec::with_capacity(1024);
         let span = Span::from_now(self.wishes.answer_timeout, deadline);
         let answered = client::exchange(&mut socket, &request, &expected, &mut heard);
-        let failed = match clock::by(span.end, answered).await {
-            Some(Ok((Answer::Switched { protocol }, _))) => return Ok((socket, protocol)),
-            Some(Ok((Answer::Refused(refused), body))) => {
+        let failed = match clock::timeout_at(span.end, answered).await {
+            Ok(Ok((Answer::Switched { protocol }, _))) => return Ok((socket, protocol)),
+            Ok(Ok((Answer::Refused(refused), body))) => {
                 // Its own word, and a sound one: it is well.
-                member.succeed(clock::now());
+                member.succeed(Instant::now());
                 DialError::Refused(url(), refused, body)
             }
-            Some(Err(UpgradeError::Nonsense(nonsense))) => DialError::Nonsense(url(), nonsense, beginning(&heard)),
+            Ok(Err(UpgradeError::Nonsense(nonsense))) => DialError::Nonsense(url(), nonsense, beginning(&heard)),
             // A server that says anything but 101 has answered, whether it ends its head or not.
-            None if head::status(&heard).is_some_and(|status| status != 101) => {
+            Err(_) if head::status(&heard).is_some_and(|status| status != 101) => {
                 DialError::Nonsense(url(), Nonsense::Unfinished, beginning(&heard))
             }
-            None if !heard.is_empty() => DialError::AnswerTimeout(url(), beginning(&heard)),
-            Some(Err(UpgradeError::Io(_))) if !heard.is_empty() => {
+            Err(_) if !heard.is_empty() => DialError::AnswerTimeout(url(), beginning(&heard)),
+            Ok(Err(UpgradeError::Io(_))) if !heard.is_empty() => {
                 DialError::Nonsense(url(), Nonsense::Unfinished, beginning(&heard))
             }
-            Some(Err(UpgradeError::Io(error))) => return Err(Failed::silent(DialError::Broken(url(), error), true)),
-            None => return Err(Failed::silent(DialError::AnswerTimeout(url(), String::new()), span.whole)),
+            Ok(Err(UpgradeError::Io(error))) => return Err(Failed::silent(DialError::Broken(url(), error), true)),
+            Err(_) => return Err(Failed::silent(DialError::AnswerTimeout(url(), String::new()), span.whole)),
         };
         Err(Failed::final_word(failed))
     }
@@ -191,11 +192,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_span_that_its_deadline_cuts_is_not_whole() {
-        let (second, deadline) = (Duration::from_secs(1), clock::now() + Duration::from_secs(3));
+        let (second, deadline) = (Duration::from_secs(1), Instant::now() + Duration::from_secs(3));
         let whole = Span::from_now(second * 3, deadline);
         assert_eq!((whole.end, whole.whole), (deadline, true));
         let short = Span::from_now(second, deadline);
-        assert_eq!((short.end, short.whole), (clock::now() + second, true));
+        assert_eq!((short.end, short.whole), (Instant::now() + second, true));
         tokio::time::advance(second).await;
         let cut = Span::from_now(second * 3, deadline);
         assert_eq!((cut.end, cut.whole), (deadline, false));

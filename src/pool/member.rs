@@ -8,10 +8,10 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use super::balance::{WHOLE, hash};
-use super::clock::Instant;
 use super::death::Death;
 use super::places::Places;
 use crate::config::{Backend, Ejection, Health};
+use crate::lifecycle::clock::Instant;
 
 /// The least share of a slow start, in parts of [`WHOLE`]: with none at all nobody would find out how it does.
 const SMALLEST: i64 = 10;

@@ -5,7 +5,6 @@ mod balance;
 mod budget;
 pub(crate) mod check;
 mod choice;
-mod clock;
 mod death;
 mod dial;
 mod member;
@@ -25,7 +24,8 @@ pub(crate) use self::places::Lease;
 use self::places::{Entry, Places};
 pub(crate) use self::wish::Wish;
 use crate::client::{self, Trust};
-use crate::config::{self, Check, SourceAddress};
+use crate::config::{self, Check, Habits};
+use crate::lifecycle::clock::Instant;
 use crate::socket::Socket;
 use crate::telemetry::metrics::{BackendFacts, PoolFacts};
 use crate::wire::head::{Nonsense, Refused};
@@ -34,48 +34,6 @@ use crate::wire::head::{Nonsense, Refused};
 pub(crate) const LEAVE: Duration = Duration::from_secs(2);
 /// How often one who waits looks around: a backend whose time out of service has passed tells nobody.
 const LOOK: Duration = Duration::from_secs(1);
-
-/// What a pool does where its own configuration says nothing: the profile's word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Habits {
-    /// Connections to each backend.
-    pub cap: usize,
-    /// Upgrades in flight to each backend.
-    pub handshakes_at_once: usize,
-    /// Whether pings and closes may be sent to backends, which some take for chat text.
-    pub control_frames: bool,
-    /// Where backends see their clients come from.
-    pub source_address: SourceAddress,
-}
-
-impl Habits {
-    /// For backends that keep RFC 6455.
-    pub(crate) const TRANSPARENT: Self = Self {
-        cap: usize::MAX,
-        handshakes_at_once: usize::MAX,
-        control_frames: true,
-        source_address: SourceAddress::Off,
-    };
-    /// For those written by hand: `select` stops at 1024 descriptors, and `listen` was told 5.
-    /// Many count their clients by address, and would take all of them for one.
-    pub(crate) const LEGACY: Self =
-        Self { cap: 900, handshakes_at_once: 4, control_frames: false, source_address: SourceAddress::Spread };
-
-    /// What suits both.
-    #[must_use]
-    pub(crate) fn and(self, other: Self) -> Self {
-        Self {
-            cap: self.cap.min(other.cap),
-            handshakes_at_once: self.handshakes_at_once.min(other.handshakes_at_once),
-            control_frames: self.control_frames && other.control_frames,
-            source_address: if self.source_address == SourceAddress::Off {
-                other.source_address
-            } else {
-                self.source_address
-            },
-        }
-    }
-}
 
 /// Backends that stand in for one another.
 #[derive(Debug)]
@@ -199,7 +157,7 @@ impl Pool {
     /// What there is to tell of it now.
     #[must_use]
     pub(crate) fn facts(&self) -> PoolFacts {
-        let (now, cap) = (clock::now(), self.places.cap());
+        let (now, cap) = (Instant::now(), self.places.cap());
         let backend = |member: &Arc<Member>| BackendFacts {
             backend: member.backend.url.clone(),
             open: member.open(),
@@ -232,7 +190,7 @@ impl Pool {
 
     /// The same for a client that asks again if need be, and is not refused until it has given up.
     async fn enter_uncounted(&self, wish: &Wish) -> Result<Lease, DialError> {
-        self.places.count_request(clock::now());
+        self.places.count_request(Instant::now());
         let lease = self.enter_queue(wish.key).await?;
         self.tell_crowd(lease.member());
         Ok(lease)
@@ -247,13 +205,13 @@ impl Pool {
             Entry::Full => return Err(DialError::Full),
             Entry::Queue(waiting) => waiting,
         };
-        let deadline = clock::now() + self.wishes.queue_timeout;
+        let deadline = Instant::now() + self.wishes.queue_timeout;
         loop {
-            let now = clock::now();
+            let now = Instant::now();
             if let Some(lease) = waiting.place_by(deadline.min(now + LOOK)).await {
                 return Ok(lease);
             }
-            if clock::now() >= deadline {
+            if Instant::now() >= deadline {
                 return Err(DialError::QueueTimeout);
             }
             self.serve_queue();
@@ -266,7 +224,7 @@ impl Pool {
     }
 
     fn is_out_of_service(&self) -> bool {
-        let now = clock::now();
+        let now = Instant::now();
         let last = self.wishes.ejection.last;
         !self.members().any(|member| if last { member.is_usable(now) } else { !member.is_retired() })
     }

@@ -9,8 +9,8 @@ use tokio::sync::oneshot;
 
 use super::balance::Chance;
 use super::budget::Budget;
-use super::clock::{self, Instant};
 use super::member::Member;
+use crate::lifecycle::clock::{self, Instant};
 
 /// The places of one pool; the same before and after a reload.
 #[derive(Debug)]
@@ -86,7 +86,7 @@ impl Drop for Lease {
 impl Waiting {
     /// The place, when it is handed over before this moment. Cancel safe.
     pub(super) async fn place_by(&mut self, moment: Instant) -> Option<Lease> {
-        clock::by(moment, &mut self.hand).await?.ok()
+        clock::timeout_at(moment, &mut self.hand).await.ok()?.ok()
     }
 }
 
@@ -196,7 +196,7 @@ impl Places {
         if open.saturating_mul(10) < state.cap.saturating_mul(8) {
             member.crowded.store(false, Ordering::Relaxed);
         }
-        if !state.waiting.is_empty() && member.is_usable(clock::now()) {
+        if !state.waiting.is_empty() && member.is_usable(Instant::now()) {
             let free = |cap: usize, _: u64, _: &mut Chance| (member.open() < cap).then(|| Arc::clone(member));
             state.serve(&free, &mut back);
         }

@@ -84,7 +84,7 @@ async fn full_backends_are_passed_over_and_then_it_is_full() {
 async fn who_waits_for_too_long_is_told() {
     let pool = pool("connections_per_backend = 1\nqueue = 1\nqueue_timeout = \"3s\"");
     let lease = enter(&pool).await.expect("a place");
-    let since = clock::now();
+    let since = Instant::now();
     let waits = async {
         assert!(matches!(enter(&pool).await, Err(DialError::QueueTimeout)));
         assert_eq!(since.elapsed(), Duration::from_secs(3));
@@ -108,7 +108,7 @@ async fn a_backend_whose_time_is_over_serves_those_who_wait() {
     let pool = pool(more);
     eject(&pool, 1);
     let (_lease, first) = port(&pool).await;
-    let since = clock::now();
+    let since = Instant::now();
     let (_second, second) = port(&pool).await;
     assert_eq!((first, second), (1, 2));
     assert_eq!(since.elapsed(), Duration::from_secs(10));
@@ -160,7 +160,7 @@ async fn where_checks_find_all_ill_each_is_as_good_as_another() {
     for (more, is_served) in [("", true), ("eject_last = true", false)] {
         let pool = pool(&format!("{health}{more}"));
         for member in pool.members() {
-            assert_eq!(member.judge(clock::now(), false, &pool.wishes.health), member::Change::Down);
+            assert_eq!(member.judge(Instant::now(), false, &pool.wishes.health), member::Change::Down);
         }
         assert_eq!(enter(&pool).await.is_ok(), is_served, "{more}");
     }
@@ -235,7 +235,7 @@ async fn not_even_when_they_look_around_by_themselves() {
     let before = pool(more);
     let lease = enter(&before).await.expect("a place");
     let reload = moved(more, &before, lease);
-    let since = clock::now();
+    let since = Instant::now();
     let (first, second, _pool) = tokio::join!(enter(&before), enter(&before), reload);
     assert_eq!(first.as_ref().map(Lease::backend).ok(), Some("ws://h:2"));
     assert!(matches!(second, Err(DialError::QueueTimeout)) && since.elapsed() == Duration::from_secs(10));
@@ -249,14 +249,14 @@ async fn a_configuration_that_does_not_come_into_force_changes_nothing() {
     drop(unused);
     let _lease = enter(&before).await.expect("a place");
     assert_eq!(before.places.cap(), 1);
-    assert!(before.members().all(|member| member.is_usable(clock::now())));
+    assert!(before.members().all(|member| member.is_usable(Instant::now())));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_higher_cap_after_a_reload_serves_those_who_wait() {
     let before = pool("connections_per_backend = 1\nqueue = 1");
     let _lease = enter(&before).await.expect("a place");
-    let since = clock::now();
+    let since = Instant::now();
     let reload = async {
         tokio::task::yield_now().await;
         assert_eq!(before.facts().waiting, 1);

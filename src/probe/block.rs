@@ -1,35 +1,9 @@
-//! The configuration that is proposed, as text to paste: only what the configuration's reader knows. No I/O.
+//! The configuration that is proposed, as text to paste: only what differs from the profile's own. No I/O.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use super::profile::Proposal;
-
-/// The profiles that the configuration knows.
-pub(super) const PROFILES_READ: &[&str] = &["transparent", "legacy", "php-2048", "ratchet", "workerman", "swoole"];
-
-/// The keys of `[route.proxy.legacy]` and `[pool.NAME]` that the configuration knows, of those that may be proposed.
-pub(super) const KEYS_READ: &[(Table, &str)] = &[
-    (Table::Legacy, "one_frame_per_read"),
-    (Table::Legacy, "message_size"),
-    (Table::Legacy, "head_budget"),
-    (Table::Legacy, "subprotocol"),
-    (Table::Legacy, "binary"),
-    (Table::Legacy, "quickack"),
-    (Table::Pool, "connections_per_backend"),
-    (Table::Pool, "source_address"),
-];
-
-/// Where a key stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Table {
-    /// `[route.proxy.legacy]`.
-    Legacy,
-    /// `[pool.php]`.
-    Pool,
-}
-
-/// The smallest `message_size` of `[route.limits]`.
-const LIMIT_MIN: usize = 1024;
+use crate::config::{BINARY, Profile, SourceAddress, Subprotocol};
 
 /// The backend that the block is for.
 #[derive(Clone, Copy, Debug)]
@@ -42,73 +16,73 @@ pub(super) struct Backend<'a> {
     pub(super) ca: Option<&'a str>,
 }
 
-/// The block for this backend, with those keys that are known.
-pub(super) fn block(proposal: &Proposal, backend: Backend<'_>, known: &[(Table, &str)]) -> String {
-    let settings = settings(proposal);
-    let keys =
-        |table: Table| settings.iter().filter(move |setting| setting.0 == table && known.contains(&(table, setting.1)));
-    let mut text = format!(
-        "[[route]]\npath = {:?}\nproxy = {{ pool = \"php\", profile = {:?} }}\n",
-        path(backend.target),
-        proposal.profile.name
-    );
-    if keys(Table::Legacy).next().is_some() {
-        text = text.replace("proxy = { pool = \"php\", profile", "[route.proxy]\npool = \"php\"\nprofile");
-        text = text.replace(" }\n", "\n");
-        text.push_str("\n[route.proxy.legacy]\n");
-        keys(Table::Legacy).for_each(|(_, key, value)| push(&mut text, key, value));
-    }
-    if let Some(size) = message_limit(proposal, known) {
+/// The block for this backend.
+pub(super) fn block(proposal: &Proposal, backend: Backend<'_>) -> String {
+    let Proposal { profile, wanted, message_limit, .. } = proposal;
+    let (path, profile) = (path(backend.target), word(&Profile::ALL, *profile));
+    let legacy = legacy(proposal);
+    let mut text = format!("[[route]]\npath = {path:?}\n");
+    let _ = match legacy.is_empty() {
+        true => writeln!(text, "proxy = {{ pool = \"php\", profile = {profile:?} }}"),
+        false => write!(text, "[route.proxy]\npool = \"php\"\nprofile = {profile:?}\n\n[route.proxy.legacy]\n{legacy}"),
+    };
+    if let Some(size) = message_limit {
         let _ = write!(text, "\n[route.limits]\nmessage_size = {size}\n");
     }
     let _ = write!(text, "\n[pool.php]\nbackends = [{:?}]\n", backend.url);
-    keys(Table::Pool).for_each(|(_, key, value)| push(&mut text, key, value));
+    let usual = proposal.profile.treatment().habits;
+    let mut said = Lines(&mut text);
+    let source = wanted.habits.source_address;
+    said.word("source_address", &SourceAddress::ALL, (source, usual.source_address));
+    said.value("connections_per_backend", (wanted.habits.cap, usual.cap));
     if let Some(ca) = backend.ca {
         let _ = writeln!(text, "ca = {ca:?}");
     }
     text
 }
 
-fn push(text: &mut String, key: &str, value: &str) {
-    let _ = writeln!(text, "{key} = {value}");
-}
-
-/// What differs from the profile, as keys and values.
-fn settings(proposal: &Proposal) -> Vec<(Table, &'static str, String)> {
-    let (usual, wanted) = (proposal.profile.manner, proposal.wanted);
-    let mut settings = Vec::new();
-    let mut differ = |table, key, differs: bool, value: String| {
-        if differs {
-            settings.push((table, key, value));
-        }
-    };
-    let number = |number: Option<usize>| number.unwrap_or_default().to_string();
-    let is_more = |wanted: Option<usize>, usual| wanted.is_some() && wanted != usual;
-    let (message, head) = (wanted.message_size, wanted.head_budget);
-    if proposal.profile.name != "transparent" {
-        let legacy = Table::Legacy;
-        differ(legacy, "message_size", is_more(message, usual.message_size), number(message));
-        differ(legacy, "head_budget", is_more(head, usual.head_budget), number(head));
-        let reads = wanted.one_frame_per_read;
-        differ(legacy, "one_frame_per_read", reads != usual.one_frame_per_read, reads.to_string());
-        let protocol = wanted.subprotocol;
-        differ(legacy, "subprotocol", protocol != usual.subprotocol, format!("{protocol:?}"));
-        differ(legacy, "binary", wanted.binary != usual.binary, format!("{:?}", wanted.binary));
-        differ(legacy, "quickack", wanted.quickack != usual.quickack, wanted.quickack.to_string());
+/// The lines of `[route.proxy.legacy]`; none when the profile says it all.
+fn legacy(proposal: &Proposal) -> String {
+    let (usual, wanted) = (proposal.profile.treatment(), proposal.wanted);
+    let mut text = String::new();
+    let mut said = Lines(&mut text);
+    if let (Some(usual), Some(wanted)) = (usual.legacy, wanted.legacy) {
+        said.value("message_size", (wanted.message_size, usual.message_size));
+        said.value("one_frame_per_read", (wanted.one_frame_per_read, usual.one_frame_per_read));
+        said.word("binary", &BINARY, (wanted.binary, usual.binary));
+        said.value("quickack", (wanted.quickack, usual.quickack));
     }
-    let source = if wanted.source_address { "spread" } else { "off" };
-    let differs = wanted.source_address != usual.source_address;
-    differ(Table::Pool, "source_address", differs, format!("{source:?}"));
-    let connections = wanted.connections;
-    differ(Table::Pool, "connections_per_backend", is_more(connections, usual.connections), number(connections));
-    settings
+    if let Some(budget) = wanted.head_budget.filter(|_| wanted.head_budget != usual.head_budget) {
+        said.line("head_budget", budget);
+    }
+    said.word("subprotocol", &Subprotocol::ALL, (wanted.subprotocol, usual.subprotocol));
+    text
 }
 
-/// The route's own limit, where the profile has no key for it and the limit may be so small.
-fn message_limit(proposal: &Proposal, known: &[(Table, &str)]) -> Option<usize> {
-    let has_key = proposal.profile.name != "transparent" && known.contains(&(Table::Legacy, "message_size"));
-    let size = proposal.wanted.message_size.filter(|size| (LIMIT_MIN..1 << 20).contains(size))?;
-    (!has_key).then_some(size)
+/// Keys whose value is wanted otherwise than usual.
+struct Lines<'t>(&'t mut String);
+
+impl Lines<'_> {
+    fn value<T: PartialEq + fmt::Display>(&mut self, key: &str, (wanted, usual): (T, T)) {
+        if wanted != usual {
+            self.line(key, wanted);
+        }
+    }
+
+    fn word<T: Copy + PartialEq>(&mut self, key: &str, words: &[(&'static str, T)], (wanted, usual): (T, T)) {
+        if wanted != usual {
+            self.line(key, format_args!("{:?}", word(words, wanted)));
+        }
+    }
+
+    fn line(&mut self, key: &str, value: impl fmt::Display) {
+        let _ = writeln!(self.0, "{key} = {value}");
+    }
+}
+
+/// By which name a configuration knows it.
+pub(super) fn word<T: Copy + PartialEq>(words: &[(&'static str, T)], meant: T) -> &'static str {
+    words.iter().find(|(_, value)| *value == meant).map_or("", |(word, _)| word)
 }
 
 /// The route's path: what was asked for, where a route may have it.
@@ -126,7 +100,7 @@ mod tests {
     use super::super::ladder::Bound;
     use super::super::profile::propose;
     use super::*;
-    use crate::config::{Config, Profile, Target};
+    use crate::config::{Config, Target};
     use proptest::prelude::*;
     use std::path::Path;
 
@@ -148,37 +122,42 @@ mod tests {
     }
 
     #[test]
-    fn a_weak_server_gets_its_limits_as_far_as_they_can_be_said() {
-        let message = Some(Bound { works: 2040, fails: Some(2060), harms: false });
-        let capped = Findings { message, cap: Some(5), elsewhere: Some(false), ..weak() };
-        let known = [(Table::Pool, "connections_per_backend"), (Table::Pool, "source_address")];
-        let proposal = propose(&capped, &["transparent", "legacy"]);
-        let expected = "[[route]]\npath = \"/\"\nproxy = { pool = \"php\", profile = \"legacy\" }\n\n[route.limits]\n\
-             message_size = 2040\n\n[pool.php]\nbackends = [\"ws://127.0.0.1:8000\"]\nsource_address = \"off\"\nconnections_per_backend = 5\n";
-        assert_eq!(block(&proposal, HERE, &known), expected);
-    }
-
-    #[test]
-    fn keys_of_the_profile_are_said_once_the_configuration_knows_them() {
-        let message = Some(Bound { works: 2040, fails: Some(2060), harms: false });
-        let findings = Findings { message, cap: Some(5), binary: Some(Passage::Dropped), ..weak() };
-        let known = [(Table::Legacy, "message_size"), (Table::Legacy, "binary")];
-        let text = block(&propose(&findings, &["transparent", "legacy"]), HERE, &known);
-        let expected = "[[route]]\npath = \"/\"\n[route.proxy]\npool = \"php\"\nprofile = \"legacy\"\n\n\
-             [route.proxy.legacy]\nmessage_size = 2040\nbinary = \"reject\"\n\n[pool.php]\n\
-             backends = [\"ws://127.0.0.1:8000\"]\n";
-        assert_eq!(text, expected);
-    }
-
-    #[test]
-    fn every_profile_that_is_read_is_read() {
-        for name in PROFILES_READ {
-            let findings = if *name == "transparent" { sound() } else { weak() };
-            let config = parsed(&block(&propose(&findings, PROFILES_READ), HERE, KEYS_READ));
-            let Target::Proxy(proxy) = &config.routes[0].target else { panic!("a proxy") };
-            let expected = if *name == "transparent" { Profile::Transparent } else { Profile::Legacy };
-            assert_eq!(proxy.profile, expected);
+    fn a_server_that_is_as_its_profile_says_gets_that_alone() {
+        for (name, profile) in Profile::ALL {
+            let why = String::new();
+            let proposal = Proposal { profile, wanted: profile.treatment(), message_limit: None, why };
+            let expected = format!(
+                "[[route]]\npath = \"/\"\nproxy = {{ pool = \"php\", profile = \"{name}\" }}\n\n\
+                 [pool.php]\nbackends = [\"ws://127.0.0.1:8000\"]\n"
+            );
+            let text = block(&proposal, HERE);
+            assert_eq!(text, expected);
+            let Target::Proxy(proxy) = &parsed(&text).routes[0].target else { panic!("a proxy") };
+            assert_eq!(proxy.profile, profile);
         }
+        assert!(block(&propose(&weak()), HERE).contains("profile = \"legacy\" }\n\n[pool.php]\nbackends = "));
+    }
+
+    #[test]
+    fn what_differs_is_said() {
+        let message = Some(Bound { works: 1016, fails: Some(1040), harms: false });
+        let head = Some(Bound { works: 2048, fails: Some(2049), harms: false });
+        let (protocol, binary) = (Some(Protocol::Chosen), Some(Passage::Dropped));
+        let capped = Findings { message, head, protocol, binary, cap: Some(5), elsewhere: Some(false), ..weak() };
+        let expected = "[[route]]\npath = \"/\"\n[route.proxy]\npool = \"php\"\nprofile = \"legacy\"\n\n\
+             [route.proxy.legacy]\nmessage_size = 1016\nbinary = \"reject\"\nhead_budget = 2000\nsubprotocol = \"pass\"\n\n\
+             [pool.php]\nbackends = [\"ws://127.0.0.1:8000\"]\nsource_address = \"off\"\nconnections_per_backend = 5\n";
+        assert_eq!(block(&propose(&capped), HERE), expected);
+    }
+
+    #[test]
+    fn a_sound_server_is_told_its_bounds_where_the_configuration_has_them() {
+        let message = Some(Bound { works: 2040, fails: Some(2060), harms: false });
+        let head = Some(Bound { works: 4096, fails: Some(4097), harms: false });
+        let expected = "[[route]]\npath = \"/\"\n[route.proxy]\npool = \"php\"\nprofile = \"transparent\"\n\n\
+             [route.proxy.legacy]\nhead_budget = 4000\n\n[route.limits]\nmessage_size = 2040\n\n\
+             [pool.php]\nbackends = [\"ws://127.0.0.1:8000\"]\n";
+        assert_eq!(block(&propose(&Findings { message, head, ..sound() }), HERE), expected);
     }
 
     fn sound() -> Findings {
@@ -195,7 +174,8 @@ mod tests {
     }
 
     fn bound() -> impl Strategy<Value = Option<Bound>> {
-        let any = (0usize..2_000_000, any::<Option<u16>>(), any::<bool>());
+        let works = prop_oneof![0usize..3000, 0usize..2_000_000];
+        let any = (works, any::<Option<u16>>(), any::<bool>());
         prop::option::of(any.prop_map(|(works, more, harms)| {
             let fails = more.map(|more| works + 1 + usize::from(more));
             Bound { works, fails, harms }
@@ -225,10 +205,19 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_is_found_the_block_is_a_configuration(findings in any_findings(), target in "/[a-z/?%.]{0,12}") {
-            let proposal = propose(&findings, PROFILES_READ);
+            let proposal = propose(&findings);
             let backend = Backend { url: "wss://example.com:8000", target: &target, ca: Some("some \"ca\".pem") };
-            let config = parsed(&block(&proposal, backend, KEYS_READ));
-            prop_assert_eq!(config.pools["php"].backends.len(), 1);
+            let config = parsed(&block(&proposal, backend));
+            let Target::Proxy(proxy) = &config.routes[0].target else { panic!("a proxy") };
+            let (pool, wanted, usual) = (&config.pools["php"], proposal.wanted, proposal.profile.treatment());
+            prop_assert_eq!((proxy.profile, proxy.legacy), (proposal.profile, wanted.legacy));
+            prop_assert_eq!((proxy.head.budget, proxy.head.subprotocol), (wanted.head_budget, wanted.subprotocol));
+            // What is the profile's is left to it.
+            let differs = wanted.habits.cap != usual.habits.cap;
+            prop_assert_eq!(pool.connections_per_backend, differs.then_some(wanted.habits.cap));
+            let differs = wanted.habits.source_address != usual.habits.source_address;
+            prop_assert_eq!(pool.source_address, differs.then_some(wanted.habits.source_address));
+            prop_assert_eq!(pool.backends.len(), 1);
         }
     }
 }

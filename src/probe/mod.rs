@@ -26,13 +26,14 @@ use std::time::{Duration, Instant};
 
 use self::answer::Answered;
 use self::bench::{Bench, Health};
-use self::block::{Backend, KEYS_READ, PROFILES_READ, block};
+use self::block::{Backend, block, word};
 use self::catalogue::{CARDS, Card, Experiment};
 use self::findings::{Audience, Findings};
 use self::place::Place;
 use self::profile::propose;
 use self::request::Asked;
 use crate::client::Trust;
+use crate::config::Profile;
 use crate::lifecycle::clock::timeout;
 use crate::tls::read_roots;
 
@@ -169,9 +170,10 @@ fn conclude(wishes: &Wishes, place: &Place, findings: &Findings, (steps, end): (
     if matches!(end, End::NoServer(_)) {
         return Report { url, steps, end, profile: None, configuration: String::new() };
     }
-    let proposal = propose(findings, PROFILES_READ);
+    let proposal = propose(findings);
     let ca = wishes.ca.as_ref().map(|file| file.display().to_string());
     let backend = Backend { url: &place.backend, target: &place.target, ca: ca.as_deref() };
-    let configuration = block(&proposal, backend, KEYS_READ);
-    Report { url, steps, end, profile: Some((proposal.profile.name, proposal.why)), configuration }
+    let configuration = block(&proposal, backend);
+    let profile = Some((word(&Profile::ALL, proposal.profile), proposal.why));
+    Report { url, steps, end, profile, configuration }
 }

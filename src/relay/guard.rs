@@ -46,7 +46,7 @@ impl Shield {
             true
         });
         if let Poll::Ready(Ok(true)) = &read {
-            self.heard();
+            self.heard(backend);
         }
         for frame in back {
             self.tell_backend(cx, backend, &frame);

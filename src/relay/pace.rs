@@ -79,10 +79,13 @@ impl Pace {
         self.waiting.push_back(frame.to_vec());
     }
 
-    /// The backend has said something.
-    pub(super) fn heard(&mut self) {
+    /// The backend has said something. Whoever answers has read, as a rule: its queue is looked at now, so that what
+    /// waits need not wait for the next look, nor the next message for the question.
+    pub(super) fn heard(&mut self, backend: &Socket) {
         if let Sign::Reply = self.sign {
             (self.unread, self.sleep) = (None, None);
+        } else if self.is_free(backend) {
+            self.sleep = None;
         }
     }
 
@@ -159,9 +162,10 @@ impl Pace {
         if backend.queued() > 0 {
             return false;
         }
-        let taken = match &self.sign {
+        let reply = self.reply();
+        let taken = match &mut self.sign {
             Sign::Queue(far_end) => far_end.look(),
-            Sign::Reply if since.elapsed() >= self.reply() => Taken::Everything,
+            Sign::Reply if since.elapsed() >= reply => Taken::Everything,
             Sign::Reply => Taken::NotYet,
         };
         match taken {

@@ -200,9 +200,9 @@ impl Shield {
     }
 
     /// The backend has said something.
-    pub(super) fn heard(&mut self) {
+    pub(super) fn heard(&mut self, backend: &Socket) {
         if let Some(pace) = &mut self.pace {
-            pace.heard();
+            pace.heard(backend);
         }
     }
 

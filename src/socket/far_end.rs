@@ -7,18 +7,21 @@
 use std::cell::RefCell;
 use std::fs::File;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 
-use netlink_packet_core::{NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
-use netlink_packet_sock_diag::constants::{
-    AF_INET, AF_INET6, IPPROTO_TCP, TCP_CLOSE_WAIT, TCP_ESTABLISHED, TCP_LISTEN,
+use netlink_packet_core::{
+    ErrorBuffer, NLM_F_REQUEST, NLMSG_ERROR, NetlinkBuffer, NetlinkHeader, NetlinkMessage, NetlinkPayload, NlasIterator,
 };
-use netlink_packet_sock_diag::inet::{self, ExtensionFlags, InetRequest, InetResponse, SocketId};
-use netlink_packet_sock_diag::unix::{self, ShowFlags, UnixRequest, UnixResponse};
-use netlink_packet_sock_diag::{SockDiagMessage, inet::nlas::Nla};
+use netlink_packet_sock_diag::SockDiagMessage;
+use netlink_packet_sock_diag::constants::{
+    AF_INET, AF_INET6, AF_UNIX, INET_DIAG_INFO, IPPROTO_TCP, SOCK_DIAG_BY_FAMILY, TCP_CLOSE_WAIT, TCP_ESTABLISHED,
+    TCP_LISTEN, UNIX_DIAG_RQLEN, UNIX_DIAG_SHUTDOWN,
+};
+use netlink_packet_sock_diag::inet::{self, ExtensionFlags, InetRequest, SocketId};
+use netlink_packet_sock_diag::unix::{self, ShowFlags, UnixRequest};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, send, socket_with};
 
 use super::Socket;
@@ -34,6 +37,7 @@ struct Kernel {
     socket: OwnedFd,
     /// The last question's number, so that no answer is taken for another's.
     number: u32,
+    answer: [u8; ANSWER],
 }
 
 /// The far end of one connection.
@@ -63,6 +67,8 @@ pub(crate) enum Taken {
 struct Queue {
     unread: u32,
     has_ended: bool,
+    /// The inode of a listener, which is no connection.
+    listener: Option<NonZeroU32>,
     /// Bytes that have arrived since the connection was opened.
     arrived: Option<u64>,
 }
@@ -71,11 +77,11 @@ impl FarEnd {
     /// The far end of this connection, of which everything sent so far has been answered; `None` when it is on another
     /// machine, in another network namespace, or when the kernel cannot be asked.
     fn find(transport: &Transport) -> Option<Self> {
-        let question = question(match transport {
+        let mut question = question(match transport {
             Transport::Tcp(stream) => about_tcp(stream.peer_addr().ok()?, stream.local_addr().ok()?),
             Transport::Unix(stream) => about_unix(stream.as_fd()).ok()?,
         });
-        let queue = queue(&question).ok()??;
+        let queue = queue(&mut question).ok()??;
         Some(Self { question, sent: queue.arrived })
     }
 
@@ -87,8 +93,8 @@ impl FarEnd {
     }
 
     /// Looks at its queue; one small question and answer.
-    pub(crate) fn look(&self) -> Taken {
-        let queue = match queue(&self.question) {
+    pub(crate) fn look(&mut self) -> Taken {
+        let queue = match queue(&mut self.question) {
             Ok(Some(queue)) if !queue.has_ended => queue,
             // It was there, and is no more.
             Ok(_) => return Taken::Ended,
@@ -112,7 +118,7 @@ impl Listener {
         let Transport::Tcp(stream) = transport else { return None };
         let (address, ours) = (stream.peer_addr().ok()?, stream.local_addr().ok()?);
         // Without the far end itself, a listener that is found on its address may be a stranger's.
-        queue(&question(about_tcp(address, ours))).ok()??;
+        queue(&mut question(about_tcp(address, ours))).ok()??;
         Some(Self { address, inode: listens(address).ok()?? })
     }
 
@@ -127,19 +133,10 @@ impl Listener {
     }
 }
 
-/// Who listens on this address: the kernel finds the listener for a connection that does not exist.
+/// Who listens on this address: the kernel finds the listener for a connection that does not exist, as from port 0.
 fn listens(address: SocketAddr) -> io::Result<Option<NonZeroU32>> {
-    let nobody = match address.ip().to_canonical() {
-        IpAddr::V4(_) => IpAddr::from(Ipv4Addr::UNSPECIFIED),
-        IpAddr::V6(_) => IpAddr::from(Ipv6Addr::UNSPECIFIED),
-    };
-    let answer = ask(&question(about_tcp(address, SocketAddr::new(nobody, 0))))?;
-    Ok(match answer {
-        Some(SockDiagMessage::InetResponse(response)) if response.header.state == TCP_LISTEN => {
-            NonZeroU32::new(response.header.inode)
-        }
-        _ => None,
-    })
+    let answer = ask(&mut question(about_tcp(address, SocketAddr::new(address.ip(), 0))))?;
+    Ok(answer.and_then(|queue| queue.listener))
 }
 
 impl Socket {
@@ -202,16 +199,13 @@ fn question(message: SockDiagMessage) -> Vec<u8> {
 }
 
 /// `None`: there is no such connection.
-fn queue(question: &[u8]) -> io::Result<Option<Queue>> {
-    Ok(ask(question)?.and_then(|answer| match answer {
-        SockDiagMessage::InetResponse(response) => of_tcp(&response),
-        SockDiagMessage::UnixResponse(response) => of_unix(&response),
-        _ => None,
-    }))
+fn queue(question: &mut [u8]) -> io::Result<Option<Queue>> {
+    // Where no connection fits, the kernel finds a listener on the port, which may be a stranger's.
+    Ok(ask(question)?.filter(|queue| queue.listener.is_none()))
 }
 
 /// `None`: there is no such socket.
-fn ask(question: &[u8]) -> io::Result<Option<SockDiagMessage>> {
+fn ask(question: &mut [u8]) -> io::Result<Option<Queue>> {
     KERNEL.with_borrow_mut(|kernel| {
         let kernel = match kernel {
             Some(kernel) => kernel,
@@ -230,59 +224,78 @@ impl Kernel {
     fn open() -> io::Result<Self> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = socket_with(AddressFamily::NETLINK, SocketType::DGRAM, flags, Some(netlink::SOCK_DIAG))?;
-        Ok(Self { socket, number: 0 })
+        Ok(Self { socket, number: 0, answer: [0; ANSWER] })
     }
 
-    /// The kernel answers before `send` returns, so `recv` has it or never will.
-    fn ask(&mut self, question: &[u8]) -> io::Result<Option<SockDiagMessage>> {
+    /// The kernel answers before `send` returns, so `recv` has it or never will. The question gets its number here.
+    fn ask(&mut self, question: &mut [u8]) -> io::Result<Option<Queue>> {
         self.number = self.number.wrapping_add(1);
-        let mut question = question.to_vec();
         question[NUMBER].copy_from_slice(&self.number.to_ne_bytes());
-        send(&self.socket, &question, SendFlags::empty())?;
-        let mut room = [0; ANSWER];
+        send(&self.socket, question, SendFlags::empty())?;
         loop {
-            let (count, _) = recv(&self.socket, &mut room[..], RecvFlags::empty())?;
-            let answer = NetlinkMessage::<SockDiagMessage>::deserialize(&room[..count]).map_err(io::Error::other)?;
+            let (count, _) = recv(&self.socket, &mut self.answer[..], RecvFlags::empty())?;
+            let answer = NetlinkBuffer::new_checked(&self.answer[..count]).map_err(io::Error::other)?;
             // What is left of a question that failed half-way is not the answer to this one.
-            if answer.header.sequence_number == self.number {
-                return Ok(match answer.payload {
-                    NetlinkPayload::InnerMessage(answer) => Some(answer),
-                    NetlinkPayload::Error(error) if error.to_io().kind() != io::ErrorKind::NotFound => {
-                        return Err(error.to_io());
-                    }
-                    _ => None,
-                });
+            if answer.sequence_number() == self.number {
+                return understand(answer.message_type(), answer.payload());
             }
         }
     }
 }
 
-/// Where no connection fits, the kernel finds a listener on the port, which may be a stranger's.
-fn of_tcp(response: &InetResponse) -> Option<Queue> {
-    let header = &response.header;
-    (header.state != TCP_LISTEN).then(|| Queue {
-        unread: header.recv_queue,
-        has_ended: !matches!(header.state, TCP_ESTABLISHED | TCP_CLOSE_WAIT),
-        arrived: response.nlas.iter().find_map(|nla| match nla {
-            Nla::TcpInfo(info) => Some(u64::from_ne_bytes(*info.get(BYTES_RECEIVED..)?.first_chunk()?)),
-            _ => None,
-        }),
-    })
+/// Reads an answer in place. A question is asked for each message: the crate's own way, which makes values of everything
+/// that the kernel tells and a text for each of them that might be wrong, cost a quarter of what the message costs here.
+fn understand(kind: u16, answer: &[u8]) -> io::Result<Option<Queue>> {
+    match (kind, answer.first().copied()) {
+        (NLMSG_ERROR, _) => {
+            let error = ErrorBuffer::new_checked(answer).map_err(io::Error::other)?.code();
+            let error = error.map(|code| io::Error::from_raw_os_error(-code.get()));
+            error.filter(|error| error.kind() != io::ErrorKind::NotFound).map_or(Ok(None), Err)
+        }
+        (SOCK_DIAG_BY_FAMILY, Some(AF_INET | AF_INET6)) => of_tcp(answer),
+        (SOCK_DIAG_BY_FAMILY, Some(AF_UNIX)) => of_unix(answer),
+        _ => Ok(None),
+    }
 }
 
+/// `struct inet_diag_msg` of linux/inet_diag.h: its size, its state, its receive queue and its inode.
+const TCP_HEAD: usize = 72;
+const TCP_STATE: usize = 1;
+const TCP_UNREAD: usize = 56;
+const TCP_INODE: usize = 68;
 /// Where `struct tcp_info` of linux/tcp.h has `tcpi_bytes_received`: there since Linux 4.1.
 const BYTES_RECEIVED: usize = 128;
 
+fn of_tcp(answer: &[u8]) -> io::Result<Option<Queue>> {
+    let (head, attributes) = answer.split_at_checked(TCP_HEAD).ok_or(io::ErrorKind::InvalidData)?;
+    let arrived = attribute(attributes, INET_DIAG_INFO, BYTES_RECEIVED).map(u64::from_ne_bytes);
+    let state = head[TCP_STATE];
+    let has_ended = !matches!(state, TCP_ESTABLISHED | TCP_CLOSE_WAIT);
+    let listener = number_at(head, TCP_INODE).filter(|_| state == TCP_LISTEN).and_then(NonZeroU32::new);
+    Ok(number_at(head, TCP_UNREAD).map(|unread| Queue { unread, has_ended, listener, arrived }))
+}
+
 /// RCV_SHUTDOWN of include/net/sock.h: the peer sends no more.
 const NO_MORE: u8 = 1;
+/// `struct unix_diag_msg` of linux/unix_diag.h: its size; and where `struct unix_diag_rqlen` has what was sent.
+const UNIX_HEAD: usize = 16;
+const UNIX_SENT: usize = 4;
 
-fn of_unix(response: &UnixResponse) -> Option<Queue> {
-    let has_ended = response.nlas.iter().any(|nla| matches!(nla, unix::nlas::Nla::Shutdown(how) if how & NO_MORE != 0));
-    let unread = response.nlas.iter().find_map(|nla| match nla {
-        unix::nlas::Nla::ReceiveQueueLength(_, sent) => Some(*sent),
-        _ => None,
-    });
-    unread.map(|unread| Queue { unread, has_ended, arrived: None })
+fn of_unix(answer: &[u8]) -> io::Result<Option<Queue>> {
+    let (_, attributes) = answer.split_at_checked(UNIX_HEAD).ok_or(io::ErrorKind::InvalidData)?;
+    let unread = attribute(attributes, UNIX_DIAG_RQLEN, UNIX_SENT).map(u32::from_ne_bytes);
+    let has_ended = attribute(attributes, UNIX_DIAG_SHUTDOWN, 0).is_some_and(|[how]| how & NO_MORE != 0);
+    Ok(unread.map(|unread| Queue { unread, has_ended, listener: None, arrived: None }))
+}
+
+/// So many bytes at this place of the first attribute of this kind, if it is there and as long.
+fn attribute<const N: usize>(attributes: &[u8], kind: u16, at: usize) -> Option<[u8; N]> {
+    let mut found = NlasIterator::new(attributes).filter_map(Result::ok).filter(|nla| nla.kind() == kind);
+    found.next()?.value().get(at..)?.first_chunk().copied()
+}
+
+fn number_at(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes.get(at..)?.first_chunk().copied().map(u32::from_ne_bytes)
 }
 
 #[cfg(test)]
@@ -321,6 +334,28 @@ mod tests {
         }
     }
 
+    #[test]
+    fn answers_that_are_cut_short_or_strange_say_nothing_and_harm_nobody() {
+        let tcp = [&[AF_INET][..], &[0; TCP_HEAD - 1]].concat();
+        for length in 1..TCP_HEAD {
+            assert!(understand(SOCK_DIAG_BY_FAMILY, &tcp[..length]).is_err(), "{length}");
+        }
+        let empty = Queue { unread: 0, has_ended: true, listener: None, arrived: None };
+        assert_eq!(understand(SOCK_DIAG_BY_FAMILY, &tcp).ok(), Some(Some(empty)));
+        // An attribute that ends too soon, one that is longer than what there is, and one of no length.
+        for attribute in [&[8, 0, 2, 0, 1, 2, 3, 4][..], &[200, 0, 2, 0, 1], &[0; 4], &[4]] {
+            let answer = [&tcp[..], attribute].concat();
+            assert_eq!(understand(SOCK_DIAG_BY_FAMILY, &answer).ok(), Some(Some(empty)), "{attribute:?}");
+        }
+        assert!(understand(SOCK_DIAG_BY_FAMILY, &[AF_UNIX; UNIX_HEAD - 1]).is_err());
+        assert!(matches!(understand(SOCK_DIAG_BY_FAMILY, &[AF_UNIX; UNIX_HEAD]), Ok(None)));
+        assert!(matches!(understand(SOCK_DIAG_BY_FAMILY, &[]), Ok(None)));
+        // -EPERM, -ENOENT, and an error that is cut short.
+        assert!(understand(NLMSG_ERROR, &(-1_i32).to_ne_bytes()).is_err());
+        assert!(matches!(understand(NLMSG_ERROR, &(-2_i32).to_ne_bytes()), Ok(None)));
+        assert!(understand(NLMSG_ERROR, &[0; 3]).is_err());
+    }
+
     #[tokio::test]
     async fn a_unix_stream_says_what_was_read() {
         let (stream, far) = UnixStream::pair().expect("a pair");
@@ -344,8 +379,8 @@ mod tests {
         let peer = listener.local_addr().expect("address");
         // A client that the listener does not know: a connection of another namespace to the same address.
         let ours = SocketAddr::from(([127, 0, 0, 1], 1));
-        assert!(matches!(queue(&question(about_tcp(peer, ours))), Ok(None)));
-        assert!(matches!(queue(&question(about_tcp(ours, ours))), Ok(None)), "nobody is there");
+        assert!(matches!(queue(&mut question(about_tcp(peer, ours))), Ok(None)));
+        assert!(matches!(queue(&mut question(about_tcp(ours, ours))), Ok(None)), "nobody is there");
     }
 
     #[tokio::test]
@@ -368,10 +403,10 @@ mod tests {
         let stream = TcpStream::connect(listener.local_addr().expect("address")).await.expect("connect");
         let (far, _) = listener.accept().await.expect("accept");
         let ours = Transport::Tcp(stream);
-        let tcp = FarEnd::find(&ours).expect("it is here");
+        let mut tcp = FarEnd::find(&ours).expect("it is here");
         let (stream, unix_far) = UnixStream::pair().expect("a pair");
         let unix_ours = Transport::Unix(stream);
-        let unix = FarEnd::find(&unix_ours).expect("it is here");
+        let mut unix = FarEnd::find(&unix_ours).expect("it is here");
         assert_eq!((tcp.look(), unix.look()), (Taken::Everything, Taken::Everything));
         drop((far, unix_far));
         assert_eq!((tcp.look(), unix.look()), (Taken::Ended, Taken::Ended));

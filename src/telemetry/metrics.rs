@@ -46,6 +46,8 @@ pub(crate) struct Metrics {
     pub backend_bad_texts: Family<Labels, Counter>,
     /// Messages that clients of a legacy profile did not get because they were too slow, by pool.
     pub dropped: Family<Labels, Counter>,
+    /// Lines of the log that were lost.
+    pub log_lost: Counter,
     /// Clients that were held while their backend restarted.
     pub holds: Holds,
 }
@@ -108,6 +110,7 @@ impl Default for Metrics {
             backend_offences: Family::default(),
             backend_bad_texts: Family::default(),
             dropped: Family::default(),
+            log_lost: Counter::default(),
             holds: Holds::default(),
         };
         metrics.register();
@@ -135,6 +138,8 @@ impl Metrics {
         registry.register("backend_bad_texts", help, self.backend_bad_texts.clone());
         let help = "Messages of backends that slow clients did not get, by pool";
         registry.register("backend_messages_dropped", help, self.dropped.clone());
+        let help = "Lines of the log that were lost because they were not read in time";
+        registry.register("log_lines_lost", help, self.log_lost.clone());
         self.holds.register(registry);
     }
 

@@ -332,7 +332,8 @@ const YES: &str = "HTTP/1.1 204 No Content\r\nX-User: anna\r\nX-Other: x\r\nSet-
 #[tokio::test]
 async fn a_server_is_asked_before_the_backend_is() {
     let (server, backend) = (Backend::bind().await, Backend::bind().await);
-    let gateway = guarded(&request(&server, "headers = [\"X-User\", \"X-Room\", \"Cookie\"]"), &backend);
+    let more = "headers = [\"X-User\", \"X-Room\", \"Cookie\"], idle_connections = 0";
+    let gateway = guarded(&request(&server, more), &backend);
     let mut peer = gateway.connect().await;
     let more = [
         "Origin: http://test.example",
@@ -528,7 +529,8 @@ async fn questions_at_once_are_bounded_and_asked_in_turn() {
     let (_behind, _) = backend.upgrade(&[]).await;
     assert_eq!(first.answer().await.status, 101);
     // The one that gave up is not asked for any more.
-    assert!(answered(&server, YES).await.contains("X-Forwarded-Uri: /ws?3\r\n"));
+    assert!(question.head().await.contains("X-Forwarded-Uri: /ws?3\r\n"));
+    question.send(YES.as_bytes()).await;
     let (_behind, _) = backend.upgrade(&[]).await;
     assert_eq!(third.answer().await.status, 101);
 }
@@ -546,6 +548,230 @@ async fn a_client_that_goes_gives_its_place_back() {
     let (_, ()) = tokio::join!(visit(&gateway, &backend, "/ws", &[]), async {
         answered(&server, YES).await;
     });
+}
+
+/// Sends upgrade requests with this cookie on one worker, and waits until it has looked at all of them.
+async fn seek(gateway: &Running, count: usize, cookie: &str) -> Vec<Peer> {
+    let mut peers = Vec::new();
+    for _ in 0..count {
+        let mut peer = gateway.connect().await;
+        peer.send(crate::support::peer::upgrade_request("/ws", &[cookie]).as_bytes()).await;
+        peers.push(peer);
+    }
+    // Whoever comes last is served last.
+    assert_eq!(ask(gateway, "/echo", &[]).await.status, 101);
+    peers
+}
+
+/// A gateway with one worker, and a route that asks nobody.
+fn guarded_on_one_worker(auth: &str, backend: &Backend) -> Running {
+    let routes = config(auth, &backend.url());
+    gateway(&format!("workers = 1\n{routes}[[route]]\npath = \"/echo\"\necho = {{}}\n"))
+}
+
+#[tokio::test]
+async fn the_same_question_is_asked_once_at_a_time() {
+    let (server, backend) = (Backend::bind().await, Backend::bind().await);
+    let gateway = guarded_on_one_worker(&request(&server, "headers = [\"X-User\"]"), &backend);
+    let first = seek(&gateway, 1, "Cookie: id=1").await;
+    let mut question = server.accept().await;
+    question.head().await;
+    let others = seek(&gateway, 5, "Cookie: id=1").await;
+    question.send(YES.as_bytes()).await;
+    for mut peer in first.into_iter().chain(others) {
+        let (_behind, head) = backend.upgrade(&[]).await;
+        assert_eq!((line(&head, "X-User"), peer.answer().await.status), (vec!["X-User: anna"], 101));
+    }
+    // It is not remembered: whoever comes later asks anew. There was no other question before this one.
+    let _later = seek(&gateway, 1, "Cookie: id=1").await;
+    assert!(question.head().await.contains("Cookie: id=1\r\n"));
+    // Who asks something else does not wait for it.
+    let _other = seek(&gateway, 1, "Cookie: id=2").await;
+    assert!(server.accept().await.head().await.contains("Cookie: id=2\r\n"));
+}
+
+#[tokio::test]
+async fn those_who_wait_for_an_answer_are_told_a_failure_too() {
+    let (server, backend) = (Backend::bind().await, Backend::bind().await);
+    let gateway = guarded_on_one_worker(&request(&server, ""), &backend);
+    let first = seek(&gateway, 1, "Cookie: id=1").await;
+    let mut question = server.accept().await;
+    question.head().await;
+    let others = seek(&gateway, 2, "Cookie: id=1").await;
+    question.send(b"HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n").await;
+    for mut peer in first.into_iter().chain(others) {
+        assert_eq!(peer.answer().await.status, 503);
+    }
+    gateway.until_metric("wsgate_requests_refused_total{reason=\"auth_failed\"}", 3.0).await;
+}
+
+#[tokio::test]
+async fn when_the_one_who_asks_leaves_another_asks() {
+    let (server, backend) = (Backend::bind().await, Backend::bind().await);
+    let gateway = guarded_on_one_worker(&request(&server, "at_once = 1"), &backend);
+    let first = seek(&gateway, 1, "Cookie: id=1").await;
+    let mut question = server.accept().await;
+    question.head().await;
+    let others = seek(&gateway, 2, "Cookie: id=1").await;
+    drop(first);
+    question.end().await;
+    let head = answered(&server, YES).await;
+    assert!(head.contains("Cookie: id=1\r\n"), "{head}");
+    for mut peer in others {
+        let (_behind, _) = backend.upgrade(&[]).await;
+        assert_eq!(peer.answer().await.status, 101);
+    }
+}
+
+#[tokio::test]
+async fn a_connection_serves_one_question_after_the_other() {
+    let (server, backend) = (Backend::bind().await, Backend::bind().await);
+    let gateway = guarded(&request(&server, "headers = [\"X-User\"]"), &backend);
+    let serve = async {
+        let mut question = server.accept().await;
+        for (cookie, answer) in [
+            ("Cookie: id=1", "HTTP/1.1 204 Yes\r\n\r\n"),
+            ("Cookie: id=2", "HTTP/1.1 200 Yes\r\nContent-Length: 4\r\n\r\n<ok>"),
+            ("Cookie: id=3", "HTTP/1.1 200 Yes\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n"),
+            ("Cookie: id=4", "HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno"),
+            ("Cookie: id=5", "HTTP/1.1 200 Yes\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"),
+        ] {
+            let head = question.head().await;
+            assert!(head.contains(cookie) && !head.contains("Connection: "), "{head}");
+            question.send(answer.as_bytes()).await;
+        }
+        question.end().await;
+    };
+    let clients = async {
+        for at in 1..=5 {
+            let cookie = format!("Cookie: id={at}");
+            if at == 4 {
+                assert_eq!(ask(&gateway, "/ws", &[&cookie]).await.status, 403);
+            } else {
+                visit(&gateway, &backend, "/ws", &[&cookie]).await;
+            }
+        }
+    };
+    tokio::join!(serve, clients);
+    // That one was the last on its connection.
+    tokio::join!(visit(&gateway, &backend, "/ws", &["Cookie: id=6"]), answered(&server, YES));
+}
+
+#[tokio::test]
+async fn a_question_on_a_connection_that_has_ended_is_asked_again() {
+    let (server, backend) = (Backend::bind().await, Backend::bind().await);
+    let gateway = guarded(&request(&server, ""), &backend);
+    for more in ["Cookie: id=1", "Cookie: id=2"] {
+        // Ended while nobody needed it: the kernel tells it before the next question, or with it.
+        let lines = [more];
+        tokio::join!(visit(&gateway, &backend, "/ws", &lines), answered(&server, YES));
+    }
+    let serve = async {
+        let mut question = server.accept().await;
+        question.head().await;
+        question.send(YES.as_bytes()).await;
+        // Ended on account of the question, as far as can be seen.
+        assert!(question.head().await.contains("Cookie: id=4\r\n"));
+        drop(question);
+        assert!(answered(&server, YES).await.contains("Cookie: id=4\r\n"));
+    };
+    let clients = async {
+        for cookie in [["Cookie: id=3"], ["Cookie: id=4"]] {
+            visit(&gateway, &backend, "/ws", &cookie).await;
+        }
+    };
+    tokio::join!(serve, clients);
+    // A new one that ends without an answer is none: it is not asked a third time.
+    let serve = async {
+        let mut question = server.accept().await;
+        question.head().await;
+    };
+    let (answer, ()) = tokio::join!(ask(&gateway, "/ws", &["Cookie: id=5"]), serve);
+    assert_eq!(answer.status, 503);
+}
+
+#[tokio::test]
+async fn what_nobody_asked_for_answers_no_question() {
+    let (server, backend) = (Backend::bind().await, Backend::bind().await);
+    let gateway = guarded(&request(&server, ""), &backend);
+    let no = "HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n";
+    // A yes behind the no must not become the next one's.
+    let both = format!("{no}{YES}");
+    let mut asked = Vec::new();
+    for (cookie, answer) in [("Cookie: id=1", both.as_str()), ("Cookie: id=2", no)] {
+        let lines = [cookie];
+        let (refused, head) = tokio::join!(ask(&gateway, "/ws", &lines), async {
+            let mut question = server.accept().await;
+            let head = question.head().await;
+            question.send(answer.as_bytes()).await;
+            // It is the gateway's to end it.
+            asked.push(question);
+            head
+        });
+        assert!(refused.status == 403 && head.contains(cookie), "{refused:?}: {head}");
+    }
+}
+
+#[tokio::test]
+async fn as_many_connections_are_kept_as_the_owner_says() {
+    let (server, backend) = (Backend::bind().await, Backend::bind().await);
+    let gateway = guarded(&request(&server, "idle_connections = 1"), &backend);
+    let mut peers = Vec::new();
+    let mut questions = Vec::new();
+    for at in 1..=3 {
+        let mut peer = gateway.connect().await;
+        let cookie = format!("Cookie: id={at}");
+        peer.send(crate::support::peer::upgrade_request("/ws", &[&cookie]).as_bytes()).await;
+        let mut question = server.accept().await;
+        question.head().await;
+        peers.push(peer);
+        questions.push(question);
+    }
+    for (peer, question) in peers.iter_mut().zip(&mut questions) {
+        question.send(YES.as_bytes()).await;
+        let (_behind, _) = backend.upgrade(&[]).await;
+        assert_eq!(peer.answer().await.status, 101);
+    }
+    questions[1].end().await;
+    questions[2].end().await;
+    let (_, head) = tokio::join!(visit(&gateway, &backend, "/ws", &["Cookie: id=4"]), async {
+        let head = questions[0].head().await;
+        questions[0].send(YES.as_bytes()).await;
+        head
+    });
+    assert!(head.contains("Cookie: id=4\r\n"), "{head}");
+}
+
+#[tokio::test]
+async fn a_yes_does_not_wait_for_a_body_that_does_not_end() {
+    let (server, backend) = (Backend::bind().await, Backend::bind().await);
+    let gateway = guarded(&request(&server, "timeout = \"20s\""), &backend);
+    let serve = async {
+        let mut question = server.accept().await;
+        question.head().await;
+        question.send(b"HTTP/1.1 200 Yes\r\nContent-Length: 9\r\n\r\n<").await;
+        // Nothing more can be asked on it.
+        question.end().await;
+    };
+    tokio::join!(visit(&gateway, &backend, "/ws", &[]), serve);
+}
+
+#[tokio::test]
+async fn what_is_remembered_outlives_a_reload_of_the_same() {
+    let (server, backend) = (Backend::bind().await, Backend::bind().await);
+    let text = |more: &str| config(&request(&server, &format!("cache = \"1h\"{more}")), &backend.url());
+    let gateway = gateway(&text(""));
+    tokio::join!(visit(&gateway, &backend, "/ws", &["Cookie: id=1"]), answered(&server, YES));
+    // Nobody answers, so nobody is asked.
+    for same in [text(""), format!("handshake_timeout = \"9s\"\n{}", text("")), text("") + "connect_timeout = \"2s\"\n"]
+    {
+        gateway.handle.reload(parse(&same)).expect("reloaded");
+        visit(&gateway, &backend, "/ws", &["Cookie: id=1"]).await;
+    }
+    gateway.handle.reload(parse(&text(", headers = [\"X-User\"]"))).expect("reloaded");
+    let ((_, _, head, _), _) =
+        tokio::join!(visit(&gateway, &backend, "/ws", &["Cookie: id=1"]), answered(&server, YES));
+    assert_eq!(line(&head, "X-User"), ["X-User: anna"]);
 }
 
 #[tokio::test]

@@ -250,6 +250,45 @@ fn a_wsgate_apart_is_measured_with_what_it_spends() {
 }
 
 #[test]
+fn profiles_are_measured_side_by_side_and_compared_with_transparent() {
+    let line = ["load", "--versus", "legacy", "--rounds", "2", "--for", "50ms"];
+    let found = harness::side_by_side(line).expect("a comparison");
+    assert_eq!((&found.programs[..], found.rounds), (&["transparent", "legacy"].map(str::to_owned)[..], 2));
+    let names: Vec<&str> = found.rows.iter().map(|row| row.figure.as_str()).collect();
+    assert_eq!(names.len(), 12);
+    for load in ["alone, 32 B", "alone, 1.5 KiB", "64 connections, 32 B", "64 connections, 1 KiB"] {
+        let row = |what: &str| {
+            let name = format!("{what}, {load}");
+            found.rows.iter().find(|row| row.figure == name).unwrap_or_else(|| panic!("no {name:?} in {names:?}"))
+        };
+        let [p50, p99, cpu] = ["latency p50", "latency p99", "CPU a round trip"].map(row);
+        for row in [p50, p99, cpu] {
+            assert_eq!((row.unit.as_str(), row.samples.iter().map(Vec::len).collect::<Vec<_>>()), ("µs", vec![2, 2]));
+            assert!(row.samples.iter().flatten().all(|value| *value > 0.0), "{row:?}");
+            let [ratio] = &row.ratios[..] else { panic!("{row:?}") };
+            assert_eq!((ratio.of, ratio.to), (1, 0));
+            let of_round = |round: usize| row.samples[1][round] / row.samples[0][round];
+            assert!((ratio.median - f64::midpoint(of_round(0), of_round(1))).abs() < 1e-9, "{row:?}");
+        }
+        for (p50, p99) in p50.samples.iter().flatten().zip(p99.samples.iter().flatten()) {
+            assert!(p50 <= p99, "{p50} and {p99} with {load}");
+        }
+        // One connection's server rests while the client and the backend work; its time is in the round trip's.
+        assert!(!load.starts_with("alone") || cpu.medians.iter().zip(&p99.medians).all(|(cpu, p99)| cpu < p99));
+    }
+    assert!(found.text().contains("latency p99, alone, 1.5 KiB"), "{}", found.text());
+}
+
+#[test]
+fn what_cannot_be_compared_is_said_before_anything_starts() {
+    let why = |asked: &str| harness::side_by_side(["load", "--versus", asked]).expect_err("nothing to compare");
+    assert!(why("lagacy").contains("profiles, or of these legacy, php-2048,"), "{}", why("lagacy"));
+    for mixed in ["nginx,legacy", "legacy,node"] {
+        assert!(why(mixed).contains("compare with them one by one"), "{}", why(mixed));
+    }
+}
+
+#[test]
 fn refusals_are_told_by_status() {
     let why = run("/nowhere", &["--for", "100ms", "-c", "2"]).expect_err("no connection");
     assert_eq!(why, "no connection came about: refused with 404");

@@ -1,14 +1,20 @@
 //! The log: one line for each connection with all that is known of it, no secrets, and nothing that a client could
 //! make into a line of its own.
 
+use std::io::Write as _;
+use std::os::fd::OwnedFd;
+use std::process::Stdio;
+
 use serde_json::{Map, Value};
 use tempfile::TempDir;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::UnixStream;
 
 use crate::support::backend::Backend;
 use crate::support::frames::{self, CLOSE, TEXT};
 use crate::support::peer::Peer;
-use crate::support::process::{Program, configure};
-use crate::support::trust;
+use crate::support::process::{Program, command, configure};
+use crate::support::{trust, within};
 
 const ROUTES: &str = "[tls]\nself_signed = [\"localhost\"]\n[[route]]\npath = \"/echo\"\necho = {}\n\
     [[route]]\npath = \"/chat\"\nhub = {}\n";
@@ -250,4 +256,103 @@ async fn a_legacy_session_tells_what_its_frames_wait_for() {
         let (url, word) = (format!("backend=\"{url}\""), format!("waits_for=\"{word}\""));
         program.said(&["a shielded session begins", &url, &word]).await;
     }
+}
+
+// A reader that does not read
+
+/// A program that serves plain `ws`, whose standard error is full from the start; and its reader.
+async fn stalled(folder: &TempDir, config: &str) -> (Program, UnixStream) {
+    let (reader, mut writer) = std::os::unix::net::UnixStream::pair().expect("a pair");
+    writer.set_nonblocking(true).expect("switched");
+    for size in [4096, 1] {
+        while writer.write(&vec![b'\n'; size]).is_ok() {}
+    }
+    writer.set_nonblocking(false).expect("switched");
+    reader.set_nonblocking(true).expect("switched");
+    // Nothing to warn of: its lines are counted.
+    let limits = "[limits]\nconnections = 200\nhandshakes_per_address = \"0/s\"\n";
+    let text = format!("{config}{limits}[[route]]\npath = \"/echo\"\necho = {{}}\n");
+    configure(folder.path(), &text);
+    let mut command = command(folder.path(), &[]);
+    command.stderr(Stdio::from(OwnedFd::from(writer)));
+    (Program::spawn(command).await, UnixStream::from_std(reader).expect("reader"))
+}
+
+/// A session that leaves one line.
+async fn visit(program: &Program) {
+    let mut peer = program.open("/echo").await;
+    peer.say("hello").await;
+    peer.message().await;
+    peer.send(&frames::client(CLOSE, &frames::close(1000, "bye"))).await;
+    peer.message().await;
+    peer.end().await;
+}
+
+/// What is to be read until a line has this in it, beyond the empty lines that it was full of.
+async fn read_until(reader: &mut UnixStream, piece: &str) -> String {
+    let mut bytes = Vec::new();
+    within(piece, async {
+        while !String::from_utf8_lossy(&bytes).contains(piece) {
+            assert!(reader.read_buf(&mut bytes).await.expect("read") > 0, "{}", String::from_utf8_lossy(&bytes));
+        }
+    })
+    .await;
+    String::from_utf8(bytes).expect("text").trim_start().to_owned()
+}
+
+#[tokio::test]
+async fn a_log_that_nobody_reads_stops_nobody_and_says_what_is_missing() {
+    let folder = folder();
+    let admin = folder.path().join("admin");
+    let config = format!("workers = 2\n[admin]\nlisten = \"unix:{}\"\n[log]\nbuffer = 5\n", admin.display());
+    let (program, mut reader) = stalled(&folder, &config).await;
+    for _ in 0..20 {
+        visit(&program).await;
+    }
+    // With the first in hand, five wait; lines of the last session may still be on their way.
+    let lost = async || {
+        let mut door = Peer::new(UnixStream::connect(&admin).await.expect("connect"));
+        door.send(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+        let text = door.answer().await.body;
+        let value = text.lines().find_map(|line| line.strip_prefix("wsgate_log_lines_lost_total "));
+        value.expect("the metric").parse::<usize>().expect("a number")
+    };
+    within("the last line to be lost", async { while lost().await < 15 {} }).await;
+    let text = read_until(&mut reader, "log lines were lost here: they were not read in time").await;
+    let (before, missing) = text.split_once(" WARN ").expect("a warning");
+    let missing: usize = missing.trim_end().rsplit_once("lines=").expect("how many").1.parse().expect("a number");
+    assert_eq!((before.matches("ready ").count(), before.matches("websocket ended").count()), (1, 5), "{text}");
+    assert_eq!((missing, lost().await), (15, 15), "{text}");
+    visit(&program).await;
+    read_until(&mut reader, "websocket ended").await;
+    program.signal("TERM").await;
+    read_until(&mut reader, " drained ").await;
+    assert_eq!(program.ended().await.code, Some(0));
+}
+
+#[tokio::test]
+async fn the_last_lines_are_written_before_the_end() {
+    let folder = folder();
+    let (program, mut reader) = stalled(&folder, "").await;
+    let mut peers = Vec::new();
+    for _ in 0..100 {
+        peers.push(program.open("/echo").await);
+    }
+    program.signal("TERM").await;
+    for peer in &mut peers {
+        let close = peer.message().await;
+        peer.agree(&close).await;
+    }
+    // Only now, when there is nobody left to serve.
+    let text = read_until(&mut reader, " drained ").await;
+    assert_eq!(text.matches("websocket ended").count(), 100, "{text}");
+    assert_eq!(program.ended().await.code, Some(0));
+}
+
+#[tokio::test]
+async fn the_end_does_not_wait_for_who_never_reads() {
+    let folder = folder();
+    let (program, _reader) = stalled(&folder, "").await;
+    visit(&program).await;
+    assert_eq!(program.stop().await.code, Some(0));
 }

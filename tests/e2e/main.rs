@@ -28,3 +28,4 @@ mod requests;
 mod scale;
 mod shield;
 mod tls;
+mod transparent;

@@ -424,6 +424,8 @@ async fn a_server_that_freezes_on_long_messages_is_left_at_the_first() {
     // It lives again when the sender has left.
     assert_eq!((profile(&report), &report.end), ("legacy", &End::Complete));
     assert!(report.profile.expect("a profile").1.contains("a long message stops it for everybody"));
+    // Where quick acknowledgements gain nothing they stay as the profile has them.
+    assert!(!report.configuration.contains("quickack"), "{}", report.configuration);
 }
 
 #[tokio::test]
@@ -449,6 +451,8 @@ async fn one_fault_alone_is_found_where_it_is() {
     let protocols = probe(Faults { no_protocols: true, ..Faults::default() }, Boldness::Gentle).await;
     says(&protocols, &[("subprotocol", "refused with 426")]);
     assert_eq!(profile(&protocols), "ratchet");
+    // The profile answers for it, and a client that offers some would give up if nobody did.
+    assert!(!protocols.configuration.contains("[route.proxy.legacy]"), "{}", protocols.configuration);
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener};
@@ -141,6 +142,61 @@ async fn where_one_frame_for_one_read_is_off_nothing_waits() {
     peer.send(&said(&texts(20))).await;
     for text in texts(20) {
         assert_eq!(far.frame().await.text(), text);
+    }
+}
+
+/// A gateway before a backend of whose queue the kernel does not tell, with this `pace_reply`, a client, and the far end.
+/// What the gateway asks names no interface, so that sockets that are bound to one (socket(7), `SO_BINDTODEVICE`) are
+/// not found: as those of other machines.
+async fn unseen(pace_reply: &str) -> (Running, Peer, TcpStream) {
+    let socket = TcpSocket::new_v4().expect("socket");
+    socket.bind_device(Some(b"lo")).expect("Linux 5.7 or newer");
+    socket.bind("127.0.0.1:0".parse().expect("address")).expect("bind");
+    let listener = socket.listen(16).expect("listen");
+    let gateway = gateway(&format!(
+        "workers = 1\n{ECHO}[[route]]\npath = \"/ws\"\n\
+         proxy = {{ pool = \"p\", profile = \"legacy\", legacy = {{ pace_reply = \"{pace_reply}\" }} }}\n\
+         [pool.p]\nbackends = [\"ws://{}\"]\n",
+        listener.local_addr().expect("address")
+    ));
+    let (peer, far) = tokio::join!(gateway.open("/ws"), upgraded(&listener));
+    (gateway, peer, far)
+}
+
+#[tokio::test]
+async fn where_the_queue_cannot_be_seen_each_reply_brings_one_frame() {
+    let (gateway, mut peer, mut far) = unseen("10m").await;
+    let mut echo = gateway.open("/echo").await;
+    peer.send(&said(&texts(5))).await;
+    let mut room = [0; 2048];
+    for text in texts(5) {
+        let size = within("a frame", far.read(&mut room)).await.expect("no error");
+        // It and nothing behind it, and nothing follows because it was read.
+        assert_eq!(room[..size], client(TEXT, text.as_bytes())[..], "{text}");
+        turns(&mut echo, 10).await;
+        assert_eq!(far.try_read(&mut room).expect_err("nothing yet").kind(), ErrorKind::WouldBlock, "{text}");
+        let reply = format!("re: {text}");
+        far.write_all(&server(TEXT, reply.as_bytes())).await.expect("room");
+        assert_eq!(peer.message().await.text(), reply);
+    }
+    // Whatever is said is a reply, also before there is something to reply to: this one need not wait.
+    peer.say("at once").await;
+    let size = within("a frame", far.read(&mut room)).await.expect("no error");
+    assert_eq!(room[..size], client(TEXT, b"at once")[..]);
+}
+
+#[tokio::test]
+async fn a_backend_that_says_nothing_gets_the_next_frame_after_pace_reply() {
+    let (_gateway, mut peer, mut far) = unseen("400ms").await;
+    let since = Instant::now();
+    peer.send(&said(&texts(3))).await;
+    let mut room = [0; 2048];
+    for (waits, text) in (0..).zip(texts(3)) {
+        let size = within("a frame", far.read(&mut room)).await.expect("no error");
+        assert_eq!(room[..size], client(TEXT, text.as_bytes())[..]);
+        let took = since.elapsed();
+        assert!(took >= waits * Duration::from_millis(400), "{text} after {took:?}");
+        assert!(took < waits * Duration::from_millis(400) + Duration::from_secs(5), "{text} after {took:?}");
     }
 }
 

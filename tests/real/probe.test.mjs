@@ -56,6 +56,7 @@ for (const shape of SHAPES) {
       assert.equal(verdicts.lower_case, null);
       assert.deepEqual({ end: report.end, profile: report.profile }, { end: 'complete', profile: shape.profile });
       await checked(t, report.configuration);
+      assert.doesNotMatch(report.configuration, /subprotocol|quickack/);
       assert.equal(backend.child.exitCode, null);
       await node(t, backend.url);
     });

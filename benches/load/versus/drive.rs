@@ -3,9 +3,11 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
+use hdrhistogram::Histogram;
 use rustls::client::Resumption;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject as _;
@@ -31,6 +33,36 @@ const ANSWER: usize = 4096;
 
 /// Counts what has come back.
 pub(super) type Tally = Arc<AtomicU64>;
+
+/// How long round trips took: all tasks write into one, and take turns on one thread anyway.
+#[derive(Clone)]
+pub(super) struct Times(Arc<Mutex<Histogram<u64>>>);
+
+impl Times {
+    /// None yet. Kept to three digits, up to a minute.
+    ///
+    /// # Errors
+    /// There is no memory for it.
+    pub(super) fn new() -> io::Result<Self> {
+        let histogram = Histogram::new_with_max(60_000_000_000, 3).map_err(io::Error::other)?;
+        Ok(Self(Arc::new(Mutex::new(histogram))))
+    }
+
+    /// Forgets what was recorded so far.
+    pub(super) fn reset(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).reset();
+    }
+
+    /// The time that so many percent of them did not exceed.
+    pub(super) fn percentile(&self, percent: f64) -> Duration {
+        Duration::from_nanos(self.0.lock().unwrap_or_else(PoisonError::into_inner).value_at_percentile(percent))
+    }
+
+    fn record(&self, took: Duration) {
+        let nanoseconds = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).saturating_record(nanoseconds);
+    }
+}
 
 /// Opens connections to one server.
 #[derive(Clone)]
@@ -122,12 +154,14 @@ impl Message {
 ///
 /// # Errors
 /// The connection's, or an answer that is not the message.
-pub(super) async fn echo(mut wire: Wire, message: Message, tally: Tally) -> io::Result<()> {
+pub(super) async fn echo(mut wire: Wire, message: Message, tally: Tally, times: Times) -> io::Result<()> {
     let mut back = vec![0; message.back.len()];
     loop {
+        let since = Instant::now();
         wire.write_all(&message.sent).await?;
         wire.flush().await?;
         wire.read_exact(&mut back).await?;
+        times.record(since.elapsed());
         if *back != *message.back {
             return Err(io::Error::other("the echo is not the message"));
         }

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::super::server::{Probe, bytes_per_connection};
-use super::drive::{self, Dialer, Message, Room, Tally, Wire};
+use super::drive::{self, Dialer, Message, Room, Tally, Times, Wire};
 use super::target::{Certificate, Target};
 
 /// What is measured.
@@ -19,6 +19,8 @@ use super::target::{Certificate, Target};
 pub(crate) enum Figure {
     /// Processor time for a message and its echo.
     RoundTrip { connections: usize, size: usize },
+    /// How long a message and its echo take, and their processor time.
+    Latency { connections: usize, size: usize },
     /// Processor time for a gigabyte of large messages, both directions counted.
     Bulk,
     /// Processor time for a TLS handshake, an upgrade and a close.
@@ -41,6 +43,14 @@ pub(super) const RELAYED: [Figure; 8] = [
     Figure::Idle,
 ];
 
+/// Of profiles: one user alone, of whom nothing is ever under way when the next message comes, and a busy server.
+pub(super) const PROFILED: [Figure; 4] = [
+    Figure::Latency { connections: 1, size: 32 },
+    Figure::Latency { connections: 1, size: 3 << 9 },
+    Figure::Latency { connections: 64, size: 32 },
+    Figure::Latency { connections: 64, size: 1 << 10 },
+];
+
 /// Of chats.
 pub(super) const SAID: [Figure; 1] = [Figure::Delivery { members: 1000, size: 100 }];
 
@@ -60,47 +70,45 @@ const REST: Duration = Duration::from_millis(2500);
 const OPENING: Duration = Duration::from_secs(60);
 
 impl Figure {
-    /// What it says, for people.
+    /// What its values say, for people, and in which unit each is counted.
     #[must_use]
-    pub(super) fn name(self) -> String {
+    pub(super) fn lines(self) -> Vec<(String, &'static str)> {
+        let one = |name: String, unit| vec![(name, unit)];
         match self {
-            Self::RoundTrip { connections, size } if size < 1024 => {
-                format!("CPU a round trip, {} connections, {size} B", thousands(connections))
-            }
             Self::RoundTrip { connections, size } => {
-                format!("CPU a round trip, {} connections, {} KiB", thousands(connections), size >> 10)
+                one(format!("CPU a round trip, {}, {}", crowd(connections), bytes(size)), "µs")
             }
-            Self::Bulk => "CPU a GB relayed, 1 MiB messages".to_owned(),
-            Self::Handshake { resumed: false } => "CPU a full handshake, upgrade, close".to_owned(),
-            Self::Handshake { resumed: true } => "CPU a resumed handshake, upgrade, close".to_owned(),
-            Self::Idle => "memory of an idle connection (PSS)".to_owned(),
-            Self::Delivery { members, size } => format!("CPU a delivery, {} members, {size} B", thousands(members)),
+            Self::Latency { connections, size } => ["latency p50", "latency p99", "CPU a round trip"]
+                .map(|name| (format!("{name}, {}, {}", crowd(connections), bytes(size)), "µs"))
+                .into(),
+            Self::Bulk => one("CPU a GB relayed, 1 MiB messages".to_owned(), "s"),
+            Self::Handshake { resumed: false } => one("CPU a full handshake, upgrade, close".to_owned(), "µs"),
+            Self::Handshake { resumed: true } => one("CPU a resumed handshake, upgrade, close".to_owned(), "µs"),
+            Self::Idle => one("memory of an idle connection (PSS)".to_owned(), "B"),
+            Self::Delivery { members, size } => {
+                one(format!("CPU a delivery, {} members, {}", thousands(members), bytes(size)), "µs")
+            }
         }
     }
 
-    /// In which it is counted.
-    #[must_use]
-    pub(super) fn unit(self) -> &'static str {
-        match self {
-            Self::RoundTrip { .. } | Self::Handshake { .. } | Self::Delivery { .. } => "µs",
-            Self::Bulk => "s",
-            Self::Idle => "B",
-        }
-    }
-
-    /// Measures it once, over so much time.
+    /// Measures it once, over so much time: a value for each of its lines.
     ///
     /// # Errors
     /// The server refuses, fails or lies.
-    pub(super) async fn measure(self, target: &Target, made: &Certificate, time: Duration) -> io::Result<f64> {
+    pub(super) async fn measure(self, target: &Target, made: &Certificate, time: Duration) -> io::Result<Vec<f64>> {
+        let one = |value| vec![value];
         let result = match self {
             Self::RoundTrip { connections, size } => {
-                Ok(round_trips(target, made, time, (connections, size)).await? * 1e6)
+                Ok(one(round_trips(target, made, time, (connections, size)).await?.cpu * 1e6))
             }
-            Self::Bulk => Ok(round_trips(target, made, time, BULK).await? / (2 * BULK.1) as f64 * 1e9),
-            Self::Handshake { resumed } => handshakes(target, made, time, resumed).await,
-            Self::Idle => idle(target, made).await,
-            Self::Delivery { members, size } => Ok(deliveries(target, made, time, (members, size)).await? * 1e6),
+            Self::Latency { connections, size } => {
+                let trips = round_trips(target, made, time, (connections, size)).await?;
+                Ok([trips.p50.as_secs_f64(), trips.p99.as_secs_f64(), trips.cpu].map(|seconds| seconds * 1e6).into())
+            }
+            Self::Bulk => Ok(one(round_trips(target, made, time, BULK).await?.cpu / (2 * BULK.1) as f64 * 1e9)),
+            Self::Handshake { resumed } => handshakes(target, made, time, resumed).await.map(one),
+            Self::Idle => idle(target, made).await.map(one),
+            Self::Delivery { members, size } => Ok(one(deliveries(target, made, time, (members, size)).await? * 1e6)),
         };
         // The next one does not pay for the end of these connections.
         sleep(Duration::from_millis(200)).await;
@@ -108,21 +116,41 @@ impl Figure {
     }
 }
 
+/// One connection is nobody's crowd.
+fn crowd(connections: usize) -> String {
+    if connections == 1 { "alone".to_owned() } else { format!("{} connections", thousands(connections)) }
+}
+
+/// `32 B`, `1.5 KiB`.
+fn bytes(size: usize) -> String {
+    if size < 1024 { format!("{size} B") } else { format!("{} KiB", size as f64 / 1024.0) }
+}
+
 /// `1,000`.
 fn thousands(count: usize) -> String {
     if count < 1000 { count.to_string() } else { format!("{},{:03}", count / 1000, count % 1000) }
 }
 
-/// Processor seconds a round trip.
-async fn round_trips(target: &Target, made: &Certificate, time: Duration, load: (usize, usize)) -> io::Result<f64> {
+/// What round trips take.
+struct Trips {
+    /// Processor seconds for one.
+    cpu: f64,
+    p50: Duration,
+    p99: Duration,
+}
+
+async fn round_trips(target: &Target, made: &Certificate, time: Duration, load: (usize, usize)) -> io::Result<Trips> {
     let (connections, size) = load;
     let dialer = Dialer::new(target.address, &made.authority, Resumption::disabled())?;
-    let (message, tally) = (Message::of(size), Tally::default());
+    let (message, tally, times) = (Message::of(size), Tally::default(), Times::new()?);
     let mut tasks = JoinSet::new();
     for wire in open(&dialer, connections).await? {
-        tasks.spawn(drive::echo(wire, message.clone(), Tally::clone(&tally)));
+        tasks.spawn(drive::echo(wire, message.clone(), Tally::clone(&tally), times.clone()));
     }
-    spent(target, time, &mut tasks, &tally).await
+    sleep(WARM_UP).await;
+    times.reset();
+    let cpu = spent(target, time, &mut tasks, &tally).await?;
+    Ok(Trips { cpu, p50: times.percentile(50.0), p99: times.percentile(99.0) })
 }
 
 /// Processor seconds a delivery: one member speaks, and speaks again when all have heard it.
@@ -142,6 +170,7 @@ async fn deliveries(target: &Target, made: &Certificate, time: Duration, room: (
         }
         tasks.spawn(drive::listen(from, message.clone(), room));
     }
+    sleep(WARM_UP).await;
     spent(target, time, &mut tasks, &tally).await
 }
 
@@ -153,6 +182,7 @@ async fn handshakes(target: &Target, made: &Certificate, time: Duration, resumed
         let dialer = Dialer::new(target.address, &made.authority, resumption)?;
         tasks.spawn(drive::come_and_go(dialer, Tally::clone(&tally), Tally::clone(&seen)));
     }
+    sleep(WARM_UP).await;
     let seconds = spent(target, time, &mut tasks, &tally).await?;
     // Each client's first handshake is full.
     let (all, seen) = (tally.load(Ordering::Relaxed), seen.load(Ordering::Relaxed));
@@ -162,9 +192,8 @@ async fn handshakes(target: &Target, made: &Certificate, time: Duration, resumed
     Ok(seconds * 1e6)
 }
 
-/// Processor seconds for each count of the tally, once the tasks are warm; they are then stopped.
+/// Processor seconds for each count of the tally; the tasks are then stopped.
 async fn spent(target: &Target, time: Duration, tasks: &mut JoinSet<io::Result<()>>, tally: &Tally) -> io::Result<f64> {
-    sleep(WARM_UP).await;
     let probe = Probe::start(target.ward.pid())?;
     let before = (probe.cpu()?, tally.load(Ordering::Relaxed));
     sleep(time).await;

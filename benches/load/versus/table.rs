@@ -1,6 +1,6 @@
 //! What a comparison has found: plain data, as text for a terminal, as Markdown for a README, and as JSON.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +9,7 @@ use super::target::Job;
 /// Rounds of `--versus` when no other number is asked for.
 pub(crate) const ROUNDS: usize = 5;
 
-/// wsgate and its peers, side by side. The first program is wsgate.
+/// wsgate and its peers, side by side: the first program is wsgate, or its transparent profile.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Comparison {
     /// What they did.
@@ -39,39 +39,64 @@ pub(crate) struct Row {
     pub(crate) medians: Vec<f64>,
     /// Of each program, the value of each round.
     pub(crate) samples: Vec<Vec<f64>>,
-    /// The best peer's place in [`Comparison::programs`].
-    pub(crate) best: usize,
-    /// wsgate's share of what that peer needs: the median over rounds.
-    pub(crate) ratio: f64,
-    /// The least and the greatest of that ratio over rounds: how far the figure can be trusted.
-    pub(crate) ratio_range: (f64, f64),
+    /// Of wsgate to the best peer, or of each profile to the transparent one.
+    pub(crate) ratios: Vec<Ratio>,
+}
+
+/// One program's share of what another one needs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Ratio {
+    /// Its place in [`Comparison::programs`].
+    pub(crate) of: usize,
+    /// The other one's.
+    pub(crate) to: usize,
+    /// The median of the ratios within each round.
+    pub(crate) median: f64,
+    /// The least and the greatest of them: how far the figure can be trusted.
+    pub(crate) range: (f64, f64),
+}
+
+impl Ratio {
+    fn within(samples: &[Vec<f64>], of: usize, to: usize) -> Self {
+        let ratios: Vec<f64> = samples[of].iter().zip(&samples[to]).map(|(own, other)| own / other).collect();
+        let least = ratios.iter().copied().fold(f64::INFINITY, f64::min);
+        let most = ratios.iter().copied().fold(0.0, f64::max);
+        Self { of, to, median: median(&ratios), range: (least, most) }
+    }
+}
+
+impl fmt::Display for Ratio {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.2} ({:.2}–{:.2})", self.median, self.range.0, self.range.1)
+    }
 }
 
 impl Row {
     /// From each program's values, round by round; there are at least two programs and one round.
     #[must_use]
-    pub(super) fn of(figure: String, unit: &str, samples: Vec<Vec<f64>>) -> Self {
+    pub(super) fn of(job: Job, figure: String, unit: &str, samples: Vec<Vec<f64>>) -> Self {
         let medians: Vec<f64> = samples.iter().map(|values| median(values)).collect();
         let best = (1..medians.len()).min_by(|&a, &b| medians[a].total_cmp(&medians[b])).unwrap_or(0);
-        let ratios: Vec<f64> = samples[0].iter().zip(&samples[best]).map(|(own, peer)| own / peer).collect();
-        let least = ratios.iter().copied().fold(f64::INFINITY, f64::min);
-        let most = ratios.iter().copied().fold(0.0, f64::max);
-        Self {
-            figure,
-            unit: unit.to_owned(),
-            medians,
-            samples,
-            best,
-            ratio: median(&ratios),
-            ratio_range: (least, most),
-        }
+        let ratios = match job {
+            Job::Profiles => (1..samples.len()).map(|of| Ratio::within(&samples, of, 0)).collect(),
+            Job::Relay | Job::Chat => vec![Ratio::within(&samples, 0, best)],
+        };
+        Self { figure, unit: unit.to_owned(), medians, samples, ratios }
     }
 
-    fn cells(&self) -> Vec<String> {
-        let values = self.medians.iter().map(|&median| format!("{} {}", shown(median), self.unit));
-        let (least, most) = self.ratio_range;
-        let ratio = format!("{:.2} ({least:.2}–{most:.2})", self.ratio);
-        [self.figure.clone()].into_iter().chain(values).chain([ratio]).collect()
+    /// What it says of a program.
+    fn value(&self, at: usize) -> String {
+        format!("{} {}", shown(self.medians[at]), self.unit)
+    }
+
+    /// Of peers: the values, and the one ratio behind them. Of profiles: each value with its own ratio.
+    fn cells(&self, job: Job) -> Vec<String> {
+        let mut values: Vec<String> = (0..self.medians.len()).map(|at| self.value(at)).collect();
+        match job {
+            Job::Profiles => self.ratios.iter().for_each(|ratio| values[ratio.of] += &format!(", {ratio}")),
+            Job::Relay | Job::Chat => values.extend(self.ratios.iter().map(ToString::to_string)),
+        }
+        [self.figure.clone()].into_iter().chain(values).collect()
     }
 }
 
@@ -117,15 +142,21 @@ impl Comparison {
 
     fn lines(&self) -> impl Iterator<Item = Vec<String>> {
         let head = [String::new()].into_iter().chain(self.programs.iter().cloned());
-        let head = head.chain(["wsgate / best peer".to_owned()]).collect();
-        [head].into_iter().chain(self.rows.iter().map(Row::cells))
+        let head = head.chain((self.job != Job::Profiles).then(|| "wsgate / best peer".to_owned())).collect();
+        [head].into_iter().chain(self.rows.iter().map(|row| row.cells(self.job)))
     }
 
     fn notes(&self) -> String {
         let how = format!(
-            "Medians of {} interleaved rounds of {} s on {} cores; the ratio is the median of those within each round (in \
-             brackets their\nrange). One worker or thread each, TLS 1.3 (AES-256-GCM, X25519, ECDSA P-256), messages of text",
-            self.rounds, self.seconds, self.cpus
+            "Medians of {} interleaved rounds of {} s on {} cores; {} (in brackets their\nrange). One worker or thread \
+             each, TLS 1.3 (AES-256-GCM, X25519, ECDSA P-256), messages of text",
+            self.rounds,
+            self.seconds,
+            self.cpus,
+            match self.job {
+                Job::Profiles => "behind a value its ratio to the first one, the median of those within each round",
+                Job::Relay | Job::Chat => "the ratio is the median of those within each round",
+            }
         );
         let what = match self.job {
             Job::Relay => {
@@ -136,6 +167,11 @@ impl Comparison {
             Job::Chat => {
                 ": one member\nspeaks, and speaks again when all have heard it. Both check that text is UTF-8, escape it, and \
                  put its author in front.\n"
+            }
+            Job::Profiles => {
+                ", a plain-ws echo behind, of\nwhose queue the kernel tells. Latencies are the client's, from its \
+                 write to the end of its read, and each connection has one message\nunder way. Profiles are as they \
+                 are, but for a message_size at which these messages pass.\n"
             }
         };
         how + what
@@ -173,7 +209,7 @@ mod tests {
 
     fn comparison() -> Comparison {
         let samples = vec![vec![8.0, 9.0, 30.0], vec![10.0, 10.0, 40.0], vec![11.0, 11.0, 11.0]];
-        let rows = vec![Row::of("CPU".to_owned(), "µs", samples)];
+        let rows = vec![Row::of(Job::Relay, "CPU".to_owned(), "µs", samples)];
         let programs = ["wsgate 1", "nginx 2", "HAProxy 3"].map(str::to_owned).to_vec();
         let peers = ["nginx", "haproxy"].map(str::to_owned).to_vec();
         Comparison { job: Job::Relay, peers, programs, cpus: 2, rounds: 3, seconds: 2.0, rows }
@@ -182,8 +218,25 @@ mod tests {
     #[test]
     fn ratios_are_taken_within_rounds() {
         let row = &comparison().rows[0];
-        assert_eq!((row.best, row.medians.as_slice()), (1, &[9.0, 10.0, 11.0][..]));
-        assert_eq!((row.ratio, row.ratio_range), (0.8, (0.75, 0.9)));
+        assert_eq!(row.medians, [9.0, 10.0, 11.0]);
+        assert_eq!(row.ratios, [Ratio { of: 0, to: 1, median: 0.8, range: (0.75, 0.9) }]);
+    }
+
+    #[test]
+    fn each_profile_has_its_ratio_to_the_transparent_one() {
+        let samples = vec![vec![10.0, 20.0, 10.0], vec![11.0, 30.0, 12.0], vec![10.0, 20.0, 9.0]];
+        let rows = vec![Row::of(Job::Profiles, "p50".to_owned(), "µs", samples)];
+        let programs = ["transparent", "legacy", "swoole"].map(str::to_owned).to_vec();
+        let peers = ["legacy", "swoole"].map(str::to_owned).to_vec();
+        let found = Comparison { job: Job::Profiles, peers, programs, rows, ..comparison() };
+        let text = found.text();
+        let mut lines = text.lines();
+        assert_eq!(lines.next(), Some("     transparent                     legacy                     swoole"));
+        assert_eq!(lines.next(), Some("p50      10.0 µs  12.0 µs, 1.20 (1.10–1.50)  10.0 µs, 1.00 (0.90–1.00)"));
+        assert!(found.markdown().starts_with("|  | transparent | legacy | swoole |\n|---|---:|---:|---:|\n"));
+        assert!(found.markdown().contains("--versus legacy,swoole --rounds 3 --for 2s\n"));
+        let json = serde_json::to_value(&found).expect("plain data");
+        assert_eq!(json["rows"][0]["ratios"][0]["median"], 1.2);
     }
 
     #[test]

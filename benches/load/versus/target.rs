@@ -24,6 +24,9 @@ pub(crate) enum Job {
     Relay,
     /// Bring every text to all who are there, with its author in front.
     Chat,
+    /// Stand in front of an echo, each with another profile.
+    #[value(skip)]
+    Profiles,
 }
 
 /// A program that can be set to such a job.
@@ -37,7 +40,15 @@ pub(crate) enum Program {
     Haproxy,
     /// A chat on Node's `ws`, as `tests/real` installs it.
     Node,
+    /// Ours, with the profile of this name.
+    Profile(&'static str),
 }
+
+/// The profiles, the one that the others are compared with first.
+const PROFILES: [&str; 6] = ["transparent", "legacy", "php-2048", "ratchet", "workerman", "swoole"];
+
+/// What a profile's own limit on messages is raised to, so that all of them relay the same ones.
+const MESSAGE_SIZE: &str = "64KiB";
 
 /// Node's `ws`.
 const WS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/real/node_modules/ws");
@@ -60,13 +71,44 @@ impl Program {
             Self::Nginx => "nginx",
             Self::Haproxy => "haproxy",
             Self::Node => "node",
+            Self::Profile(profile) => profile,
         }
     }
 
     /// What it is compared at.
     #[must_use]
     pub(crate) fn job(self) -> Job {
-        if self == Self::Node { Job::Chat } else { Job::Relay }
+        match self {
+            Self::Node => Job::Chat,
+            Self::Profile(_) => Job::Profiles,
+            _ => Job::Relay,
+        }
+    }
+
+    /// The profiles that are compared with `transparent`.
+    pub(crate) fn profiles() -> impl Iterator<Item = Self> {
+        PROFILES[1..].iter().copied().map(Self::Profile)
+    }
+
+    /// Whom everybody else is compared with at this job.
+    #[must_use]
+    pub(super) fn base(job: Job) -> Self {
+        if job == Job::Profiles { Self::Profile(PROFILES[0]) } else { Self::Wsgate }
+    }
+
+    fn is_ours(self) -> bool {
+        matches!(self, Self::Wsgate | Self::Profile(_))
+    }
+
+    /// What stands behind the pool's name on a route.
+    fn profile(self) -> String {
+        match self {
+            Self::Profile(name) if name == PROFILES[0] => format!(", profile = \"{name}\""),
+            Self::Profile(name) => {
+                format!(", profile = \"{name}\", legacy = {{ message_size = \"{MESSAGE_SIZE}\" }}")
+            }
+            _ => String::new(),
+        }
     }
 
     /// The command that installs it.
@@ -79,7 +121,7 @@ impl Program {
 
     /// Where it is, looked for as a shell does, and where Debian keeps servers.
     fn path(self) -> io::Result<PathBuf> {
-        if self == Self::Wsgate {
+        if self.is_ours() {
             return Ok(WSGATE.into());
         }
         let path = std::env::var_os("PATH").unwrap_or_default();
@@ -90,13 +132,16 @@ impl Program {
             .ok_or_else(|| io::Error::other(format!("{} is not installed: {}", self.name(), self.install())))
     }
 
-    /// What it calls itself: `nginx 1.22.1`.
+    /// What it calls itself: `nginx 1.22.1`, or a profile's name.
     ///
     /// # Errors
     /// It is not installed, with the command that changes this.
     pub(super) fn version(self) -> io::Result<String> {
         if self == Self::Node {
             return self.version_of_ws();
+        }
+        if let Self::Profile(name) = self {
+            return Ok(name.to_owned());
         }
         let option = if self == Self::Wsgate { "--version" } else { "-v" };
         let output = Command::new(self.path()?).arg(option).output()?;
@@ -117,7 +162,7 @@ impl Program {
         match self {
             Self::Wsgate if job == Job::Chat => include_str!("chat.toml"),
             Self::Node => include_str!("chat.cjs"),
-            Self::Wsgate => include_str!("wsgate.toml"),
+            Self::Wsgate | Self::Profile(_) => include_str!("wsgate.toml"),
             Self::Nginx => include_str!("nginx.conf"),
             Self::Haproxy => include_str!("haproxy.cfg"),
         }
@@ -126,7 +171,7 @@ impl Program {
     /// The first argument that names a configuration, and whatever goes with it.
     fn arguments(self) -> &'static [&'static str] {
         match self {
-            Self::Wsgate => &["--config"],
+            Self::Wsgate | Self::Profile(_) => &["--config"],
             Self::Nginx => &["-e", "stderr", "-c"],
             Self::Haproxy => &["-db", "-f"],
             Self::Node => &[],
@@ -161,7 +206,10 @@ impl FromStr for Program {
             "nginx" => Ok(Self::Nginx),
             "haproxy" => Ok(Self::Haproxy),
             "node" => Ok(Self::Node),
-            _ => Err(format!("{name:?} is none of the servers to compare with: nginx, haproxy, node")),
+            _ => Self::profiles().find(|profile| profile.name() == name).ok_or_else(|| {
+                let profiles = PROFILES[1..].join(", ");
+                format!("{name:?} is nothing to compare with: nginx, haproxy; node; profiles, or of these {profiles}")
+            }),
         }
     }
 }
@@ -224,6 +272,7 @@ impl Target {
             .replace("@CHAIN@", &made.chain.to_string_lossy())
             .replace("@KEY@", &made.key.to_string_lossy())
             .replace("@PAIR@", &made.pair.to_string_lossy())
+            .replace("@PROFILE@", &program.profile())
             .replace("@BUSY@", &(2 * program.buffer(setup)).to_string())
             .replace("@BUFFER@", &program.buffer(setup).to_string());
         Self::serve(program, &text)
@@ -277,7 +326,7 @@ mod tests {
         let relays = [Program::Wsgate, Program::Nginx, Program::Haproxy].map(|program| (program, Job::Relay));
         for (program, job) in relays.into_iter().chain([Program::Wsgate, Program::Node].map(|it| (it, Job::Chat))) {
             let known = ["PORT", "FOLDER", "DESCRIPTORS", "CONNECTIONS", "BACKEND", "CHAIN", "KEY", "PAIR", "BUSY"];
-            let known = known.into_iter().chain(["BUFFER", "WS"]);
+            let known = known.into_iter().chain(["BUFFER", "WS", "PROFILE"]);
             let text =
                 known.fold(program.template(job).to_owned(), |text, name| text.replace(&format!("@{name}@"), "1"));
             assert!(!text.contains('@'), "{program}: {text}");
@@ -288,5 +337,26 @@ mod tests {
     fn only_known_peers_are_taken() {
         assert_eq!("nginx".parse(), Ok(Program::Nginx));
         assert!("caddy".parse::<Program>().is_err());
+        assert_eq!("swoole".parse(), Ok(Program::Profile("swoole")));
+        // It is what they are compared with.
+        assert!("transparent".parse::<Program>().is_err());
+    }
+
+    /// What is wrong with this configuration of a relay with that behind the pool's name.
+    fn problems(profile: &str) -> Option<String> {
+        let known = [("PORT", "1"), ("BACKEND", "2"), ("CHAIN", "c"), ("KEY", "k"), ("PROFILE", profile)];
+        let text = Program::Wsgate.template(Job::Relay).to_owned();
+        let text = known.iter().fold(text, |text, (name, value)| text.replace(&format!("@{name}@"), value));
+        wsgate::Config::parse(&text, "wsgate.toml", Path::new("")).err().map(|problems| problems.to_string())
+    }
+
+    #[test]
+    fn every_profile_of_the_gateway_is_compared() {
+        for name in PROFILES {
+            assert_eq!(problems(&Program::Profile(name).profile()), None, "{name}");
+        }
+        let said = problems(", profile = \"\"").expect("there is none of this name");
+        let allowed = said.split("allowed: ").nth(1).expect("those that there are").trim();
+        assert_eq!(allowed.replace('"', ""), PROFILES.join(", "), "{said}");
     }
 }

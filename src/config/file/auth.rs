@@ -108,6 +108,7 @@ fn read_request(table: &Table<'_>, base: &Path, is_relayed: bool) -> Option<Auth
         cache_entries: table.count("cache_entries", 1..=1_000_000).unwrap_or(10_000),
         cache_refusals: table.flag("cache_refusals").unwrap_or(false),
         at_once: table.count("at_once", 1..=10_000).unwrap_or(64),
+        idle_connections: table.count("idle_connections", 0..=1000).unwrap_or(8),
         on_error: table.choice("on_error", &ON_ERROR, &[]).unwrap_or(OnError::Refuse),
         ..url?
     })

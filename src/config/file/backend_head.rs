@@ -8,9 +8,6 @@ use crate::route::is_at_or_below;
 use crate::wire::head::{NotPassed, check_passed};
 use crate::wire::offer::is_token;
 
-const SUBPROTOCOLS: [(&str, Subprotocol); 3] =
-    [("answer", Subprotocol::Answer), ("pass", Subprotocol::Pass), ("strip", Subprotocol::Strip)];
-
 const HEADERS: &str = r#"a list of header names such as ["X-Requested-With"]"#;
 const COOKIES: &str = r#"a list of cookie names such as ["PHPSESSID"]"#;
 const PROTOCOLS: &str = r#"a list of subprotocols such as ["chat"]"#;
@@ -27,7 +24,7 @@ pub(super) fn read(proxy: &Table<'_>, legacy: Option<&Table<'_>>, profile: Profi
     let Some(legacy) = legacy else { return head };
     // The least that a request needs is about 300 bytes, with a short path and host.
     head.budget = legacy.size("head_budget", 512..=256 << 10).or(head.budget);
-    head.subprotocol = legacy.choice("subprotocol", &SUBPROTOCOLS, &[]).unwrap_or(head.subprotocol);
+    head.subprotocol = legacy.choice("subprotocol", &Subprotocol::ALL, &[]).unwrap_or(head.subprotocol);
     if let Some(value) = legacy.get("cookies") {
         head.cookies = read_names(&value, COOKIES, |text| read_token(text, "not a cookie's name", COOKIES));
     }

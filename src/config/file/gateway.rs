@@ -85,13 +85,14 @@ pub(super) fn read_admin(table: &Table<'_>, base: &Path) -> Option<Placed<Listen
 }
 
 pub(super) fn read_log(table: &Table<'_>) -> Log {
-    let default = Log { format: LogFormat::Text, level: "info".to_owned() };
+    let default = Log { format: LogFormat::Text, level: "info".to_owned(), buffer: 10_000 };
     let Some(table) = table.table("log") else {
         return default;
     };
     let log = Log {
         format: table.choice("format", &LOG_FORMATS, &[]).unwrap_or(default.format),
         level: table.text("level", read_level).unwrap_or(default.level),
+        buffer: table.count("buffer", 1..=1_000_000).unwrap_or(default.buffer),
     };
     table.finish();
     log

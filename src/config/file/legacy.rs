@@ -2,9 +2,8 @@
 
 use super::document::Table;
 use super::limits::SHORT;
-use crate::config::{BadText, Binary, Hold, Legacy, Profile};
+use crate::config::{BINARY, BadText, Hold, Legacy, Profile};
 
-const BINARY: [(&str, Binary); 2] = [("pass", Binary::Pass), ("reject", Binary::Reject)];
 const BAD_TEXT: [(&str, BadText); 3] =
     [("drop", BadText::Drop), ("replace", BadText::Replace), ("close", BadText::Close)];
 
@@ -25,7 +24,8 @@ const KEYS: [&str; 11] = [
 /// The profile's parts with what the table, if there is one, says instead; none for a profile that has no parts. Others
 /// read more from the same table, and whoever has it finishes it.
 pub(super) fn read_legacy(table: Option<&Table<'_>>, profile: Profile) -> Option<Legacy> {
-    let (Some(table), default) = (table, profile.legacy()) else { return profile.legacy() };
+    let default = profile.treatment().legacy;
+    let Some(table) = table else { return default };
     if default.is_none() {
         for value in KEYS.into_iter().filter_map(|name| table.get(name)) {
             value.refuse("has no meaning with the profile \"transparent\"", "nothing, or another profile");
@@ -59,7 +59,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::config::{Config, Proxy, Target};
+    use crate::config::{Binary, Config, Proxy, Target};
 
     fn read(proxy: &str) -> Result<Option<Legacy>, String> {
         read_proxy(proxy).map(|proxy| proxy.legacy)
@@ -80,9 +80,9 @@ mod tests {
     fn a_profile_is_its_parts_and_each_can_be_set() {
         assert_eq!(read(""), Ok(None));
         for (name, profile) in Profile::ALL {
-            assert_eq!(read(&format!("profile = \"{name}\"")), Ok(profile.legacy()), "{name}");
+            assert_eq!(read(&format!("profile = \"{name}\"")), Ok(profile.treatment().legacy), "{name}");
         }
-        let default = Profile::Ratchet.legacy().expect("parts");
+        let default = Profile::Ratchet.treatment().legacy.expect("parts");
         let set = |key: &str| {
             read(&format!("profile = \"ratchet\"\n[route.proxy.legacy]\n{key}")).map(|all| all.expect("parts"))
         };

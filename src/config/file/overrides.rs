@@ -147,8 +147,13 @@ impl Overrides {
         }
         draft.config.pools.insert(POOL.to_owned(), pool_of(backends));
         let head = BackendHead::of(profile);
-        let target =
-            Target::Proxy(Proxy { pool: POOL.to_owned(), profile, head, legacy: profile.legacy(), hold: None });
+        let target = Target::Proxy(Proxy {
+            pool: POOL.to_owned(),
+            profile,
+            head,
+            legacy: profile.treatment().legacy,
+            hold: None,
+        });
         let path = Some(Placed::new("/".to_owned(), first));
         let mut route = route_of("/".to_owned(), target, draft.session);
         route.origins = self.origins(problems);
@@ -223,7 +228,7 @@ mod tests {
         let catch_all: Vec<_> = config.routes.iter().filter(|route| route.path == "/").collect();
         assert_eq!(catch_all.len(), 1);
         let (profile, head) = (Profile::Legacy, BackendHead::of(Profile::Legacy));
-        let proxy = Proxy { pool: "to".to_owned(), profile, head, legacy: profile.legacy(), hold: None };
+        let proxy = Proxy { pool: "to".to_owned(), profile, head, legacy: profile.treatment().legacy, hold: None };
         assert_eq!(catch_all[0].target, Target::Proxy(proxy));
         assert_eq!(catch_all[0].origins, Origins::SameHost);
         assert_eq!(config.routes.len(), 3);

@@ -22,8 +22,6 @@ const BALANCES: [(&str, Balance); 4] = [
 ];
 const HASH: &str = r#""address", "header:NAME" or "cookie:NAME""#;
 const CHECKS: [(&str, Check); 3] = [("off", Check::Off), ("tcp", Check::Tcp), ("handshake", Check::Handshake)];
-const SOURCES: [(&str, SourceAddress); 3] =
-    [("off", SourceAddress::Off), ("spread", SourceAddress::Spread), ("transparent", SourceAddress::Transparent)];
 const PROXY_PROTOCOLS: [(&str, Option<ProxyProtocol>); 3] =
     [("off", None), ("v1", Some(ProxyProtocol::V1)), ("v2", Some(ProxyProtocol::V2))];
 const HEALTH_PATH: &str = r#"a path such as "/chat", with a query if need be"#;
@@ -97,7 +95,7 @@ fn read_pool(value: &Value<'_>, base: &Path) -> Pool {
         queue: table.count("queue", 0..=10_000).unwrap_or(default.queue),
         queue_timeout: table.duration("queue_timeout", SHORT).unwrap_or(default.queue_timeout),
         handshakes_at_once: table.count("handshakes_at_once", 1..=10_000),
-        source_address: table.choice("source_address", &SOURCES, &[]),
+        source_address: table.choice("source_address", &SourceAddress::ALL, &[]),
         proxy_protocol: table.choice("proxy_protocol", &PROXY_PROTOCOLS, &[]).flatten(),
         connect_timeout: table.duration("connect_timeout", SHORT).unwrap_or(default.connect_timeout),
         answer_timeout: table.duration("answer_timeout", SHORT).unwrap_or(default.answer_timeout),

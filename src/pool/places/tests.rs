@@ -42,7 +42,7 @@ fn queued(entry: Entry) -> Waiting {
 
 /// What has been handed to one who waits.
 async fn handed(waiting: &mut Waiting) -> Option<Lease> {
-    waiting.place_by(clock::now() + Duration::from_millis(1)).await
+    waiting.place_by(Instant::now() + Duration::from_millis(1)).await
 }
 
 #[tokio::test(start_paused = true)]
@@ -132,7 +132,7 @@ fn threads_never_pass_the_cap_and_nobody_is_forgotten() {
                     continue;
                 }
                 Entry::Queue(mut waiting) => {
-                    let patience = clock::now() + Duration::from_secs(60);
+                    let patience = Instant::now() + Duration::from_secs(60);
                     waiting.place_by(patience).await.expect("a place in a minute")
                 }
             };

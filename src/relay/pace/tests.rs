@@ -49,6 +49,10 @@ impl Way {
         poll_fn(|cx| Poll::Ready(pace.poll(cx, backend).is_ready())).await
     }
 
+    fn hear(&mut self) {
+        self.pace.heard(&self.backend);
+    }
+
     async fn wait(&mut self) {
         let Self { pace, backend, .. } = self;
         poll_fn(|cx| pace.poll(cx, backend)).await;
@@ -96,13 +100,32 @@ async fn a_frame_after_a_read_one_is_written_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_word_of_the_backend_is_a_reason_to_look() {
+    let mut way = Way::new();
+    for text in ["one", "two", "three"] {
+        way.send(&frame(text)).await;
+    }
+    let since = Instant::now();
+    way.hear();
+    assert!(!way.turn().await, "it has said something, and not read");
+    for text in ["one", "two", "three"] {
+        assert_eq!(way.read().await, frame(text));
+        assert_eq!(way.turn().await, text == "three", "the next look is not due yet");
+        way.hear();
+        assert!(way.pace.unread.is_none(), "seen without a question later on");
+        way.turn().await;
+    }
+    assert_eq!(since.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
 async fn where_the_queue_cannot_be_seen_a_reply_or_the_time_frees_the_next_frame() {
     let mut way = Way::blind();
     way.send(&frame("one")).await;
     way.send(&frame("two")).await;
     assert_eq!(way.read().await, frame("one"));
     assert!(!way.turn().await, "a read is not seen");
-    way.pace.heard();
+    way.hear();
     assert!(way.turn().await);
     assert_eq!(way.read().await, frame("two"));
     way.send(&frame("three")).await;
@@ -121,9 +144,9 @@ async fn of_pongs_only_the_latest_waits() {
     }
     way.send(&frame("two")).await;
     assert_eq!(way.pace.waiting(), 2);
-    way.pace.heard();
+    way.hear();
     way.turn().await;
-    way.pace.heard();
+    way.hear();
     assert!(way.turn().await);
     assert_eq!(way.read().await, [frame("one"), pong("999"), frame("two")].concat());
 }

@@ -61,7 +61,8 @@ impl Program {
     pub async fn spawn(mut command: Command) -> Self {
         let mut child = command.spawn().expect("start");
         let lines = BufReader::new(child.stdout.take().expect("stdout")).lines();
-        let log = follow(child.stderr.take().expect("stderr"));
+        // A test may have taken it for itself.
+        let log = child.stderr.take().map_or_else(|| watch::channel(String::new()).1, follow);
         let mut program = Self { child, lines, log, url: String::new() };
         program.url = program.listening().await;
         program

@@ -1,0 +1,131 @@
+//! Connections to an auth server: a question and its answer on one, and a few that wait for the next question.
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{Builder, Connection, SendRequest};
+use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
+
+use crate::lifecycle::clock::timeout;
+use crate::socket::Socket;
+use crate::wire::head::{ANSWER_MAX, BODY_MAX};
+
+/// A connection that was not needed for so long is ended.
+const IDLE: Duration = Duration::from_secs(30);
+/// How long an answer may take to its end when its head has said all that matters; beyond, its connection is ended.
+const REST: Duration = Duration::from_millis(100);
+
+/// A question: never with a body.
+pub(super) type Question = Request<Empty<Bytes>>;
+
+/// Connections that wait for a question. No task drives them meanwhile: whoever takes one looks at it first.
+pub(super) struct Lines {
+    /// The one that was needed last stands last.
+    idle: Mutex<Vec<Line>>,
+    most: usize,
+}
+
+/// A connection, on which one question is asked at a time.
+pub(super) struct Line {
+    sender: SendRequest<Empty<Bytes>>,
+    connection: Connection<TokioIo<Socket>, Empty<Bytes>>,
+    used: Instant,
+}
+
+impl Lines {
+    /// At most so many wait; 0: each question has a connection of its own.
+    pub(super) const fn new(most: usize) -> Self {
+        Self { idle: Mutex::new(Vec::new()), most }
+    }
+
+    /// One that waits, and is open as far as is known.
+    pub(super) async fn take(&self) -> Option<Line> {
+        loop {
+            let mut line = self.idle.lock().pop()?;
+            if line.is_open().await {
+                return Some(line);
+            }
+        }
+    }
+
+    /// Asks, and makes of the answer what `read` says, which gives back what it has not read. The connection is kept
+    /// where it can be. Cancel safe: a dropped future drops the connection.
+    ///
+    /// # Errors
+    /// Those of `read`, and of a connection that does not come to an answer.
+    pub(super) async fn ask<T, E: From<hyper::Error>>(
+        &self,
+        mut line: Line,
+        question: Question,
+        read: impl AsyncFnOnce(Response<Incoming>) -> Result<(T, Option<Incoming>), E>,
+    ) -> Result<T, E> {
+        let (said, is_free) = {
+            let Line { sender, connection, .. } = &mut line;
+            let mut exchange = pin!(async {
+                let answer = sender.send_request(question).await?;
+                let (said, rest) = read(answer).await?;
+                let is_free = self.most > 0 && timeout(REST, is_free(sender, rest)).await.unwrap_or(false);
+                Ok::<_, E>((said, is_free))
+            });
+            tokio::select! {
+                biased;
+                done = &mut exchange => done?,
+                // What it has read before its end is still there.
+                _ = connection => (exchange.await?.0, false),
+            }
+        };
+        if is_free {
+            self.keep(line);
+        }
+        Ok(said)
+    }
+
+    fn keep(&self, mut line: Line) {
+        line.used = Instant::now();
+        let mut idle = self.idle.lock();
+        if idle.len() < self.most {
+            idle.push(line);
+        }
+    }
+
+    /// Ends those that were not needed for long.
+    pub(super) fn sweep(&self, now: Instant) {
+        self.idle.lock().retain(|line| now < line.used + IDLE);
+    }
+}
+
+/// What is left of an answer is read; then the server has to be ready for the next question.
+async fn is_free(sender: &mut SendRequest<Empty<Bytes>>, rest: Option<Incoming>) -> bool {
+    if let Some(rest) = rest
+        && Limited::new(rest, BODY_MAX).collect().await.is_err()
+    {
+        return false;
+    }
+    sender.ready().await.is_ok()
+}
+
+impl Line {
+    /// A connection that has asked nothing yet. Cancel safe.
+    ///
+    /// # Errors
+    /// hyper's own.
+    pub(super) async fn open(socket: Socket) -> Result<Self, hyper::Error> {
+        let mut builder = Builder::new();
+        builder.title_case_headers(true).max_buf_size(ANSWER_MAX);
+        let (sender, connection) = builder.handshake(TokioIo::new(socket)).await?;
+        Ok(Self { sender, connection, used: Instant::now() })
+    }
+
+    /// Looks once whether the server has ended it, or has said something that nobody asked for.
+    async fn is_open(&mut self) -> bool {
+        let Self { sender, connection, .. } = self;
+        poll_fn(|cx| Poll::Ready(Pin::new(&mut *connection).poll(cx).is_pending() && sender.is_ready())).await
+    }
+}

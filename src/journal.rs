@@ -1,0 +1,268 @@
+//! The log's way out: lines wait for a thread that writes them. Where it cannot keep up, lines are lost, counted and told
+//! of; nobody waits.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+use wsgate::Handle;
+
+/// How long the end waits while nothing at all is taken from it.
+const STALL: Duration = Duration::from_secs(1);
+/// How long it waits for one who reads slowly.
+const FAREWELL: Duration = Duration::from_secs(10);
+
+thread_local! {
+    /// Whether this thread is the one that writes.
+    static WRITES: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Where lines are left, from any thread.
+pub(crate) struct Journal {
+    state: Mutex<State>,
+    /// There is something to write, or nothing more will come.
+    news: Condvar,
+    /// Everything is written.
+    over: Condvar,
+    /// Locked by nobody but the thread that writes.
+    out: Mutex<Box<dyn Write + Send>>,
+    /// Lines that may wait.
+    most: usize,
+    gateway: OnceLock<Handle>,
+}
+
+#[derive(Default)]
+struct State {
+    lines: VecDeque<Waiting>,
+    /// Lines that were lost, ever.
+    lost: u64,
+    /// How often the writer has come for more.
+    turns: u64,
+    phase: Phase,
+}
+
+struct Waiting {
+    line: Vec<u8>,
+    /// Lines that had been lost before it.
+    lost: u64,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Phase {
+    #[default]
+    Open,
+    /// What waits is still written.
+    Ending,
+    Over,
+}
+
+enum Step {
+    Write(Vec<u8>),
+    /// So many were lost here.
+    Tell(u64),
+    End,
+}
+
+impl Journal {
+    /// Starts the thread that writes. `tell` is called on it, where lines are missing, with how many; what it leaves in
+    /// the journal is written at once.
+    ///
+    /// # Errors
+    /// There can be no more threads.
+    pub(crate) fn start(
+        out: impl Write + Send + 'static,
+        most: usize,
+        tell: impl Fn(u64) + Send + 'static,
+    ) -> io::Result<Arc<Self>> {
+        let journal = Arc::new(Self {
+            state: Mutex::default(),
+            news: Condvar::new(),
+            over: Condvar::new(),
+            out: Mutex::new(Box::new(out)),
+            most,
+            gateway: OnceLock::new(),
+        });
+        let writer = Arc::clone(&journal);
+        thread::Builder::new().name("wsgate-log".to_owned()).spawn(move || writer.run(tell))?;
+        Ok(journal)
+    }
+
+    /// From now on this gateway's metrics tell how many lines were lost.
+    pub(crate) fn report_to(&self, gateway: Handle) {
+        let state = self.state.lock();
+        gateway.log_lines_lost(state.lost);
+        // Whoever was first stays.
+        let _ = self.gateway.set(gateway);
+    }
+
+    /// Leaves text, to the end of a line. Never waits.
+    pub(crate) fn leave(&self, line: &[u8]) {
+        let line = line.to_vec();
+        let mut state = self.state.lock();
+        if state.lines.len() < self.most && state.phase != Phase::Over {
+            let lost = state.lost;
+            state.lines.push_back(Waiting { line, lost });
+            self.news.notify_one();
+            return;
+        }
+        state.lost += 1;
+        if let Some(gateway) = self.gateway.get() {
+            gateway.log_lines_lost(1);
+        }
+    }
+
+    /// Waits until everything is written, as long as somebody reads it.
+    pub(crate) fn end(&self) {
+        let deadline = Instant::now() + FAREWELL;
+        let mut state = self.state.lock();
+        if state.phase == Phase::Open {
+            state.phase = Phase::Ending;
+            self.news.notify_one();
+        }
+        while state.phase != Phase::Over {
+            let turns = state.turns;
+            let waited = self.over.wait_for(&mut state, STALL);
+            if waited.timed_out() && (state.turns == turns || Instant::now() > deadline) {
+                return;
+            }
+        }
+    }
+
+    fn run(&self, tell: impl Fn(u64)) {
+        WRITES.set(true);
+        let mut told = 0;
+        loop {
+            match self.next(told) {
+                // A reader that has gone is nobody's loss.
+                Step::Write(line) => drop(self.out.lock().write_all(&line)),
+                Step::Tell(lost) => {
+                    told += lost;
+                    tell(lost);
+                }
+                Step::End => return,
+            }
+        }
+    }
+
+    fn next(&self, told: u64) -> Step {
+        let mut state = self.state.lock();
+        state.turns += 1;
+        loop {
+            // Lines are told of where they are missing.
+            let lost = state.lines.front().map_or(state.lost, |first| first.lost) - told;
+            if lost > 0 {
+                return Step::Tell(lost);
+            }
+            if let Some(first) = state.lines.pop_front() {
+                return Step::Write(first.line);
+            }
+            if state.phase != Phase::Open {
+                state.phase = Phase::Over;
+                self.over.notify_all();
+                return Step::End;
+            }
+            self.news.wait(&mut state);
+        }
+    }
+}
+
+/// One line for each call.
+impl Write for &Journal {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        match WRITES.get() {
+            true => self.out.lock().write_all(line)?,
+            false => self.leave(line),
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+    /// Each write waits until it is taken.
+    struct Pipe(SyncSender<String>);
+
+    impl Write for Pipe {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let text = String::from_utf8(bytes.to_vec()).expect("text");
+            self.0.send(text).map(|()| bytes.len()).map_err(io::Error::other)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// A journal for so many lines, and its reader.
+    fn journal(most: usize) -> (Arc<Journal>, Receiver<String>) {
+        let (out, reader) = sync_channel(0);
+        let own = Arc::new(OnceLock::<Arc<Journal>>::new());
+        let journal = Arc::clone(&own);
+        let tell = move |lost| {
+            let mut journal = &**journal.get().expect("set");
+            journal.write_all(format!("lost {lost}").as_bytes()).expect("written");
+        };
+        let journal = Journal::start(Pipe(out), most, tell).expect("a thread");
+        assert!(own.set(Arc::clone(&journal)).is_ok());
+        (journal, reader)
+    }
+
+    /// Leaves the first line, and waits until the writer has it in hand.
+    fn begin(journal: &Journal) {
+        journal.leave(b"first");
+        while !journal.state.lock().lines.is_empty() {
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn lines_that_cannot_wait_are_lost_and_told_of_in_their_place() {
+        let (journal, reader) = journal(2);
+        begin(&journal);
+        for line in ["second", "third", "fourth", "fifth"] {
+            journal.leave(line.as_bytes());
+        }
+        assert_eq!(journal.state.lock().lost, 2);
+        assert_eq!([(); 2].map(|()| reader.recv().expect("a line")), ["first", "second"]);
+        // There is room again, behind the gap.
+        while journal.state.lock().lines.len() > 1 {
+            thread::yield_now();
+        }
+        journal.leave(b"sixth");
+        let rest: Vec<String> = (0..3).map(|_| reader.recv().expect("a line")).collect();
+        assert_eq!(rest, ["third", "lost 2", "sixth"]);
+    }
+
+    #[test]
+    fn the_end_waits_for_what_is_left_and_for_nobody_who_does_not_read() {
+        let (read, reader) = journal(9);
+        for line in ["second", "third"] {
+            read.leave(line.as_bytes());
+        }
+        let all = thread::scope(|scope| {
+            let all = scope.spawn(move || reader.iter().take(2).collect::<Vec<_>>());
+            read.end();
+            all.join().expect("read")
+        });
+        assert_eq!(all, ["second", "third"]);
+        assert!(read.state.lock().phase == Phase::Over);
+        read.leave(b"too late");
+        assert_eq!(read.state.lock().lost, 1);
+        let (stalled, _reader) = journal(9);
+        begin(&stalled);
+        let since = Instant::now();
+        stalled.end();
+        assert!(since.elapsed() >= STALL && stalled.state.lock().phase == Phase::Ending);
+    }
+}
