@@ -43,6 +43,8 @@ pub(crate) enum Refusal {
     GatewayFull,
     /// The route has as many WebSockets as it may (RFC 9110 §15.6.4).
     RouteFull,
+    /// The room is not for this client (RFC 9110 §15.5.4).
+    Room,
     /// The gateway is about to stop (RFC 9110 §15.6.4).
     Draining,
     /// The token does not open this route (RFC 6750 §3).
@@ -104,7 +106,7 @@ impl Refusal {
             Self::Head(_) => (StatusCode::BAD_REQUEST, Beside::End),
             Self::NoRoute => (StatusCode::NOT_FOUND, Beside::Nothing),
             Self::Malformed(malformed) => (malformed.status(), Beside::Explained(malformed)),
-            Self::Origin(_) => (StatusCode::FORBIDDEN, Beside::Nothing),
+            Self::Origin(_) | Self::Room => (StatusCode::FORBIDDEN, Beside::Nothing),
             Self::AddressRate { retry_after } => (StatusCode::TOO_MANY_REQUESTS, Beside::Retry(retry_after.get())),
             Self::AddressCap => (StatusCode::TOO_MANY_REQUESTS, Beside::Retry(RETRY_CAP)),
             Self::Token(fault) => (fault.status(), Beside::Challenge(fault.challenge())),
@@ -131,6 +133,7 @@ impl Refusal {
         match self {
             Self::HeadTooLarge | Self::HeadTooSlow | Self::Head(_) | Self::NoRoute | Self::Malformed(_) => None,
             Self::Origin(_)
+            | Self::Room
             | Self::Token(_)
             | Self::AuthStatus(_)
             | Self::BackendHead { .. }
@@ -166,6 +169,7 @@ impl Refusal {
             Self::AddressCap => "your address has too many open connections",
             Self::GatewayFull => "the gateway has no room for more connections",
             Self::RouteFull => "there is no room for more connections here",
+            Self::Room => "you may not enter this room",
             Self::Draining => "the gateway is about to stop",
             Self::BackendHead { over } => {
                 return format!("the request head is {over} bytes over what the backend takes\n");
@@ -200,6 +204,7 @@ impl Refusal {
             Self::AddressCap => "address_cap",
             Self::GatewayFull => "gateway_full",
             Self::RouteFull => "route_full",
+            Self::Room => "room",
             Self::Draining => "draining",
             Self::BackendHead { .. } => "backend_head_too_large",
             Self::BackendStatus(_) => "backend_status",

@@ -8,6 +8,10 @@ mod support;
 
 mod admission;
 mod auth;
+mod chat;
+mod chat_errors;
+mod chat_keys;
+mod chat_life;
 mod command;
 mod frames;
 mod head;
