@@ -6,6 +6,7 @@ pub(crate) mod page;
 mod room;
 mod seat;
 mod shard;
+mod store;
 
 pub(crate) use mailbox::Mailbox;
 pub(crate) use seat::{Seat, Sitting};
