@@ -20,7 +20,7 @@ use super::{Bounds, Record};
 
 /// One history. Dropped, it writes what it still has, on its own thread, and closes the file.
 pub(crate) struct Archive {
-    inside: Arc<Inside>,
+    pub(super) inside: Arc<Inside>,
 }
 
 /// What the handle and the thread share.
@@ -55,6 +55,18 @@ impl Archives {
     }
 }
 
+impl Inside {
+    pub(super) fn new(path: &Path, bounds: Bounds, tails: Tails) -> Arc<Self> {
+        Arc::new(Self {
+            path: path.to_owned(),
+            queue: Queue::default(),
+            health: Health::default(),
+            bounds: Mutex::new(bounds),
+            tails: Mutex::new(tails),
+        })
+    }
+}
+
 impl Archive {
     /// Opens the file or begins it, and starts its thread. Reads the whole file once: at start, not on a worker.
     ///
@@ -63,13 +75,7 @@ impl Archive {
     pub(crate) fn open(path: &Path, bounds: Bounds) -> Result<Self, OpenError> {
         let database = writer::open(path)?;
         let tails = database.tails(&bounds)?;
-        let inside = Arc::new(Inside {
-            path: path.to_owned(),
-            queue: Queue::default(),
-            health: Health::default(),
-            bounds: Mutex::new(bounds),
-            tails: Mutex::new(tails),
-        });
+        let inside = Inside::new(path, bounds, tails);
         let writer = Writer::new(Arc::clone(&inside), database);
         thread::Builder::new()
             .name("wsgate-history".to_owned())
@@ -78,7 +84,8 @@ impl Archive {
         Ok(Self { inside })
     }
 
-    /// Hands a message over, to be kept. Does not wait; what has no room in the queue is counted and will not be written.
+    /// Hands a message over, to be kept. Does not wait; what has no room in the queue is counted, and
+    /// written from memory when the disk takes it, as far as the room's history reaches.
     pub(crate) fn keep(&self, room: &str, record: &Record) {
         let bounds = *self.inside.bounds.lock();
         if bounds.messages == 0 || record.text.len() > bounds.bytes {
@@ -116,11 +123,6 @@ impl Archive {
     /// Whether messages are being kept now.
     pub(crate) fn condition(&self) -> Condition {
         self.inside.health.condition()
-    }
-
-    #[cfg(test)]
-    pub(super) fn inside_bounds(&self) -> Bounds {
-        *self.inside.bounds.lock()
     }
 
     /// Figures for whoever counts.

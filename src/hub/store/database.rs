@@ -26,6 +26,7 @@ const TABLE: &str = "CREATE TABLE IF NOT EXISTS message (room TEXT NOT NULL, id 
     PRIMARY KEY (room, id)) STRICT, WITHOUT ROWID;";
 const KEEP: &str = "INSERT OR REPLACE INTO message (room, id, member, name, text, reference) VALUES (?, ?, ?, ?, ?, ?)";
 const ERASE: &str = "DELETE FROM message WHERE room = ? AND id = ?";
+const CLEAR: &str = "DELETE FROM message WHERE room = ?";
 const LOAD: &str = "SELECT id, member, name, text, reference FROM message WHERE room = ? ORDER BY id DESC LIMIT ?";
 const COUNT: &str = "SELECT count(*), coalesce(sum(octet_length(text)), 0), coalesce(min(id), 0), room FROM message";
 /// The newest message that is beyond either bound goes, and all before it.
@@ -73,7 +74,7 @@ impl Database {
     pub(super) fn commit(&mut self, writes: &[Write]) -> rusqlite::Result<()> {
         let batch = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         {
-            let (mut keep, mut erase) = (batch.prepare(KEEP)?, batch.prepare(ERASE)?);
+            let (mut keep, mut erase, mut clear) = (batch.prepare(KEEP)?, batch.prepare(ERASE)?, batch.prepare(CLEAR)?);
             for write in writes {
                 match write {
                     Write::Keep(room, Record { id, from, name, text, reference }) => {
@@ -81,18 +82,29 @@ impl Database {
                         keep.execute(params![room, id, from, name, text, reference])?;
                     }
                     Write::Erase(room, id) => drop(erase.execute(params![room, id.cast_signed()])?),
+                    Write::Clear(room) => drop(clear.execute([room])?),
                 }
             }
         }
         batch.commit()?;
+        self.count(writes);
+        Ok(())
+    }
+
+    fn count(&mut self, writes: &[Write]) {
         for write in writes {
-            if let Write::Keep(room, record) = write {
-                let held = self.held.entry(Arc::clone(room)).or_insert(Held { first: record.id, ..Held::default() });
-                held.messages += 1;
-                held.bytes += record.text.len();
+            match write {
+                Write::Keep(room, record) => {
+                    let held =
+                        self.held.entry(Arc::clone(room)).or_insert(Held { first: record.id, ..Held::default() });
+                    held.messages += 1;
+                    held.bytes += record.text.len();
+                }
+                Write::Clear(room) => drop(self.held.remove(room)),
+                // It counts until the room is trimmed.
+                Write::Erase(..) => {}
             }
         }
-        Ok(())
     }
 
     /// The newest messages of a room, oldest first: at most so many, and so many bytes of text.

@@ -25,7 +25,7 @@ pub(crate) enum Condition {
 pub(crate) struct Facts {
     /// Messages that were committed.
     pub(crate) kept: u64,
-    /// Messages that were not, and will not be.
+    /// Messages that found no room in the queue. They are in memory, and are written from there when the disk takes them.
     pub(crate) dropped: u64,
     /// Errors of the disk or the database.
     pub(crate) errors: u64,
@@ -77,7 +77,7 @@ impl Health {
         let is_first = spells.dropped == messages;
         drop(spells);
         if is_first {
-            tracing::warn!(file = %path.display(), "chat history: messages are not kept: too many wait for the disk");
+            tracing::warn!(file = %path.display(), "chat history: too much waits for the disk; for now what is said is in memory alone");
         }
     }
 
@@ -109,11 +109,16 @@ impl Health {
         if spells.dropped > 0 || spells.failing.is_some() {
             let seconds = spells.failing.map_or(0, |(since, _)| since.elapsed().as_secs());
             let (file, dropped) = (path.display(), spells.dropped);
-            tracing::warn!(%file, seconds, dropped, "chat history: messages are kept again");
+            tracing::warn!(%file, seconds, dropped, "chat history: all is written again");
         }
         if spells.failing.is_some() {
             self.tell(Condition::Well);
         }
+    }
+
+    /// Whether something found no room in the queue since all was well.
+    pub(super) fn has_dropped(&self) -> bool {
+        self.spells.lock().dropped > 0
     }
 
     /// Whether nothing has gone wrong since all was well.

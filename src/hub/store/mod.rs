@@ -9,7 +9,8 @@
 //! - The newest messages of each room are in memory too, and share their texts with the rooms that are open: reading
 //!   never waits for the disk, and goes on when the disk does not.
 //! - When the disk is full or fails, the chat goes on. What could not be written is held, up to [`JOBS`] messages and
-//!   [`BYTES`] bytes, and tried again, at longer and longer intervals; what comes beyond is not kept, and counted.
+//!   [`BYTES`] bytes, and tried again, at longer and longer intervals. What comes beyond is counted, and is in memory alone
+//!   until the disk takes something: then all that is in memory is written.
 //! - A file that turns out to be damaged is put aside under another name, never deleted, and a new one is begun: at
 //!   start an empty one, while it is in use one with all that is in memory.
 

@@ -13,13 +13,15 @@ use super::{BYTES, GATHER, JOBS, Record};
 pub(super) enum Write {
     Keep(Arc<str>, Record),
     Erase(Arc<str>, u64),
+    /// All of a room: what it has comes after this.
+    Clear(Arc<str>),
 }
 
 impl Write {
     fn size(&self) -> usize {
         match self {
             Self::Keep(_, record) => record.size(),
-            Self::Erase(..) => 0,
+            Self::Erase(..) | Self::Clear(_) => 0,
         }
     }
 }

@@ -62,12 +62,16 @@ impl Tails {
         gone
     }
 
-    /// All of it, to be written into a new file.
-    pub(super) fn all(&self) -> Vec<Write> {
-        let rooms = self.0.iter();
-        rooms
-            .flat_map(|(room, tail)| tail.records.iter().map(|record| Write::Keep(Arc::clone(room), record.clone())))
-            .collect()
+    /// The rooms that there are.
+    pub(super) fn rooms(&self) -> Vec<Arc<str>> {
+        self.0.keys().cloned().collect()
+    }
+
+    /// All of a room, to be written in place of what the file has of it.
+    pub(super) fn whole(&self, room: &Arc<str>) -> Vec<Write> {
+        let records = self.0.get(room).into_iter().flat_map(|tail| &tail.records);
+        let keep = records.map(|record| Write::Keep(Arc::clone(room), record.clone()));
+        std::iter::once(Write::Clear(Arc::clone(room))).chain(keep).collect()
     }
 }
 

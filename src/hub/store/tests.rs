@@ -10,8 +10,11 @@ use std::time::{Duration, UNIX_EPOCH};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
+use super::archive::Inside;
 use super::database::Database;
 use super::queue::Write;
+use super::tails::Tails;
+use super::writer::Writer;
 use super::*;
 
 /// Long enough for any disk; nothing waits so long where all is well.
@@ -87,7 +90,7 @@ fn a_configuration_read_anew_finds_the_open_history() {
     let first = stores.open(&path, BOUNDS).expect("opened");
     let second = stores.open(&path, Bounds { messages: 7, ..BOUNDS }).expect("the same");
     assert!(Arc::ptr_eq(&first, &second));
-    assert_eq!(first.inside_bounds().messages, 7);
+    assert_eq!(first.inside.bounds.lock().messages, 7);
 }
 
 #[test]
@@ -375,4 +378,28 @@ fn a_file_of_zeros_is_put_aside_and_at_most_nine_are() {
     fs::write(&path, vec![0; 8192]).expect("written");
     assert!(matches!(Archive::open(&path, BOUNDS), Err(OpenError::TooManyAside)));
     assert_eq!(fs::read(folder.path().join("chat.history.damaged-9")).expect("aside").len(), 8192);
+}
+
+/// As with a disk that takes nothing for a while: the thread begins late.
+#[test]
+fn what_the_queue_could_not_take_is_written_from_memory() {
+    let (_folder, path) = folder();
+    let bounds = Bounds { messages: 10_000, ..BOUNDS };
+    let inside = Inside::new(&path, bounds, Tails::default());
+    let archive = Archive { inside: Arc::clone(&inside) };
+    let more = u64::try_from(JOBS).expect("small") + 100;
+    for id in 1..=more {
+        archive.keep("a", &record(id, "x"));
+    }
+    archive.keep("b", &record(1, "y"));
+    archive.erase("a", 5);
+    assert_eq!((archive.facts().dropped, archive.facts().queue), (101, JOBS + 1));
+    let database = Database::open(&path).expect("opened");
+    let writer = std::thread::Builder::new().spawn(move || Writer::new(inside, database).run()).expect("a thread");
+    assert!(archive.settle(PATIENCE));
+    drop(archive);
+    writer.join().expect("no panic");
+    let all: Vec<_> = (1..=more).filter(|id| *id != 5).collect();
+    assert_eq!(in_file(&path, "a"), all);
+    assert_eq!(in_file(&path, "b"), [1]);
 }

@@ -15,6 +15,8 @@ use super::queue::{Taken, Write};
 /// The first wait after an error, and the longest: each is twice the one before.
 const WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// Writes in one commit, about, while the file catches up.
+const BATCH: usize = 2000;
 /// How often it is looked for what has become too old.
 const PRUNE: Duration = Duration::from_secs(60);
 
@@ -28,11 +30,20 @@ pub(super) struct Writer {
     /// After an error: how long is waited, and until when.
     retry: Option<(Duration, Instant)>,
     prune: Instant,
+    /// Whether there is more in memory than in the file.
+    is_behind: bool,
 }
 
 impl Writer {
     pub(super) fn new(inside: Arc<Inside>, database: Database) -> Self {
-        Self { inside, database: Some(database), pending: Vec::new(), retry: None, prune: Instant::now() }
+        Self {
+            inside,
+            database: Some(database),
+            pending: Vec::new(),
+            retry: None,
+            prune: Instant::now(),
+            is_behind: false,
+        }
     }
 
     /// Until the queue is closed and what was in it is committed, or has failed once more.
@@ -98,16 +109,13 @@ impl Writer {
         }
     }
 
-    /// The file is damaged: a new one takes its place, at once if it can be, with all that is in memory.
+    /// The file is damaged: a new one takes its place, at once if it can be, and gets all that is in memory.
     fn renew(&mut self, error: &dyn Error) {
         self.database = None;
         match renew(&self.inside.path, &error.to_string()) {
-            Ok(mut database) => {
-                let all = self.inside.tails.lock().all();
-                if let Err(error) = database.commit(&all) {
-                    tracing::error!(file = %self.inside.path.display(), %error, "chat history: the new file begins empty");
-                }
+            Ok(database) => {
                 self.database = Some(database);
+                self.is_behind = true;
                 self.retry = self.retry.map(|(wait, _)| (wait, Instant::now()));
             }
             Err(error) => tracing::error!(file = %self.inside.path.display(), %error, "chat history: no new file"),
@@ -124,6 +132,10 @@ impl Writer {
             self.pending.clear();
             database.trim(&bounds)?;
         }
+        if self.is_behind || self.inside.health.has_dropped() {
+            self.catch_up(database)?;
+            self.is_behind = false;
+        }
         if self.prune <= Instant::now() {
             self.prune = Instant::now() + PRUNE;
             let oldest = bounds.oldest(SystemTime::now());
@@ -131,6 +143,21 @@ impl Writer {
             database.prune(oldest, &gone)?;
         }
         Ok(())
+    }
+
+    /// What the file has not got is in memory, as far as the histories reach: all of it is written, some rooms at a time.
+    /// What is handed over meanwhile comes after it.
+    fn catch_up(&self, database: &mut Database) -> rusqlite::Result<()> {
+        let rooms = self.inside.tails.lock().rooms();
+        let mut batch = Vec::new();
+        for room in &rooms {
+            // Not held from room to room: who says something waits for it.
+            batch.extend(self.inside.tails.lock().whole(room));
+            if batch.len() >= BATCH {
+                database.commit(&std::mem::take(&mut batch))?;
+            }
+        }
+        database.commit(&batch)
     }
 
     fn give_up(&mut self, lost: usize) {
