@@ -6,6 +6,8 @@ use std::time::Duration;
 use super::Rate;
 
 /// Largest first, the order in which a duration names them; in milliseconds.
+/// Days are read and not written: "24h" is what is told of a day.
+const DAY: (&str, u64) = ("d", 86_400_000);
 const TIME_UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
 
 /// The first four are how sizes are written back.
@@ -27,7 +29,7 @@ pub(super) fn read_duration(text: &str) -> Option<Duration> {
     if text.is_empty() {
         return None;
     }
-    let mut units = TIME_UNITS.iter();
+    let mut units = std::iter::once(&DAY).chain(&TIME_UNITS);
     let mut rest = text;
     let mut total = 0u64;
     while !rest.is_empty() {

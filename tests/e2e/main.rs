@@ -8,10 +8,13 @@ mod support;
 
 mod admission;
 mod auth;
+mod chat;
+mod chat_keys;
 mod command;
 mod frames;
 mod head;
 mod health;
+mod histories;
 mod hub;
 mod keys;
 mod life;

@@ -7,16 +7,18 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak, mpsc};
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
 
+use super::Bounds;
 use super::health::{Condition, Facts, Health};
 use super::place::{self, OpenError};
 use super::queue::{Queue, Write};
 use super::tails::Tails;
 use super::writer::{self, Writer};
-use super::{Bounds, Record};
+use crate::hub::id::MessageId;
+use crate::hub::record::Record;
 
 /// One history. Dropped, it writes what it still has, on its own thread, and closes the file.
 pub(crate) struct Archive {
@@ -46,12 +48,24 @@ impl Archives {
         let mut archives = self.0.lock();
         archives.retain(|_, archive| archive.strong_count() > 0);
         if let Some(archive) = archives.get(path).and_then(Weak::upgrade) {
-            *archive.inside.bounds.lock() = bounds;
+            archive.go_by(bounds);
             return Ok(archive);
         }
         let archive = Arc::new(Archive::open(path, bounds)?);
         archives.insert(path.to_owned(), Arc::downgrade(&archive));
         Ok(archive)
+    }
+
+    /// Waits until everything is written, but not longer than this in all. Blocks: for the end of the process.
+    pub(crate) fn settle(&self, patience: Duration) {
+        let until = Instant::now() + patience;
+        let open: Vec<Arc<Archive>> = self.0.lock().values().filter_map(Weak::upgrade).collect();
+        for archive in open {
+            if !archive.settle(until.saturating_duration_since(Instant::now())) {
+                let (file, messages) = (archive.inside.path.display(), archive.inside.queue.waiting());
+                tracing::error!(%file, messages, "chat history: ends with messages that could not be written");
+            }
+        }
     }
 }
 
@@ -97,7 +111,7 @@ impl Archive {
     }
 
     /// Has a message forgotten. Does not wait.
-    pub(crate) fn erase(&self, room: &str, id: u64) {
+    pub(crate) fn erase(&self, room: &str, id: MessageId) {
         let mut tails = self.inside.tails.lock();
         tails.erase(room, id);
         self.hand_over(Write::Erase(room.into(), id));
@@ -113,6 +127,11 @@ impl Archive {
         if !self.inside.queue.write(write) {
             self.inside.health.dropped(&self.inside.path, 1);
         }
+    }
+
+    /// From now on these are its bounds.
+    pub(crate) fn go_by(&self, bounds: Bounds) {
+        *self.inside.bounds.lock() = bounds;
     }
 
     /// From now on this one is told when the condition changes, on the archive's thread; it must not wait for anything.
@@ -131,7 +150,7 @@ impl Archive {
         let [kept, dropped, errors] =
             [&health.kept, &health.dropped, &health.errors].map(|number| number.load(Ordering::Relaxed));
         let file_bytes = place::size(&self.inside.path);
-        Facts { kept, dropped, errors, file_bytes, queue: self.inside.queue.waiting() }
+        Facts { condition: self.condition(), kept, dropped, errors, file_bytes, queue: self.inside.queue.waiting() }
     }
 
     /// Waits until everything that was handed over is committed, but not longer than this; whether it is. Blocks: for

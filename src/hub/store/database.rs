@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, Row, TransactionBehavior, params};
 
+use super::Bounds;
 use super::place::{self, OpenError};
 use super::queue::Write;
 use super::tails::Tails;
-use super::{Bounds, Record};
+use crate::hub::id::{MemberId, MessageId};
+use crate::hub::record::Record;
 
 /// In the header of our files ("wsgh"), so that nobody else's database is taken for one.
 const APPLICATION: i64 = 0x7773_6768;
@@ -48,7 +50,7 @@ struct Held {
     messages: usize,
     bytes: usize,
     /// No message is older; there need not be one of this id.
-    first: u64,
+    first: MessageId,
 }
 
 impl Database {
@@ -78,10 +80,10 @@ impl Database {
             for write in writes {
                 match write {
                     Write::Keep(room, Record { id, from, name, text, reference }) => {
-                        let (id, from) = (id.cast_signed(), from.cast_signed());
+                        let (id, from) = (id.0.cast_signed(), from.0.cast_signed());
                         keep.execute(params![room, id, from, name, text, reference])?;
                     }
-                    Write::Erase(room, id) => drop(erase.execute(params![room, id.cast_signed()])?),
+                    Write::Erase(room, id) => drop(erase.execute(params![room, id.0.cast_signed()])?),
                     Write::Clear(room) => drop(clear.execute([room])?),
                 }
             }
@@ -151,15 +153,15 @@ impl Database {
     }
 
     /// Takes away what is older than `oldest`, and these rooms; gives space back to the disk.
-    pub(super) fn prune(&mut self, oldest: u64, gone: &[Arc<str>]) -> rusqlite::Result<()> {
+    pub(super) fn prune(&mut self, oldest: MessageId, gone: &[Arc<str>]) -> rusqlite::Result<()> {
         let old = self.held.iter().filter(|(_, held)| held.first < oldest);
         let old: Vec<_> = old.map(|(room, _)| Arc::clone(room)).collect();
         self.delete(&old, oldest)?;
-        self.delete(gone, i64::MAX.cast_unsigned())?;
+        self.delete(gone, MessageId(i64::MAX.cast_unsigned()))?;
         self.shrink()
     }
 
-    fn delete(&mut self, rooms: &[Arc<str>], before: u64) -> rusqlite::Result<()> {
+    fn delete(&mut self, rooms: &[Arc<str>], before: MessageId) -> rusqlite::Result<()> {
         if rooms.is_empty() {
             return Ok(());
         }
@@ -167,7 +169,7 @@ impl Database {
         {
             let mut delete = batch.prepare(OLDER)?;
             for room in rooms {
-                delete.execute(params![room, before.cast_signed()])?;
+                delete.execute(params![room, before.0.cast_signed()])?;
             }
         }
         batch.commit()?;
@@ -259,10 +261,11 @@ fn number(connection: &Connection, pragma: &str) -> rusqlite::Result<i64> {
 
 fn held(row: &Row<'_>) -> rusqlite::Result<Held> {
     let size = |at| row.get(at).map(|number: i64| usize::try_from(number).unwrap_or(0));
-    Ok(Held { messages: size(0)?, bytes: size(1)?, first: row.get::<_, i64>(2)?.cast_unsigned() })
+    Ok(Held { messages: size(0)?, bytes: size(1)?, first: MessageId(row.get::<_, i64>(2)?.cast_unsigned()) })
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Record> {
     let number = |at| row.get(at).map(i64::cast_unsigned);
-    Ok(Record { id: number(0)?, from: number(1)?, name: row.get(2)?, text: row.get(3)?, reference: row.get(4)? })
+    let (id, from) = (MessageId(number(0)?), MemberId(number(1)?));
+    Ok(Record { id, from, name: row.get(2)?, text: row.get(3)?, reference: row.get(4)? })
 }

@@ -20,9 +20,22 @@ pub(crate) enum Condition {
     Failing,
 }
 
+impl Condition {
+    /// In words, for the members.
+    #[must_use]
+    pub(crate) const fn text(self) -> &'static str {
+        match self {
+            Self::Well => "what is said is kept again",
+            Self::Failing => "what is said cannot be kept at the moment, and may be gone after a restart",
+        }
+    }
+}
+
 /// What there is to tell of an archive now.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Facts {
+    /// Whether messages are being kept now.
+    pub(crate) condition: Condition,
     /// Messages that were committed.
     pub(crate) kept: u64,
     /// Messages that found no room in the queue. They are in memory, and are written from there when the disk takes them.

@@ -6,13 +6,15 @@ use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 
-use super::{BYTES, GATHER, JOBS, Record};
+use super::{BYTES, GATHER, JOBS};
+use crate::hub::id::MessageId;
+use crate::hub::record::Record;
 
 /// Something to write.
 #[derive(Clone, Debug)]
 pub(super) enum Write {
     Keep(Arc<str>, Record),
-    Erase(Arc<str>, u64),
+    Erase(Arc<str>, MessageId),
     /// All of a room: what it has comes after this.
     Clear(Arc<str>),
 }
@@ -20,7 +22,7 @@ pub(super) enum Write {
 impl Write {
     fn size(&self) -> usize {
         match self {
-            Self::Keep(_, record) => record.size(),
+            Self::Keep(_, record) => size_of::<Self>() + record.weight(),
             Self::Erase(..) | Self::Clear(_) => 0,
         }
     }

@@ -3,8 +3,10 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use super::Bounds;
 use super::queue::Write;
-use super::{Bounds, Record};
+use crate::hub::id::MessageId;
+use crate::hub::record::Record;
 
 /// By room; bounded in each, and in rooms once they are pruned.
 #[derive(Debug, Default)]
@@ -26,7 +28,7 @@ impl Tails {
     }
 
     /// Forgets a message.
-    pub(super) fn erase(&mut self, room: &str, id: u64) {
+    pub(super) fn erase(&mut self, room: &str, id: MessageId) {
         let Some(tail) = self.0.get_mut(room) else { return };
         if let Some(at) = tail.records.iter().rposition(|record| record.id == id)
             && let Some(record) = tail.records.remove(at)
@@ -36,7 +38,7 @@ impl Tails {
     }
 
     /// The newest of a room that are not older than `oldest`, oldest first.
-    pub(super) fn newest(&self, room: &str, most: usize, oldest: u64) -> Vec<Record> {
+    pub(super) fn newest(&self, room: &str, most: usize, oldest: MessageId) -> Vec<Record> {
         let Some(tail) = self.0.get(room) else { return Vec::new() };
         let from = tail.records.len().saturating_sub(most);
         tail.records.range(from..).filter(|record| record.id >= oldest).cloned().collect()
@@ -44,17 +46,17 @@ impl Tails {
 
     /// Forgets what is older than `oldest`, and of more rooms than there may be those that were silent longest: the rooms
     /// that are gone.
-    pub(super) fn prune(&mut self, oldest: u64, rooms: usize) -> Vec<Arc<str>> {
+    pub(super) fn prune(&mut self, oldest: MessageId, rooms: usize) -> Vec<Arc<str>> {
         for tail in self.0.values_mut() {
             while tail.records.front().is_some_and(|record| record.id < oldest) {
                 tail.pop();
             }
         }
-        let mut by_silence: Vec<(u64, Arc<str>)> =
+        let mut by_silence: Vec<(MessageId, Arc<str>)> =
             self.0.iter().map(|(name, tail)| (tail.last(), Arc::clone(name))).collect();
         let more = by_silence.len().saturating_sub(rooms);
         by_silence.sort_unstable();
-        let gone = by_silence.into_iter().enumerate().filter(|(at, (last, _))| *at < more || *last == 0);
+        let gone = by_silence.into_iter().enumerate().filter(|(at, (last, _))| *at < more || last.0 == 0);
         let gone: Vec<_> = gone.map(|(_, (_, name))| name).collect();
         for name in &gone {
             self.0.remove(name);
@@ -91,7 +93,7 @@ impl Tail {
     }
 
     /// The newest message; 0: there is none.
-    fn last(&self) -> u64 {
-        self.records.back().map_or(0, |record| record.id)
+    fn last(&self) -> MessageId {
+        self.records.back().map_or(MessageId(0), |record| record.id)
     }
 }

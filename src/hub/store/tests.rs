@@ -12,10 +12,12 @@ use tempfile::TempDir;
 
 use super::archive::Inside;
 use super::database::Database;
+use super::place::OpenError;
 use super::queue::Write;
 use super::tails::Tails;
 use super::writer::Writer;
 use super::*;
+use crate::hub::id::MemberId;
 
 /// Long enough for any disk; nothing waits so long where all is well.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -30,11 +32,17 @@ fn folder() -> (TempDir, PathBuf) {
 }
 
 fn record(id: u64, text: &str) -> Record {
-    Record { id, from: u64::MAX - id, name: "Ann".into(), text: text.into(), reference: Some("r".into()) }
+    Record {
+        id: MessageId(id),
+        from: MemberId(u64::MAX - id),
+        name: "Ann".into(),
+        text: text.into(),
+        reference: Some("r".into()),
+    }
 }
 
 fn ids(records: &[Record]) -> Vec<u64> {
-    records.iter().map(|record| record.id).collect()
+    records.iter().map(|record| record.id.0).collect()
 }
 
 fn all(store: &Archive, name: &str) -> Vec<Record> {
@@ -53,7 +61,7 @@ fn what_was_kept_is_there_after_a_restart() {
         store.keep("cats", &record(id, &format!("miau {id} \u{1f408}")));
     }
     store.keep("dogs", &Record { reference: None, ..record(9, "") });
-    store.erase("cats", 2);
+    store.erase("cats", MessageId(2));
     assert_eq!(ids(&all(&store, "cats")), [1, 3, 4, 5], "before the restart, too");
     assert!(store.settle(PATIENCE));
     drop(store);
@@ -185,10 +193,10 @@ fn what_is_old_goes_and_so_do_rooms_beyond_the_bound() {
     assert_eq!(tails.newest("new", 1000, oldest).len(), 90);
     assert!(tails.prune(oldest, 2).is_empty());
     file.prune(oldest, &[]).expect("pruned");
-    assert_eq!(tails.newest("old", 1000, 0).len(), 30);
-    let gone = tails.prune(0, 1);
+    assert_eq!(tails.newest("old", 1000, MessageId(0)).len(), 30);
+    let gone = tails.prune(MessageId(0), 1);
     assert_eq!(gone, ["old".into()]);
-    file.prune(0, &gone).expect("pruned");
+    file.prune(MessageId(0), &gone).expect("pruned");
     drop(file);
     let size = fs::metadata(&path).expect("a file").len();
     assert!(size < 100_000, "given back to the disk: {size}");
@@ -233,7 +241,7 @@ fn what_was_committed_survives_kill_9() {
 fn child_that_is_killed() {
     let Some(path) = std::env::var_os(CHILD) else { return };
     let store = open(Path::new(&path));
-    let first = all(&store, "a").last().map_or(1, |record| record.id + 1);
+    let first = all(&store, "a").last().map_or(1, |record| record.id.0 + 1);
     for id in first.. {
         store.keep("a", &record(id, &"x".repeat(300)));
         if id % 50 == 0 {
@@ -329,7 +337,7 @@ proptest! {
         if which == 1 {
             // The journal's checksums leave nothing but what was committed, up to the damage.
             for record in &found {
-                prop_assert_eq!(&*record.text, whole(record.id));
+                prop_assert_eq!(&*record.text, whole(record.id.0));
             }
         }
         let next = record(1 << 40, "goes on");
@@ -354,7 +362,7 @@ fn a_file_that_is_damaged_while_it_is_in_use_is_renewed_from_memory() {
     writer.seek(SeekFrom::Start(8192)).expect("sought");
     writer.write_all(&vec![0xff; usize::try_from(size).expect("small") - 8192]).expect("written");
     for id in (1..4000).step_by(2) {
-        store.erase("a", id);
+        store.erase("a", MessageId(id));
     }
     store.keep("a", &record(5000, "goes on"));
     let expected: Vec<_> = (2..=4000).step_by(2).chain([5000]).collect();
@@ -392,7 +400,7 @@ fn what_the_queue_could_not_take_is_written_from_memory() {
         archive.keep("a", &record(id, "x"));
     }
     archive.keep("b", &record(1, "y"));
-    archive.erase("a", 5);
+    archive.erase("a", MessageId(5));
     assert_eq!((archive.facts().dropped, archive.facts().queue), (101, JOBS + 1));
     let database = Database::open(&path).expect("opened");
     let writer = std::thread::Builder::new().spawn(move || Writer::new(inside, database).run()).expect("a thread");
