@@ -107,9 +107,15 @@ mod tests {
 
     #[test]
     fn durations() {
-        for (text, milliseconds) in
-            [("10s", 10_000), ("1m30s", 90_000), ("500ms", 500), ("1h", 3_600_000), ("0s", 0), ("1h0m1ms", 3_600_001)]
-        {
+        for (text, milliseconds) in [
+            ("10s", 10_000),
+            ("1m30s", 90_000),
+            ("500ms", 500),
+            ("1h", 3_600_000),
+            ("0s", 0),
+            ("1h0m1ms", 3_600_001),
+            ("30d12h", 2_635_200_000),
+        ] {
             assert_eq!(read_duration(text), Some(Duration::from_millis(milliseconds)), "{text}");
         }
         let refused = [
@@ -123,7 +129,8 @@ mod tests {
             "1s ",
             "30s1m",
             "1s1s",
-            "1d",
+            "1h1d",
+            "1D",
             "1S",
             "1ms1s",
             "99999999999999999999h",

@@ -91,7 +91,7 @@ async fn what_is_too_old_is_gone() {
     ann.say("new").await;
     first.stop();
     let file = Connection::open(folder.path().join("chat.history")).expect("opened");
-    let two_hours = 2 * 3_600_000_i64 << 16;
+    let two_hours = (2 * 3_600_000_i64) << 16;
     let aged = file.execute("UPDATE message SET id = id - ? WHERE text = 'old'", [two_hours]).expect("written");
     assert_eq!(aged, 1);
     drop(file);

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak, mpsc};
@@ -91,10 +90,7 @@ impl Archive {
         let tails = database.tails(&bounds)?;
         let inside = Inside::new(path, bounds, tails);
         let writer = Writer::new(Arc::clone(&inside), database);
-        thread::Builder::new()
-            .name("wsgate-history".to_owned())
-            .spawn(move || writer.run())
-            .map_err(io::Error::from)?;
+        thread::Builder::new().name("wsgate-history".to_owned()).spawn(move || writer.run())?;
         Ok(Self { inside })
     }
 

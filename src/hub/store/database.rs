@@ -1,6 +1,6 @@
 //! The history as one SQLite database: opened with a check, written a batch at a time, read by room, kept within bounds.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -136,20 +136,26 @@ impl Database {
         Ok(tails)
     }
 
-    /// Takes away what has become too much in rooms that grew, with some slack.
-    pub(super) fn trim(&mut self, bounds: &Bounds) -> rusqlite::Result<()> {
+    /// Takes away what has become too much in these rooms, with some slack.
+    pub(super) fn trim(&mut self, bounds: &Bounds, rooms: &HashSet<Arc<str>>) -> rusqlite::Result<()> {
         let slack = SLACK.max(bounds.messages / 8);
         let is_over = |held: &Held| {
             held.messages > bounds.messages.saturating_add(slack)
                 || held.bytes > bounds.bytes.saturating_add(bounds.bytes / 8)
         };
-        let over: Vec<_> =
-            self.held.iter().filter(|(_, held)| is_over(held)).map(|(room, _)| Arc::clone(room)).collect();
+        let is_over = |room: &&Arc<str>| self.held.get(*room).is_some_and(&is_over);
+        let over: Vec<_> = rooms.iter().filter(is_over).cloned().collect();
         for room in over {
             self.connection.execute(TRIM, params![room, signed(bounds.messages), signed(bounds.bytes)])?;
             self.count_one(&room)?;
         }
         Ok(())
+    }
+
+    /// The same in all rooms.
+    pub(super) fn trim_all(&mut self, bounds: &Bounds) -> rusqlite::Result<()> {
+        let rooms = self.held.keys().cloned().collect();
+        self.trim(bounds, &rooms)
     }
 
     /// Takes away what is older than `oldest`, and these rooms; gives space back to the disk.

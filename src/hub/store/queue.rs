@@ -20,6 +20,13 @@ pub(super) enum Write {
 }
 
 impl Write {
+    /// Where it belongs.
+    pub(super) fn into_room(self) -> Arc<str> {
+        match self {
+            Self::Keep(room, _) | Self::Erase(room, _) | Self::Clear(room) => room,
+        }
+    }
+
     fn size(&self) -> usize {
         match self {
             Self::Keep(_, record) => size_of::<Self>() + record.weight(),

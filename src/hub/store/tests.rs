@@ -148,7 +148,7 @@ fn rooms_are_bounded_in_messages_and_bytes() {
     let bounds = Bounds { messages: 100, bytes: 1000, ..BOUNDS };
     for id in 1..=500 {
         file.commit(&[said("small", id, "x"), said("big", id, &"y".repeat(100))]).expect("committed");
-        file.trim(&bounds).expect("trimmed");
+        file.trim_all(&bounds).expect("trimmed");
     }
     drop(file);
     let (small, big) = (in_file(&path, "small"), in_file(&path, "big"));
@@ -307,8 +307,6 @@ fn whole(id: u64) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
-
     /// It opens, perhaps as a new one beside the damaged one, or says that it is none of ours; what is read then was
     /// said once, but for letters that the disk has changed; and it goes on.
     #[test]

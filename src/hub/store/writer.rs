@@ -129,8 +129,8 @@ impl Writer {
             let kept = self.pending.iter().filter(|write| matches!(write, Write::Keep(..))).count();
             self.inside.health.kept.fetch_add(kept as u64, Ordering::Relaxed);
             self.inside.queue.done(&self.pending);
-            self.pending.clear();
-            database.trim(&bounds)?;
+            let rooms = self.pending.drain(..).map(Write::into_room).collect();
+            database.trim(&bounds, &rooms)?;
         }
         if self.is_behind || self.inside.health.has_dropped() {
             self.catch_up(database)?;
@@ -141,6 +141,8 @@ impl Writer {
             let oldest = bounds.oldest(SystemTime::now());
             let gone = self.inside.tails.lock().prune(oldest, bounds.rooms);
             database.prune(oldest, &gone)?;
+            // Bounds may have become smaller.
+            database.trim_all(&bounds)?;
         }
         Ok(())
     }
