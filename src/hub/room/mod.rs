@@ -278,4 +278,6 @@ impl State {
 }
 
 #[cfg(test)]
+mod law;
+#[cfg(test)]
 mod tests;
