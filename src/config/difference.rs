@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Config, Pool, Route};
+use super::{Config, Pool, Route, Target};
 
 /// One key, table or list that is not what it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +53,25 @@ pub(crate) fn difference(old: &Config, new: &Config) -> Vec<Change> {
     changes
 }
 
+impl Config {
+    /// Where histories are kept stays as it is in `old`, for the rooms of a hub go on: what would have changed.
+    pub(crate) fn keep_histories(&mut self, old: &Self) -> Vec<Change> {
+        let mut changes = Vec::new();
+        let before = by_place(&old.routes);
+        for route in &mut self.routes {
+            let key = place_of(route);
+            if let (Target::Hub(hub), Some(Target::Hub(known))) =
+                (&mut route.target, before.get(&key).map(|route| &route.target))
+                && hub.history_store != known.history_store
+            {
+                hub.history_store.clone_from(&known.history_store);
+                changes.push(Change { key: format!("{key}.hub.history_store"), restart: true });
+            }
+        }
+        changes
+    }
+}
+
 /// Added, removed and altered entries of two maps, none of which needs a restart.
 fn named<T: PartialEq>(old: &BTreeMap<String, &T>, new: &BTreeMap<String, &T>) -> Vec<Change> {
     let gone_or_altered = old.iter().filter(|(key, value)| new.get(*key) != Some(*value));
@@ -62,8 +81,11 @@ fn named<T: PartialEq>(old: &BTreeMap<String, &T>, new: &BTreeMap<String, &T>) -
 
 /// A route is the same route while its host and path are.
 fn by_place(routes: &[Route]) -> BTreeMap<String, &Route> {
-    let key = |route: &Route| format!("route \"{}{}\"", route.host.as_deref().unwrap_or(""), route.path);
-    routes.iter().map(|route| (key(route), route)).collect()
+    routes.iter().map(|route| (place_of(route), route)).collect()
+}
+
+fn place_of(route: &Route) -> String {
+    format!("route \"{}{}\"", route.host.as_deref().unwrap_or(""), route.path)
 }
 
 fn by_name(pools: &BTreeMap<String, Pool>) -> BTreeMap<String, &Pool> {

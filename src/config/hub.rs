@@ -63,8 +63,21 @@ pub struct Hub {
     pub name_claim: String,
     /// The claim that makes its bearer a moderator.
     pub moderator_claim: String,
+    /// How old a message of a history may become; absent: any age.
+    pub history_age: Option<Duration>,
+    /// Where histories are, beside the rooms that are open.
+    pub history_store: HistoryStore,
     /// Rooms that are always there, by name.
     pub fixed: Vec<FixedRoom>,
+}
+
+/// Where histories are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HistoryStore {
+    /// In memory: they end with their rooms.
+    Memory,
+    /// In this file, too: they outlive the process.
+    File(PathBuf),
 }
 
 /// So many at once, and so many in a time.
@@ -198,6 +211,8 @@ impl Default for Hub {
             rooms_claim: "rooms".to_owned(),
             name_claim: "name".to_owned(),
             moderator_claim: "moderator".to_owned(),
+            history_age: Some(Duration::from_secs(30 * 24 * 3600)),
+            history_store: HistoryStore::Memory,
             fixed: Vec::new(),
         }
     }

@@ -6,6 +6,8 @@ use std::time::Duration;
 use super::Rate;
 
 /// Largest first, the order in which a duration names them; in milliseconds.
+/// Days are read and not written: "24h" is what is told of a day.
+const DAY: (&str, u64) = ("d", 86_400_000);
 const TIME_UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
 
 /// The first four are how sizes are written back.
@@ -27,7 +29,7 @@ pub(super) fn read_duration(text: &str) -> Option<Duration> {
     if text.is_empty() {
         return None;
     }
-    let mut units = TIME_UNITS.iter();
+    let mut units = std::iter::once(&DAY).chain(&TIME_UNITS);
     let mut rest = text;
     let mut total = 0u64;
     while !rest.is_empty() {
@@ -105,9 +107,15 @@ mod tests {
 
     #[test]
     fn durations() {
-        for (text, milliseconds) in
-            [("10s", 10_000), ("1m30s", 90_000), ("500ms", 500), ("1h", 3_600_000), ("0s", 0), ("1h0m1ms", 3_600_001)]
-        {
+        for (text, milliseconds) in [
+            ("10s", 10_000),
+            ("1m30s", 90_000),
+            ("500ms", 500),
+            ("1h", 3_600_000),
+            ("0s", 0),
+            ("1h0m1ms", 3_600_001),
+            ("30d12h", 2_635_200_000),
+        ] {
             assert_eq!(read_duration(text), Some(Duration::from_millis(milliseconds)), "{text}");
         }
         let refused = [
@@ -121,7 +129,8 @@ mod tests {
             "1s ",
             "30s1m",
             "1s1s",
-            "1d",
+            "1h1d",
+            "1D",
             "1S",
             "1ms1s",
             "99999999999999999999h",

@@ -25,10 +25,13 @@ use self::snapshot::Snapshot;
 use self::worker::{Clock, Worker};
 use crate::admin;
 use crate::config::{Change, Config, Listen, Problem, Problems};
-use crate::hub::Mailbox;
+use crate::hub::{Mailbox, Site};
 use crate::lifecycle::{Life, Phase, clock};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::roster::Order;
+
+/// How long the end waits for a disk that takes the last messages of chat histories.
+const SETTLE: Duration = Duration::from_secs(5);
 
 /// A gateway whose listeners are bound, and which serves once it runs.
 pub struct Gateway {
@@ -45,25 +48,26 @@ struct Shared {
     snapshot: ArcSwap<Snapshot>,
     metrics: Arc<Metrics>,
     life: Life,
-    mailboxes: Arc<[Arc<Mailbox>]>,
+    site: Site,
     /// How many configurations have come into force after the first.
     reloads: watch::Sender<u64>,
 }
 
 impl Shared {
-    fn new(snapshot: Snapshot, mailboxes: Arc<[Arc<Mailbox>]>) -> Arc<Self> {
+    fn new(snapshot: Snapshot, site: Site) -> Arc<Self> {
         Arc::new_cyclic(|shared: &Weak<Self>| {
-            let shared = Weak::clone(shared);
+            let (shared, same) = (Weak::clone(shared), Weak::clone(shared));
             let pools = move || {
                 let shared = shared.upgrade();
                 shared.map_or_else(Vec::new, |shared| shared.snapshot.load().pools().map(|pool| pool.facts()).collect())
             };
+            let histories = move || same.upgrade().map_or_else(Vec::new, |shared| shared.snapshot.load().histories());
             snapshot.take_over();
             Self {
                 snapshot: ArcSwap::from_pointee(snapshot),
-                metrics: Arc::new(Metrics::with_pools(pools)),
+                metrics: Arc::new(Metrics::with_pools(pools).with_histories(histories)),
                 life: Life::default(),
-                mailboxes,
+                site,
                 reloads: watch::Sender::default(),
             }
         })
@@ -160,11 +164,12 @@ impl Gateway {
     /// Certificates or authorities that cannot be used, addresses that cannot be bound.
     pub fn bind(config: Config) -> Result<Self, StartError> {
         let mailboxes: Arc<[Arc<Mailbox>]> = (0..config.workers).map(|_| Arc::new(Mailbox::default())).collect();
-        let (snapshot, warnings) = Snapshot::build(config, &mailboxes, None).map_err(StartError::Config)?;
+        let site = Site { mailboxes, archives: Some(Arc::default()) };
+        let (snapshot, warnings) = Snapshot::build(config, &site, None).map_err(StartError::Config)?;
         let bind = |listen: &Listen| Bound::bind(listen).map_err(|error| StartError::Listen(name_of(listen), error));
         let bound = snapshot.config.listen.iter().map(bind).collect::<Result<_, _>>()?;
         let admin = snapshot.config.admin.as_ref().map(|admin| bind(&admin.listen)).transpose()?;
-        let shared = Shared::new(snapshot, mailboxes);
+        let shared = Shared::new(snapshot, site);
         let (drain, orders) = watch::channel(false);
         let handle = Handle { shared: Arc::clone(&shared), drain };
         Ok(Self { bound, admin, shared, orders, handle, warnings })
@@ -203,7 +208,7 @@ impl Gateway {
     pub async fn run(self) -> Result<Totals, StartError> {
         let Self { bound, admin, shared, mut orders, .. } = self;
         let timers = Clock::start().map_err(StartError::Worker)?;
-        let workers = 0..shared.mailboxes.len();
+        let workers = 0..shared.site.mailboxes.len();
         let workers = workers.map(|at| Worker::start(at, &shared, &timers)).collect::<Result<Vec<_>, _>>();
         let workers: Arc<[Worker]> = workers.map_err(StartError::Worker)?.into();
         let tasks = worker::service_tasks();
@@ -220,6 +225,9 @@ impl Gateway {
         shared.life.enter(Phase::Running);
         shared.life.reached(Phase::Draining).await;
         let totals = drain(&shared, &workers, &mut orders).await;
+        if let Some(archives) = &shared.site.archives {
+            archives.settle(SETTLE);
+        }
         shared.life.enter(Phase::Stopped);
         Ok(totals)
     }
@@ -267,7 +275,8 @@ async fn sweep(shared: Arc<Shared>) {
 /// Every problem at once.
 pub fn check(config: Config) -> Result<Vec<Problem>, Problems> {
     let mailboxes: Arc<[Arc<Mailbox>]> = Arc::new([Arc::default()]);
-    Snapshot::build(config, &mailboxes, None).map(|(_, warnings)| warnings)
+    let site = Site { mailboxes, archives: None };
+    Snapshot::build(config, &site, None).map(|(_, warnings)| warnings)
 }
 
 fn name_of(listen: &Listen) -> String {

@@ -9,7 +9,8 @@ use crate::config::{Change, Config, Problems, difference};
 /// Builds everything first and swaps one pointer last.
 pub(super) fn reload(shared: &Shared, mut config: Config) -> Result<Vec<Change>, Problems> {
     let old = shared.snapshot.load_full();
-    let changes = difference(&old.config, &config);
+    let mut changes = difference(&old.config, &config);
+    changes.extend(config.keep_histories(&old.config));
     // What only a restart can change stays as it is in force.
     config.listen.clone_from(&old.config.listen);
     config.admin.clone_from(&old.config.admin);
@@ -17,7 +18,7 @@ pub(super) fn reload(shared: &Shared, mut config: Config) -> Result<Vec<Change>,
     if config.tls.is_some() != old.config.tls.is_some() {
         config.tls.clone_from(&old.config.tls);
     }
-    let (snapshot, warnings) = Snapshot::build(config, &shared.mailboxes, Some(&old))?;
+    let (snapshot, warnings) = Snapshot::build(config, &shared.site, Some(&old))?;
     for warning in warnings {
         tracing::warn!("{warning}");
     }

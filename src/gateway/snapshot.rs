@@ -7,9 +7,9 @@ use crate::admission::Gate;
 use crate::auth::Guard;
 use crate::client::Trust;
 use crate::config::{self, BackendHead, Config, Habits, Hold, Legacy, Problem, Problems, SessionLimits};
-use crate::hub::{Hub, Mailbox};
+use crate::hub::{self, Hub, Site};
 use crate::pool::Pool;
-use crate::telemetry::metrics::Route;
+use crate::telemetry::metrics::{HistoryFacts, Route};
 use crate::tls;
 
 /// One configuration in force. A connection keeps the one it came in with.
@@ -52,15 +52,11 @@ pub(super) struct LiveProxy {
 
 impl Snapshot {
     /// Everything that the configuration names is read and made; what `before` has and is still wanted lives on.
-    pub(super) fn build(
-        config: Config,
-        mailboxes: &Arc<[Arc<Mailbox>]>,
-        before: Option<&Self>,
-    ) -> Result<(Self, Vec<Problem>), Problems> {
+    pub(super) fn build(config: Config, site: &Site, before: Option<&Self>) -> Result<(Self, Vec<Problem>), Problems> {
         let mut problems = Vec::new();
         let pools = build_pools(&config, before, &mut problems);
         let guards = build_guards(&config, before, &mut problems);
-        let hubs = build_hubs(&config, mailboxes, before, &mut problems);
+        let hubs = build_hubs(&config, site, before, &mut problems);
         // With problems so far nothing is swapped: the certificates are read only to tell what is wrong with them too.
         let tls = build_tls(&config, before.filter(|_| problems.is_empty()));
         let (tls, warnings) = match tls {
@@ -100,6 +96,20 @@ impl Snapshot {
     /// All that judge clients.
     pub(super) fn guards(&self) -> impl Iterator<Item = &Guard> {
         self.routes.iter().filter_map(|route| route.guard.as_deref())
+    }
+
+    /// How the histories are that are in files.
+    pub(super) fn histories(&self) -> Vec<HistoryFacts> {
+        let hubs = self.routes.iter().filter_map(|route| match &route.target {
+            LiveTarget::Hub(hub) => Some((route, hub.history()?)),
+            _ => None,
+        });
+        let told = hubs.map(|(route, facts)| {
+            let hub::Facts { condition, kept, dropped, errors, file_bytes, queue } = facts;
+            let is_failing = condition == hub::Condition::Failing;
+            HistoryFacts { route: route.route.route.clone(), is_failing, kept, dropped, errors, file_bytes, queue }
+        });
+        told.collect()
     }
 
     /// All hubs.
@@ -168,7 +178,7 @@ fn trust(name: &str, wishes: &config::Pool) -> Result<Trust, Vec<Problem>> {
 /// is wished.
 fn build_hubs(
     config: &Config,
-    mailboxes: &Arc<[Arc<Mailbox>]>,
+    site: &Site,
     before: Option<&Snapshot>,
     problems: &mut Vec<Problem>,
 ) -> Vec<Option<Arc<Hub>>> {
@@ -181,7 +191,7 @@ fn build_hubs(
             _ => None,
         });
         let key = format!("route \"{}\".hub", name.route);
-        let built = Hub::build(wishes, mailboxes, &key, known);
+        let built = Hub::build(wishes, site, &key, known);
         built.map(Arc::new).map_err(|found| problems.extend(found.0)).ok()
     };
     config.routes.iter().map(&mut build).collect()

@@ -131,7 +131,7 @@ pub(super) fn service_tasks() -> Tasks {
 }
 
 async fn work(at: usize, shared: Arc<Shared>, mut inbox: mpsc::UnboundedReceiver<Job>) {
-    let shard = Rc::new(Shard::new(at, Arc::clone(&shared.mailboxes[at])));
+    let shard = Rc::new(Shard::new(at, Arc::clone(&shared.site.mailboxes[at])));
     let local = Rc::new(Local { shared, roster: Rc::default(), shard, sessions: Tasks::default() });
     let services = Tasks::default();
     services.spawn(Rc::clone(&local.shard).run());

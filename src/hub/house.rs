@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use parking_lot::Mutex;
 
@@ -10,6 +10,7 @@ use super::fault::Fault;
 use super::ground::Ground;
 use super::id::MemberId;
 use super::room::{Fixed, Room, Rules};
+use super::store;
 use crate::config;
 
 /// All rooms of a hub. It outlives a reload.
@@ -65,6 +66,8 @@ impl House {
     pub(crate) fn enter(&self, name: &str, secret: Option<&str>, id: Option<MemberId>) -> Result<Chair, Fault> {
         let mut inside = self.inside.lock();
         let most = inside.wishes.forget_empty;
+        let oldest = store::oldest(inside.wishes.history_age, SystemTime::now());
+        inside.rooms.values().for_each(|room| room.forget_before(oldest));
         let room = match inside.rooms.get(name) {
             // A room that nobody has swept away yet is forgotten all the same.
             Some(room) if !room.is_forgotten(Instant::now(), most) => Arc::clone(room),
@@ -80,6 +83,12 @@ impl House {
         let mut inside = self.inside.lock();
         let most = inside.wishes.forget_empty;
         inside.rooms.retain(|_, room| !room.is_forgotten(now, most));
+    }
+
+    /// Tells all members of the newer language something about all rooms.
+    pub(crate) fn notice(&self, code: &str, text: &str) {
+        let rooms: Vec<_> = self.inside.lock().rooms.values().cloned().collect();
+        rooms.iter().for_each(|room| room.notice(code, text));
     }
 
     /// Rooms at the moment.

@@ -21,6 +21,7 @@ pub(crate) use language::Language;
 pub(crate) use mailbox::Mailbox;
 pub(crate) use member::{Credentials, Seat, Sitting};
 pub(crate) use shard::Shard;
+pub(crate) use store::{Archives, Condition, Facts};
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -30,8 +31,8 @@ use self::ground::Ground;
 use self::house::House;
 use self::order::Alone;
 use self::room::Fixed;
-use self::store::Memory;
-use crate::config::{self, Problems};
+use self::store::{Archive, Bounds, Memory, Store, inspect};
+use crate::config::{self, Problem, Problems};
 
 /// One hub: the rooms below one route, shared by all workers, and what its owner wished when its members came in.
 #[derive(Debug)]
@@ -39,6 +40,17 @@ pub(crate) struct Hub {
     wishes: Arc<config::Hub>,
     fixed: Arc<[Fixed]>,
     house: Arc<House>,
+    /// The history in a file, where there is one.
+    archive: Option<Arc<Archive>>,
+}
+
+/// What a hub stands on: the gateway's own, and the same for all hubs.
+#[derive(Clone, Debug)]
+pub(crate) struct Site {
+    /// Those of the workers, in their order.
+    pub(crate) mailboxes: Arc<[Arc<Mailbox>]>,
+    /// The histories that are open; absent where files are only looked at.
+    pub(crate) archives: Option<Arc<Archives>>,
 }
 
 /// Why somebody cannot enter a room.
@@ -53,30 +65,42 @@ pub(crate) enum Refused {
 }
 
 impl Hub {
-    /// The hub of these wishes; `mailboxes` are those of the workers, in their order. The rooms of the one `before` live
-    /// on in it, from [`Hub::take_over`] on by its wishes.
+    /// The hub of these wishes. The rooms of the one `before` live on in it, from [`Hub::take_over`] on by its wishes; where
+    /// their history is stays as it is.
     ///
     /// # Errors
-    /// Secrets of rooms that cannot be read; the key of these problems begins with `key`.
-    pub(crate) fn build(
-        wishes: &config::Hub,
-        mailboxes: &Arc<[Arc<Mailbox>]>,
-        key: &str,
-        before: Option<&Self>,
-    ) -> Result<Self, Problems> {
+    /// Secrets of rooms that cannot be read, a history that cannot be used; the key of these problems begins with `key`.
+    pub(crate) fn build(wishes: &config::Hub, site: &Site, key: &str, before: Option<&Self>) -> Result<Self, Problems> {
         let fixed: Arc<[Fixed]> = secret::read(&wishes.fixed, key)?.into();
         let wishes = Arc::new(wishes.clone());
-        let make = || {
-            let ground = Ground::new(Arc::clone(mailboxes), Box::new(Alone), Box::new(Memory));
-            Arc::new(House::new(&wishes, &fixed, ground))
+        if let Some(before) = before {
+            let (house, archive) = (Arc::clone(&before.house), before.archive.clone());
+            return Ok(Self { wishes, fixed, house, archive });
+        }
+        let archive = open_archive(&wishes, site, key)?;
+        let store: Box<dyn Store> = match &archive {
+            Some(archive) => Box::new(Arc::clone(archive)),
+            None => Box::new(Memory),
         };
-        let house = before.map_or_else(make, |before| Arc::clone(&before.house));
-        Ok(Self { wishes, fixed, house })
+        let ground = Ground::new(Arc::clone(&site.mailboxes), Box::new(Alone), store);
+        let house = Arc::new(House::new(&wishes, &fixed, ground));
+        if let Some(archive) = &archive {
+            let house = Arc::downgrade(&house);
+            archive.listen(move |condition| {
+                if let Some(house) = house.upgrade() {
+                    house.notice("store", condition.text());
+                }
+            });
+        }
+        Ok(Self { wishes, fixed, house, archive })
     }
 
     /// It has been put into force: its rooms go by its wishes.
     pub(crate) fn take_over(&self) {
         self.house.adopt(&self.wishes, &self.fixed);
+        if let Some(archive) = &self.archive {
+            archive.go_by(Bounds::of(&self.wishes));
+        }
     }
 
     /// What the owner wished.
@@ -109,6 +133,12 @@ impl Hub {
         entered.map_err(Refused::from)
     }
 
+    /// How its history is, where it is in a file.
+    #[must_use]
+    pub(crate) fn history(&self) -> Option<Facts> {
+        self.archive.as_ref().map(|archive| archive.facts())
+    }
+
     /// The rooms.
     pub(crate) const fn house(&self) -> &Arc<House> {
         &self.house
@@ -118,6 +148,21 @@ impl Hub {
     pub(crate) fn sweep(&self, now: Instant) {
         self.house.sweep(now);
     }
+}
+
+/// Opens the file of the history, or looks whether it could be opened, where the histories are in one.
+fn open_archive(wishes: &config::Hub, site: &Site, key: &str) -> Result<Option<Arc<Archive>>, Problems> {
+    let config::HistoryStore::File(path) = &wishes.history_store else { return Ok(None) };
+    let opened = match &site.archives {
+        Some(archives) => archives.open(path, Bounds::of(wishes)).map(Some),
+        None => inspect(path).map(|()| None),
+    };
+    opened.map_err(|error| {
+        let because = std::error::Error::source(&error).map_or_else(String::new, |cause| format!(": {cause}"));
+        let wrong = format!("{error}{because}");
+        let problem = Problem::new(path.display().to_string(), format!("{key}.history_file"), wrong);
+        problem.allowing("a file that this gateway alone reads and writes, in a folder that is there").into()
+    })
 }
 
 impl From<Fault> for Refused {

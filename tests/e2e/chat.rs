@@ -36,6 +36,11 @@ impl Member {
         Self::upgrade(gateway.connect().await, path, more).await
     }
 
+    /// Over a connection that is there.
+    pub async fn over(peer: Peer, path: &str) -> Self {
+        Self::upgrade(peer, path, &[]).await
+    }
+
     async fn upgrade(mut peer: Peer, path: &str, more: &[&str]) -> Self {
         let answer = peer.upgrade(path, &[&[CHAT], more].concat()).await;
         assert_eq!((answer.status, answer.header("sec-websocket-protocol")), (101, Some("wsgate.chat.v1")));

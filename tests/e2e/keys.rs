@@ -84,6 +84,9 @@ const SEEN: &[(&str, &str)] = &[
     ("route.limits.message_size", "keys::a_route_has_limits_of_its_own"),
     ("route.hub.history", "keys::history_is_shown_to_newcomers"),
     ("route.hub.history_size", "keys::history_is_bounded_in_bytes"),
+    ("route.hub.history_age", "histories::what_is_too_old_is_gone"),
+    ("route.hub.history_store", "histories::newcomers_see_it_and_members_resume_over_a_restart"),
+    ("route.hub.history_file", "histories::a_file_that_cannot_be_used_is_told_at_the_start_and_by_check"),
     ("route.hub.page", "keys::the_page_is_shown_unless_told_otherwise"),
     ("route.hub.to_sender", "keys::what_one_says_comes_back_unless_told_otherwise"),
     ("route.hub.escape", "keys::markup_is_escaped_unless_told_otherwise"),
@@ -166,7 +169,7 @@ const SEEN: &[(&str, &str)] = &[
 ];
 
 /// The modules whose tests may stand in [`SEEN`].
-const MODULES: [(&str, &str); 13] = [
+const MODULES: [(&str, &str); 14] = [
     ("chat", include_str!("chat.rs")),
     ("chat_keys", include_str!("chat_keys.rs")),
     // What waits inside is seen only there.
@@ -174,6 +177,7 @@ const MODULES: [(&str, &str); 13] = [
     ("auth", include_str!("auth.rs")),
     ("head", include_str!("head.rs")),
     ("health", include_str!("health.rs")),
+    ("histories", include_str!("histories.rs")),
     ("hold", include_str!("hold.rs")),
     ("keys", include_str!("keys.rs")),
     ("life", include_str!("life.rs")),

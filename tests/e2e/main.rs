@@ -16,6 +16,7 @@ mod command;
 mod frames;
 mod head;
 mod health;
+mod histories;
 mod hold;
 mod hub;
 mod keys;

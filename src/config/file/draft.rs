@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::document::{Placed, Table};
 use super::gateway::TlsDraft;
@@ -67,6 +67,7 @@ impl Draft {
         self.check_paths(&mut problems);
         self.check_pools(&mut problems);
         self.check_redirects(&mut problems);
+        self.check_histories(&mut problems);
         if self.routes.is_empty() && !self.routes_said {
             problems.push(Problem::new(name, "route", "no route").allowing("at least one [[route]]"));
         }
@@ -138,6 +139,17 @@ impl Draft {
         let named = self.routes.iter().filter_map(|draft| draft.pool.as_ref());
         for pool in named.filter(|pool| !self.config.pools.contains_key(&pool.value)) {
             problems.push(pool.place.problem("no such pool", allowed.as_str()));
+        }
+    }
+
+    /// Rooms of one name on two hubs would be one room in the file.
+    fn check_histories(&self, problems: &mut Vec<Problem>) {
+        let mut seen: HashMap<&Path, &Placed<PathBuf>> = HashMap::new();
+        for history in self.routes.iter().filter_map(|draft| draft.history.as_ref()) {
+            match seen.get(&*history.value) {
+                Some(first) => problems.push(history.place.problem(taken("used", first), "a file for each hub")),
+                None => drop(seen.insert(&history.value, history)),
+            }
         }
     }
 

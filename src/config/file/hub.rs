@@ -1,13 +1,13 @@
 //! Reads `hub = { … }`: the chat hub's rooms and what its members may do.
 
 use std::ops::RangeInclusive;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::document::{Table, Value};
+use super::document::{Placed, Table, Value};
 use super::pool::read_file_path;
 use crate::config::error::Wrong;
-use crate::config::{FixedRoom, Hub, NamePattern, RoomSecret, SayRate, Secret};
+use crate::config::{FixedRoom, HistoryStore, Hub, NamePattern, RoomSecret, SayRate, Secret};
 
 const KIB: usize = 1 << 10;
 
@@ -15,22 +15,29 @@ const KIB: usize = 1 << 10;
 const MANY: RangeInclusive<usize> = 1..=1_000_000;
 const HISTORY: RangeInclusive<usize> = 0..=10_000;
 const FORGET: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(365 * 24 * 3600);
+/// From a minute to a hundred years.
+const AGE: RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(36_500 * 24 * 3600);
+/// Whether in a file.
+const STORES: [(&str, bool); 2] = [("memory", false), ("file", true)];
 const SLOW: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(6 * 3600);
 const FIXED: &str = r#"a list of tables such as { name = "news", read_only = true }"#;
 const PATTERN: &str = r"a regular expression for the whole name, such as '^[\w .-]+$'";
 const SECRET: &str = "text of 1 to 256 bytes";
 
-/// Reads the hub of a route; paths in it start at `base`.
-pub(super) fn read_hub(value: &Value<'_>, base: &Path) -> Hub {
+/// Reads the hub of a route, and the file of its history, which must be its own; paths in it start at `base`.
+pub(super) fn read_hub(value: &Value<'_>, base: &Path) -> (Hub, Option<Placed<PathBuf>>) {
     let default = Hub::default();
     let Some(table) = value.table() else {
-        return default;
+        return (default, None);
     };
+    let file = read_store(&table, base);
     let room_names = table.text("room_names", read_pattern).unwrap_or_default();
     let room = |text: &str| read_room_name(text, &room_names);
     let hub = Hub {
         history: table.count("history", HISTORY).unwrap_or(default.history),
         history_size: table.size("history_size", KIB..=64 << 20).unwrap_or(default.history_size),
+        history_age: table.optional_duration("history_age", AGE).unwrap_or(default.history_age),
+        history_store: file.as_ref().map_or(HistoryStore::Memory, |file| HistoryStore::File(file.value.clone())),
         page: table.flag("page").unwrap_or(default.page),
         to_sender: table.flag("to_sender").unwrap_or(default.to_sender),
         escape: table.flag("escape").unwrap_or(default.escape),
@@ -59,7 +66,32 @@ pub(super) fn read_hub(value: &Value<'_>, base: &Path) -> Hub {
         table.incomplete("has no rooms and makes none", "rooms in `fixed`, or create = true");
     }
     table.finish();
-    hub
+    (hub, file)
+}
+
+/// The file, where the history is kept in one.
+fn read_store(table: &Table<'_>, base: &Path) -> Option<Placed<PathBuf>> {
+    // Whether in a file; what was refused is a problem already, and says nothing about the other key.
+    let said = table.get("history_store").map(|value| value.choice(&STORES, &[]));
+    let file = table.get("history_file");
+    match (said.unwrap_or(Some(false)), file) {
+        (Some(true), None) => {
+            table.incomplete("keeps its history in a file and does not say where", "history_file = the path of a file");
+            None
+        }
+        (Some(false), Some(file)) => {
+            file.refuse("has no meaning where the history is kept in memory", "history_store = \"file\" beside it");
+            None
+        }
+        (_, file) => file.and_then(|file| {
+            let path = file.text(|text| match text {
+                "" => Err(Wrong::new("not a path", "the path of a file")),
+                text if text.contains('\0') => Err(Wrong::new("not a path", "the path of a file")),
+                text => Ok(base.join(text)),
+            })?;
+            Some(Placed::new(path, file.place()))
+        }),
+    }
 }
 
 /// A name that the owner wrote is checked against the pattern as well; so is the one that holds where none is written.

@@ -1,6 +1,6 @@
 //! Reads `[[route]]`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::auth::read_auth;
 use super::backend_head;
@@ -26,6 +26,8 @@ pub(super) struct Draft {
     pub(super) path: Option<Placed<String>>,
     pub(super) pool: Option<Placed<String>>,
     pub(super) redirect: Option<Placed<String>>,
+    /// Where a hub keeps its history.
+    pub(super) history: Option<Placed<PathBuf>>,
 }
 
 /// A route of this path and target with everything else as it is when nothing is said.
@@ -75,7 +77,7 @@ pub(super) fn read_route(table: Table<'_>, gateway: &GatewayLimits, session: Ses
         ..route_of(name, target.target, session)
     };
     table.finish();
-    Draft { route, path, pool: target.pool, redirect: target.redirect }
+    Draft { route, path, pool: target.pool, redirect: target.redirect, history: target.history }
 }
 
 fn read_refuse(value: &Value<'_>) -> Refuse {
@@ -96,11 +98,13 @@ struct Aim {
     target: Target,
     pool: Option<Placed<String>>,
     redirect: Option<Placed<String>>,
+    history: Option<Placed<PathBuf>>,
 }
 
 /// All four are read even when one too many is there, so that the problems of each are told.
 fn read_target(table: &Table<'_>, path: &str, base: &Path) -> Aim {
-    let hub = table.get("hub").map(|value| Target::Hub(read_hub(&value, base)));
+    let (hub, history) = table.get("hub").map(|value| read_hub(&value, base)).unzip();
+    let hub = hub.map(Target::Hub);
     let echo = table.get("echo").map(|value| read_echo(&value));
     let (proxy, pool) = table.get("proxy").map(|value| read_proxy(&value, path)).unzip();
     let (redirect, place) = table.get("redirect").map(|value| read_redirect(&value)).unzip();
@@ -111,7 +115,7 @@ fn read_target(table: &Table<'_>, path: &str, base: &Path) -> Aim {
         _ => table.problem("leads to more than one target", TARGETS),
     }
     let target = targets.pop().unwrap_or(Target::Echo);
-    Aim { target, pool: pool.flatten(), redirect: place.flatten() }
+    Aim { target, pool: pool.flatten(), redirect: place.flatten(), history: history.flatten() }
 }
 
 fn read_echo(value: &Value<'_>) -> Target {

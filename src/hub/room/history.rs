@@ -125,11 +125,26 @@ impl History {
     /// Drops the oldest until the rest is within these bounds.
     pub(super) fn trim(&mut self, (most, size): (usize, usize)) {
         while self.kept.len() > most || self.weight > size {
-            let Some(Kept { record, .. }) = self.kept.pop_front() else { return };
-            self.weight -= record.weight();
-            self.floor = self.floor.max(record.id);
-            self.forget_reference(&record);
+            if !self.forget_oldest() {
+                return;
+            }
         }
+    }
+
+    /// Drops what is older than this.
+    pub(super) fn forget_before(&mut self, oldest: MessageId) {
+        while self.kept.front().is_some_and(|kept| kept.record.id < oldest) {
+            self.forget_oldest();
+        }
+    }
+
+    /// `false`: there is none.
+    fn forget_oldest(&mut self) -> bool {
+        let Some(Kept { record, .. }) = self.kept.pop_front() else { return false };
+        self.weight -= record.weight();
+        self.floor = self.floor.max(record.id);
+        self.forget_reference(&record);
+        true
     }
 
     fn forget_reference(&mut self, record: &Record) {

@@ -220,6 +220,11 @@ impl Room {
         self.tell(&mut self.state.lock(), &Event::Typing { room: &self.name, from }, guest.user);
     }
 
+    /// What is older than this is forgotten.
+    pub(crate) fn forget_before(&self, oldest: MessageId) {
+        self.state.lock().history.forget_before(oldest);
+    }
+
     /// How many are here, and so many of them at most.
     pub(crate) fn who(&self, most: usize) -> (usize, Vec<(MemberId, Arc<str>)>) {
         let state = self.state.lock();

@@ -28,6 +28,13 @@ impl Room {
         self.post(state, |present| (present.v1 > 0).then(content));
     }
 
+    /// Everybody who speaks the newer language hears about the room, however many they are.
+    pub(crate) fn notice(self: &Arc<Self>, code: &str, text: &str) {
+        let frame = Event::Notice { room: Some(&self.name), code, text }.frame();
+        let content = || Content::Event { frame: frame.clone(), except: 0 };
+        self.post(&mut self.state.lock(), |present| (present.v1 > 0).then(content));
+    }
+
     /// Puts one letter into the mailbox of each worker that has members for it, in one step: all have one order.
     pub(super) fn post(self: &Arc<Self>, state: &mut State, content: impl Fn(&Present) -> Option<Content>) {
         state.letters += 1;

@@ -1,0 +1,99 @@
+//! The newest messages of every room, in memory: what a room that is made again begins with.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use super::Bounds;
+use super::queue::Write;
+use crate::hub::id::MessageId;
+use crate::hub::record::Record;
+
+/// By room; bounded in each, and in rooms once they are pruned.
+#[derive(Debug, Default)]
+pub(super) struct Tails(HashMap<Arc<str>, Tail>);
+
+#[derive(Debug, Default)]
+struct Tail {
+    records: VecDeque<Record>,
+    /// Of their texts.
+    bytes: usize,
+}
+
+impl Tails {
+    /// A message is the newest of its room; the room's name as it is held here.
+    pub(super) fn keep(&mut self, room: &str, record: Record, bounds: &Bounds) -> Arc<str> {
+        let name = self.0.get_key_value(room).map_or_else(|| Arc::from(room), |(name, _)| Arc::clone(name));
+        self.0.entry(Arc::clone(&name)).or_default().push(record, bounds);
+        name
+    }
+
+    /// Forgets a message.
+    pub(super) fn erase(&mut self, room: &str, id: MessageId) {
+        let Some(tail) = self.0.get_mut(room) else { return };
+        if let Some(at) = tail.records.iter().rposition(|record| record.id == id)
+            && let Some(record) = tail.records.remove(at)
+        {
+            tail.bytes -= record.text.len();
+        }
+    }
+
+    /// The newest of a room that are not older than `oldest`, oldest first.
+    pub(super) fn newest(&self, room: &str, most: usize, oldest: MessageId) -> Vec<Record> {
+        let Some(tail) = self.0.get(room) else { return Vec::new() };
+        let from = tail.records.len().saturating_sub(most);
+        tail.records.range(from..).filter(|record| record.id >= oldest).cloned().collect()
+    }
+
+    /// Forgets what is older than `oldest`, and of more rooms than there may be those that were silent longest: the rooms
+    /// that are gone.
+    pub(super) fn prune(&mut self, oldest: MessageId, rooms: usize) -> Vec<Arc<str>> {
+        for tail in self.0.values_mut() {
+            while tail.records.front().is_some_and(|record| record.id < oldest) {
+                tail.pop();
+            }
+        }
+        let mut by_silence: Vec<(MessageId, Arc<str>)> =
+            self.0.iter().map(|(name, tail)| (tail.last(), Arc::clone(name))).collect();
+        let more = by_silence.len().saturating_sub(rooms);
+        by_silence.sort_unstable();
+        let gone = by_silence.into_iter().enumerate().filter(|(at, (last, _))| *at < more || last.0 == 0);
+        let gone: Vec<_> = gone.map(|(_, (_, name))| name).collect();
+        for name in &gone {
+            self.0.remove(name);
+        }
+        gone
+    }
+
+    /// The rooms that there are.
+    pub(super) fn rooms(&self) -> Vec<Arc<str>> {
+        self.0.keys().cloned().collect()
+    }
+
+    /// All of a room, to be written in place of what the file has of it.
+    pub(super) fn whole(&self, room: &Arc<str>) -> Vec<Write> {
+        let records = self.0.get(room).into_iter().flat_map(|tail| &tail.records);
+        let keep = records.map(|record| Write::Keep(Arc::clone(room), record.clone()));
+        std::iter::once(Write::Clear(Arc::clone(room))).chain(keep).collect()
+    }
+}
+
+impl Tail {
+    fn push(&mut self, record: Record, bounds: &Bounds) {
+        self.bytes += record.text.len();
+        self.records.push_back(record);
+        while self.records.len() > bounds.messages || self.bytes > bounds.bytes {
+            self.pop();
+        }
+    }
+
+    fn pop(&mut self) {
+        if let Some(record) = self.records.pop_front() {
+            self.bytes -= record.text.len();
+        }
+    }
+
+    /// The newest message; 0: there is none.
+    fn last(&self) -> MessageId {
+        self.records.back().map_or(MessageId(0), |record| record.id)
+    }
+}
