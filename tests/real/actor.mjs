@@ -24,6 +24,7 @@ class Actor {
   asked = []; // all that was ever asked, in order
   refs = new Map(); // `member ref` → ack
   moderator = false;
+  plain = false; // whether it does not know the language at all
   limits = { text: 4096, rooms: 16, rate: 5, burst: 20 };
   #last = 0n;
   #users = 0;
@@ -176,8 +177,9 @@ export async function actor(t) {
     response.writeHead(body ? 200 : 404, { ...headers, 'Content-Type': kind });
     response.end(body);
   });
-  const sockets = new WebSocketServer({ server, handleProtocols: () => 'wsgate.chat.v1' });
+  const sockets = new WebSocketServer({ server, handleProtocols: () => !hub.plain && 'wsgate.chat.v1' });
   sockets.on('connection', (socket, { url }) => {
+    if (hub.plain) return socket.on('message', (text) => socket.send(`User #1: ${text}`.replaceAll('<', '&lt;')));
     hub.enter(socket, decodeURIComponent(url.replace(/^\/chat\/?/, '')) || 'lobby');
   });
   server.listen(0, '127.0.0.1');

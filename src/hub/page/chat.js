@@ -122,6 +122,7 @@ function banner(words) {
 }
 
 function secret(room) {
+  if ($("sheet").open) return; // who is asked already is told there
   askSecret(room.name, async (given) => {
     await language.join(room, given);
     turn(room);
@@ -178,7 +179,7 @@ async function leave(room) {
 }
 
 function about(room, { id, name }, message) {
-  const write = id === state.me.id ? null : async () => compose.privately({ id, name });
+  const write = id === state.me.id ? null : () => compose.privately({ id, name });
   const act = state.moderator
     ? (type, fields) => language.ask(type, { room: room.name, ...fields }).then(() => hint("Done."))
     : null;

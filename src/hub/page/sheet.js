@@ -57,7 +57,11 @@ export function askAbout({ member, message, write, act }) {
   const trouble = troubles();
   const rows = [];
   const row = (label, action, attributes) => rows.push(button(label, () => attempt(action, trouble), attributes));
-  if (write) row("Write to this person only", write);
+  // Closed first: closing gives the focus back, and writing takes it.
+  if (write) rows.push(button("Write to this person only", () => {
+    close();
+    write();
+  }));
   if (act && message) row("Delete this message", () => act("delete", { id: message.id }), { class: "grave" });
   if (act && write) rows.push(moderation(member, act, trouble));
   open([called(member.name)], ...rows, trouble);
