@@ -104,6 +104,7 @@ class Actor {
   on_leave(member, { ref, room }) {
     member.rooms.delete(room);
     this.send(member, { type: 'left', ref, room });
+    this.tell(room, { type: 'leave', room, id: member.id, name: member.name, time: Date.now() });
   }
 
   on_say(member, { ref, room, text }) {

@@ -15,6 +15,8 @@ import { askAbout, askName, askSecret } from "./?asset=sheet.js";
 import { address, hub, relayed, roomOfPath, target } from "./?asset=where.js";
 import { closed, counted, final, oneLine } from "./?asset=words.js";
 
+const SMALL = 50; // members up to whom a room is told who is typing
+
 // ---- What is known, and how it is shown ----
 
 const store = new Store(relayed ? `socket ${relayed}` : hub);
@@ -50,7 +52,7 @@ const outbox = new Outbox(state, store, {
 
 const compose = new Compose(state, store, {
   say,
-  typing: (room) => room.condition === "in" && language?.tell?.("typing", { room: room.name }),
+  typing: (room) => room?.condition === "in" && room.count <= SMALL && language.tell?.("typing", { room: room.name }),
   again: (room) => enter(room.name),
 });
 
@@ -72,6 +74,7 @@ function opened(protocol) {
   }
   language ??= plain();
   language.open();
+  showRead();
 }
 
 function plain() {
@@ -90,11 +93,15 @@ function lost({ code, reason, opened, asked }) {
   if (!asked && telling) state.current?.log.note(closed({ code, reason }));
 }
 
+let heardOf = ""; // what was said aloud last of the line
+
 function showState(now, seconds) {
   const WORDS = { stopped: "Disconnected", connecting: "Connecting…", connected: "Connected", waiting: "Waiting" };
   $("status").dataset.state = now;
-  if ($("status-text").textContent !== WORDS[now]) $("status-text").textContent = WORDS[now];
-  // Outside the announced text: a screen reader should not count the seconds aloud.
+  $("status-text").textContent = WORDS[now];
+  // A screen reader hears that the line is lost and that it is back, not every attempt, and no seconds.
+  const aloud = { ...WORDS, connecting: heardOf, waiting: "Connection lost; trying again" }[now];
+  if (aloud !== heardOf) $("aloud").textContent = heardOf = aloud;
   $("countdown").textContent = now === "waiting" ? ` ${seconds} s` : "";
   // While waiting, the button is for people who would rather not wait.
   $("connect").textContent = now === "connected" || now === "connecting" ? "Disconnect" : "Connect";
@@ -205,7 +212,8 @@ function showRead() {
   const room = state.current;
   const unread = state.unread;
   const place = oneLine(room?.name ?? roomOfPath());
-  document.title = `${unread > 0 ? `(${unread}) ` : ""}${place === "" ? "" : `${place} · `}wsgate chat`;
+  const title = `${unread > 0 ? `(${unread}) ` : ""}${place === "" ? "" : `${place} · `}wsgate chat`;
+  if (document.title !== title) document.title = title;
   if (room === null) return;
   $("newer").hidden = room.log.atEnd || room.unread === 0;
   $("newer").textContent = counted(room.unread, "new message");

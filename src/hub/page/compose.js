@@ -11,6 +11,7 @@ export const hint = (words) => void ($("hint").textContent = words);
 export class Compose {
   #to = null; // the only member who gets the next message, else null
   #typedAt = 0;
+  #anywhere = true; // no room is in view yet
 
   /** `hooks`: `say(text, to)` tells whether the text was taken, `typing()`, and `again(room)` tries to enter. */
   constructor(state, store, hooks) {
@@ -63,6 +64,7 @@ export class Compose {
     const over = this.#over(words);
     if (over > 0) hint(`This is too long by ${counted(over, "byte")}.`);
     else hint(over >= -NEAR_LIMIT ? `${counted(-over, "byte")} left.` : "");
+    if (this.state.current === null) return; // the first greeting is still to come
     this.store.draft(this.state.current.name, words);
     if (words === "" || this.#to || Date.now() - this.#typedAt < TYPING_EVERY) return;
     this.#typedAt = Date.now();
@@ -70,7 +72,10 @@ export class Compose {
   }
 
   #turned(room) {
-    this.box.value = this.store.drafts.get(room.name) ?? "";
+    // What was written before any room was known belongs to the first.
+    const early = this.#anywhere ? this.box.value : "";
+    this.#anywhere = false;
+    this.box.value = early || (this.store.drafts.get(room.name) ?? "");
     this.#to = null;
     $("privately").hidden = true;
     hint("");

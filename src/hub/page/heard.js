@@ -65,6 +65,7 @@ export class Heard {
     this.state.tell("typing", room);
     if (message.from.id === this.state.me.id) this.hooks.heard(room, message);
     room.log.put(message);
+    room.log.showOlder(room.older); // a long list may have lost its head
   }
 
   to(message) {
@@ -83,11 +84,11 @@ export class Heard {
     this.state.tell("members", room);
   }
 
-  who({ room: name, count, members, more }) {
+  who({ room: name, count, members }) {
     const room = this.state.rooms.get(name);
     if (!room || !Array.isArray(members)) return;
     room.members = new Map(members.map((member) => [member.id, member.name]));
-    Object.assign(room, { count, partly: more === true });
+    room.count = count;
     this.state.tell("members", room);
   }
 

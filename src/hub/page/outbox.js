@@ -76,10 +76,10 @@ export class Outbox {
   }
 
   #refused(room, entry, error) {
-    entry.seen = false;
     entry.state = "waiting";
     if (error.code === "lost") {
       // Whether it arrived is not known; it goes again, with the same ref, when the room is joined again.
+      entry.why = "";
     } else if (PASSING.has(error.code)) {
       entry.why = refused(error);
       this.#pauses.set(room, setTimeout(() => {

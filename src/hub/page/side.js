@@ -1,7 +1,7 @@
 // The side of the page: the rooms one is in, and the people in the one in view.
 
 import { $, arrange, button, called, make } from "./?asset=make.js";
-import { counted, oneLine } from "./?asset=words.js";
+import { oneLine } from "./?asset=words.js";
 
 /** Calls `draw` once per frame at most, however often it is asked: in a busy room people come and go all the time. */
 function calmly(draw) {
@@ -99,8 +99,8 @@ export class Side {
     const count = Math.max(current.count, all.length);
     $("people-count").textContent = count > 0 ? `(${count})` : "";
     const hidden = count - all.length;
-    $("people-more").hidden = hidden === 0;
-    $("people-more").textContent = all.length === 0 ? `${counted(hidden, "person")} here` : `and ${hidden} more`;
+    $("people-more").hidden = hidden === 0 || all.length === 0;
+    $("people-more").textContent = `and ${hidden} more`;
     $("my-name").textContent = me.name;
   }
 

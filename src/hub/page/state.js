@@ -6,7 +6,6 @@ export class Room {
   why = "";
   count = 0; // members, of whom `members` may hold fewer
   members = new Map(); // id → name
-  partly = false; // there are more members than are listed
   readOnly = false;
   slow = 0; // seconds between two messages of one member; 0 when everybody may write at will
   older = false; // messages before the oldest one shown exist

@@ -24,6 +24,9 @@ class Refused extends Error {
   }
 }
 
+/** From where on a room is told: what was missed, or the latest where nothing is known. */
+const from = ({ log }) => (log.newest === null ? { history: PAGE } : { since: log.newest });
+
 const LOST = { code: "lost" };
 
 export class Language {
@@ -102,7 +105,7 @@ export class Language {
     room.condition = "joining";
     this.state.tell("room", room);
     try {
-      await this.ask("join", { room: room.name, secret, since: room.log.newest ?? undefined });
+      await this.ask("join", { room: room.name, secret, ...from(room) });
     } catch (error) {
       this.notIn(room, error);
       throw error;
@@ -163,7 +166,7 @@ export class Language {
   /** Whether nothing is left to do: one is who one was, or the connection is lost again. */
   async #resume(rooms) {
     const { session, name } = this.store;
-    const wanted = rooms.map((room) => ({ room: room.name, since: room.log.newest ?? undefined, secret: room.secret }));
+    const wanted = rooms.map((room) => ({ room: room.name, secret: room.secret, ...from(room) }));
     rooms.forEach((room) => { room.condition = "joining"; });
     // A name that was given by hand is asked for again; when somebody else has it now, the default has to do.
     for (const wish of name === null ? [undefined] : [name, undefined]) {
