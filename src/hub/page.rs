@@ -111,14 +111,19 @@ mod tests {
         for forbidden in ["http://", "https://", "<style", "style=\"", "onclick", "javascript:"] {
             assert!(!page.contains(forbidden), "{forbidden}");
         }
-        assert_eq!(page.matches("<script").count(), page.matches("<script type=\"module\" src=\"/chat/?asset=").count());
+        assert_eq!(
+            page.matches("<script").count(),
+            page.matches("<script type=\"module\" src=\"/chat/?asset=").count()
+        );
     }
 
     #[test]
     fn no_script_of_the_page_makes_markup_of_text() {
         for name in named(&page("/chat"), "\"/chat/?asset=") {
             let (_, body) = part(&name).expect(&name);
-            for forbidden in ["innerHTML", "outerHTML", "insertAdjacent", "document.write", "eval(", "new Function", "DOMParser"] {
+            for forbidden in
+                ["innerHTML", "outerHTML", "insertAdjacent", "document.write", "eval(", "new Function", "DOMParser"]
+            {
                 assert!(!body.contains(forbidden), "{name}: {forbidden}");
             }
         }

@@ -25,6 +25,7 @@ class Actor {
   refs = new Map(); // `member ref` → ack
   moderator = false;
   plain = false; // whether it does not know the language at all
+  most = 50; // messages in one answer
   limits = { text: 4096, rooms: 16, rate: 5, burst: 20 };
   #last = 0n;
   #users = 0;
@@ -71,11 +72,26 @@ class Actor {
     this.members.add(member);
     socket.on('close', () => {
       this.members.delete(member);
-      member.rooms.forEach((room) => this.tell(room, { type: 'leave', room, id: member.id, name: member.name, time: Date.now() }));
+      const { id, name } = member;
+      member.rooms.forEach((room) => this.tell(room, { type: 'leave', room, id, name, time: Date.now() }));
     });
     socket.on('message', (data) => this.#hear(member, JSON.parse(data)));
     const { id, name } = member;
-    this.send(member, { type: 'hello', id, session, name, room: at, time: Date.now(), limits: this.limits, moderator: this.moderator });
+    const { limits, moderator } = this;
+    this.send(member, { type: 'hello', id, session, name, room: at, time: Date.now(), limits, moderator });
+  }
+
+  /** In the plain language: what was said before, and from then on everything. */
+  enterPlain(socket) {
+    const member = { socket, rooms: new Set() };
+    this.members.add(member);
+    socket.on('close', () => this.members.delete(member));
+    this.room('').forEach((line) => socket.send(line));
+    socket.on('message', (text) => {
+      const line = `User #1: ${text}`.replaceAll('<', '&lt;');
+      this.room('').push(line);
+      this.members.forEach((other) => other.socket.send(line));
+    });
   }
 
   #know(member, session) {
@@ -91,13 +107,12 @@ class Actor {
     this[`on_${message.type}`]?.(member, { room: member.at, ...message });
   }
 
-  on_join(member, { ref, room, since, history = 50 }) {
-    const said = this.room(room);
+  on_join(member, { ref, room, since, history }) {
+    const last = this.room(room).at(-1)?.id ?? null;
     member.rooms.add(room);
-    const count = [...this.members].filter(({ rooms }) => rooms.has(room)).length;
-    this.send(member, { type: 'joined', ref, room, members: count, last: said.at(-1)?.id ?? null, read_only: false, slow: 0, history: 100 });
-    const later = since ? said.filter(({ id }) => id > since) : said.slice(-history);
-    this.send(member, { type: 'history', room, messages: later, more: later.length < said.length });
+    const members = [...this.members].filter(({ rooms }) => rooms.has(room)).length;
+    this.send(member, { type: 'joined', ref, room, members, last, read_only: false, slow: 0, history: 1000 });
+    this.on_history(member, { room, since, limit: history });
     this.tell(room, { type: 'join', room, id: member.id, name: member.name, time: Date.now() }, member);
   }
 
@@ -138,9 +153,9 @@ class Actor {
     this.send(member, { type: 'who', ref, room, count: members.length, members, more: false });
   }
 
-  on_history(member, { ref, room, before, since, limit = 50 }) {
+  on_history(member, { ref, room, before, since, limit = this.most }) {
     const said = this.room(room).filter(({ id }) => (!before || id < before) && (!since || id > since));
-    const messages = said.slice(-limit);
+    const messages = said.slice(-Math.min(limit, this.most));
     this.send(member, { type: 'history', ref, room, messages, more: messages.length < said.length });
   }
 
@@ -180,7 +195,7 @@ export async function actor(t) {
   });
   const sockets = new WebSocketServer({ server, handleProtocols: () => !hub.plain && 'wsgate.chat.v1' });
   sockets.on('connection', (socket, { url }) => {
-    if (hub.plain) return socket.on('message', (text) => socket.send(`User #1: ${text}`.replaceAll('<', '&lt;')));
+    if (hub.plain) return hub.enterPlain(socket);
     hub.enter(socket, decodeURIComponent(url.replace(/^\/chat\/?/, '')) || 'lobby');
   });
   server.listen(0, '127.0.0.1');

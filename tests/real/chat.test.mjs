@@ -40,7 +40,8 @@ const ATTACKS = [
   '<form action=//example.com><button autofocus onfocus=window.ran=14>x',
   '<meta http-equiv=refresh content="0;url=javascript:window.ran=15">',
   '&lt;script&gt;window.ran=16&lt;/script&gt; &#60;img src=x onerror=window.ran=17&#62; &amp;lt;',
-  '<details open ontoggle=window.ran=18>', '<video><source onerror=window.ran=19>', '<x contenteditable onblur=window.ran=20 tabindex=1>',
+  '<details open ontoggle=window.ran=18>', '<video><source onerror=window.ran=19>',
+  '<x contenteditable onblur=window.ran=20 tabindex=1>',
   '{{constructor.constructor("window.ran=21")()}} ${window.ran=22} `${window.ran=23}`',
   '\u202egnp.exe\u202c \u2066\u2067 right to left \u200b\u200d\ufeff',
   'a\u0301\u0302\u0303\u0304'.repeat(50), 'a\u2028b\u2029c', '__proto__', 'constructor', '{"type":"say","text":"x"}',
@@ -230,7 +231,8 @@ describe('what anybody writes', () => {
       assert.deepEqual(await said(page), ATTACKS);
       const [markup, ran, links] = await page.evaluate(() => [
         [...document.querySelectorAll('[role=log] .said *')].map((it) => it.tagName).filter((name) => name !== 'A'),
-        window.ran, [...document.querySelectorAll('[role=log] a')].map((it) => [it.protocol, it.rel, it.target, it.textContent])]);
+        window.ran,
+        [...document.querySelectorAll('[role=log] a')].map((it) => [it.protocol, it.rel, it.target, it.textContent])]);
       assert.deepEqual([markup, ran], [[], undefined]);
       assert.deepEqual(links, [
         ['https:', 'noopener noreferrer', '_blank', 'https://example.com/'],
@@ -262,7 +264,9 @@ describe('what anybody writes', () => {
     const page = await context.newPage();
     const violations = [];
     await page.exposeFunction('told', (directive) => { violations.push(directive); });
-    await page.addInitScript(() => addEventListener('securitypolicyviolation', (event) => window.told(event.effectiveDirective)));
+    await page.addInitScript(() => {
+      addEventListener('securitypolicyviolation', ({ effectiveDirective }) => window.told(effectiveDirective));
+    });
     await page.goto(`${gate.page}/chat`);
     await state(page, 'connected');
     const thrown = await page.evaluate(() => [

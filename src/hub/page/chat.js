@@ -13,7 +13,7 @@ import { Store } from "./?asset=store.js";
 import { Language, V1 } from "./?asset=v1.js";
 import { askAbout, askName, askSecret } from "./?asset=sheet.js";
 import { address, hub, relayed, roomOfPath, target } from "./?asset=where.js";
-import { closed, counted, final, oneLine } from "./?asset=words.js";
+import { closed, counted, final, oneLine, shut } from "./?asset=words.js";
 
 const SMALL = 50; // members up to whom a room is told who is typing
 
@@ -173,7 +173,7 @@ async function enter(name) {
   } catch (error) {
     if (error.code === "wrong_secret") return;
     if (!known) state.forget(room);
-    $("go-hint").textContent = `You cannot enter: ${error.message}.`;
+    $("go-hint").textContent = `You cannot enter: ${shut(error)}.`;
   }
 }
 

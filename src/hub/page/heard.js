@@ -95,11 +95,14 @@ export class Heard {
   history({ room: name, messages, more }) {
     const room = this.state.rooms.get(name);
     if (!room || !Array.isArray(messages)) return;
-    const [oldest, first] = [room.log.oldest, messages[0]?.id];
+    const { oldest, newest } = room.log;
+    const first = messages[0]?.id;
     // Older ones exist before the oldest that is shown, not before what was missed in between.
     if (oldest === null || (first !== undefined && first < oldest)) room.older = more === true;
     room.log.putAll(messages, { missed: oldest !== null && !room.asked });
     room.log.showOlder(room.older);
+    // More was missed than fits into one answer: the rest lies between what was known and the first of these.
+    if (newest !== null && first > newest && more === true) this.language.fill(room, newest, first);
   }
 
   gap({ room }) {

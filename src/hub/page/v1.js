@@ -2,7 +2,7 @@
 // that is resumed where it was cut.
 
 import { Heard } from "./?asset=heard.js";
-import { oneLine, refused } from "./?asset=words.js";
+import { oneLine, refused, shut } from "./?asset=words.js";
 
 export const V1 = "wsgate.chat.v1";
 
@@ -10,6 +10,7 @@ const PAGE = 50; // messages asked for at once
 const PATIENCE = 10000; // an answer that takes longer, in milliseconds, makes one ask whether the line is alive
 const SILENCE = 60000; // so does hearing nothing for so long
 const LOOK_EVERY = 5000;
+const PAUSE = 1000; // milliseconds before a room is tried again that was too much at once
 
 /** 96 random bits: a `ref` names a question, and a message for as long as its room remembers. */
 export function newRef() {
@@ -136,6 +137,13 @@ export class Language {
     if (room.log.wantsOlder) this.older(room);
   }
 
+  /** Asks for messages that were missed between these two. */
+  fill(room, since, before) {
+    this.ask("history", { room: room.name, since, before, limit: PAGE }).then(({ messages, more }) => {
+      if (more && messages.length > 0) this.fill(room, since, messages[0].id);
+    }, () => room.log.divide("Some messages are missing here"));
+  }
+
   who(room) {
     this.ask("who", { room: room.name }).catch(() => {}); // the list stays as it was
   }
@@ -154,7 +162,10 @@ export class Language {
     const start = state.room(hello.room);
     store.rooms.forEach(({ name, secret }) => state.room(name, typeof secret === "string" ? secret : undefined));
     if (state.current === null) state.turn(start);
-    const rooms = [...state.rooms.values()].filter(({ condition }) => condition === "new");
+    const all = [...state.rooms.values()].filter(({ condition }) => condition === "new");
+    all.sort((a, b) => (b === state.current) - (a === state.current));
+    const rooms = all.slice(0, state.limits.rooms);
+    all.slice(rooms.length).forEach((room) => this.notIn(room, { code: "too_many_rooms" }));
     if (store.session !== null && store.session !== hello.session && await this.#resume(rooms)) return;
     store.session = hello.session;
     store.save();
@@ -184,7 +195,9 @@ export class Language {
   /** Who one is from now on. */
   be({ id, name }) {
     const { me } = this.state;
-    if (me.id !== null && me.name !== name) this.state.current?.log.note(`You are called ${oneLine(name)} now.`);
+    // Whoever has no name of their own gets another number each time, which is no news.
+    const isNews = me.id !== null && me.name !== name && !/^User #/.test(name);
+    if (isNews) this.state.current?.log.note(`You are called ${oneLine(name)} now.`);
     Object.assign(me, { id, name });
     this.state.tell("me");
     if (this.line.state !== "connected") this.hooks.greeted();
@@ -193,8 +206,13 @@ export class Language {
   /** The server does not let one in. */
   notIn(room, error) {
     if (error.code === "lost") return;
+    if (error.code === "rate_limited" && this.line.state === "connected") {
+      room.condition = "new";
+      setTimeout(() => room.condition === "new" && this.join(room).catch(() => {}), error.retry ?? PAUSE);
+      return;
+    }
     room.condition = "refused";
-    room.why = `You cannot enter this room: ${refused(error)}.`;
+    room.why = `You cannot enter this room: ${shut(error)}.`;
     this.state.tell("room", room);
     if (error.code === "wrong_secret") this.hooks.secret(room);
   }

@@ -48,6 +48,12 @@ const REFUSED = {
   lost: "the connection was lost",
 };
 
+/** Why a room is closed to somebody, as the end of a sentence. */
+export function shut(error) {
+  if (error.code === "name_taken") return "somebody in it is called like you; change your name, and try again";
+  return refused(error);
+}
+
 /** Why something was refused, as the end of a sentence; a code from the future brings its own text. */
 export function refused({ code, text }) {
   return Object.hasOwn(REFUSED, code) ? REFUSED[code] : text || code || "the server refused";
