@@ -122,7 +122,7 @@ describe('the page is legible and within reach', () => {
   });
 
   test('on a phone the side is a page of its own that Escape closes', async (t) => {
-    const { page } = await visitor(t, { viewport: SIZES.phone });
+    const { hub, page } = await visitor(t, { viewport: SIZES.phone });
     assert.equal(await page.locator('#side').isVisible(), false);
     await page.click('#open-side');
     assert.equal(await page.evaluate(() => document.activeElement.id), 'close-side');
@@ -130,6 +130,12 @@ describe('the page is legible and within reach', () => {
     await page.keyboard.press('Escape');
     assert.equal(await page.locator('#side').isVisible(), false);
     assert.equal(await page.evaluate(() => document.activeElement.id), 'open-side');
+    hub.tell('lobby', { type: 'join', room: 'lobby', id: 'ada0000000000000', name: 'Ada', time: 0 });
+    await page.click('#open-side');
+    await page.click('#members button:has-text("Ada")');
+    await page.click('text=Write to this person only');
+    await page.keyboard.type('psst');
+    assert.equal(await page.inputValue('#text'), 'psst');
     await page.click('#open-side');
     await enter(page, 'garden');
     assert.equal(await page.locator('#side').isVisible(), false, 'the room is in view');

@@ -186,6 +186,7 @@ async function leave(room) {
 }
 
 function about(room, { id, name }, message) {
+  side.close(); // on a phone it lies over the box to write in
   const write = id === state.me.id ? null : () => compose.privately({ id, name });
   const act = state.moderator
     ? (type, fields) => language.ask(type, { room: room.name, ...fields }).then(() => hint("Done."))
