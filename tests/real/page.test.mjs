@@ -142,7 +142,7 @@ describe('the page is legible and within reach', () => {
   });
 });
 
-describe('the page says what happens', () => {
+describe('the page says what happens', { concurrency: 3 }, () => {
   test('older messages come by scrolling, and the reader keeps the place', async (t) => {
     const hub = await actor(t);
     for (let i = 0; i < 170; i += 1) hub.say('lobby', `message ${i}`, ...(i % 2 ? [] : ['Bea', 'bea0000000000000']));
