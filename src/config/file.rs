@@ -5,6 +5,7 @@ mod backend_head;
 mod document;
 mod draft;
 mod gateway;
+mod hub;
 mod legacy;
 mod limits;
 mod overrides;

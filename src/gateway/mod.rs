@@ -4,6 +4,7 @@ mod accept;
 mod answer;
 mod checks;
 mod connection;
+mod entry;
 mod farewell;
 mod front;
 mod reload;
