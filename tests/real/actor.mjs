@@ -168,7 +168,11 @@ class Actor {
     this.#know(member, session);
     if (name) member.name = name;
     this.send(member, { type: 'resumed', ref, id: member.id, name: member.name });
-    rooms.forEach(({ room, since }) => this.on_join(member, { room, since }));
+    for (const wish of rooms) {
+      const refused = this.instead({ type: 'join', ...wish }, member);
+      if (refused) this.send(member, { ref, room: wish.room, ...refused });
+      else this.on_join(member, wish);
+    }
   }
 
   on_delete(member, { ref, room, id }) {

@@ -20,6 +20,15 @@ async function rename(page, name) {
   await page.keyboard.press('Enter');
 }
 
+/** A gateway whose hub has these keys. */
+const hub = (t, keys) => configured(t, `
+[tls]
+self_signed = ["localhost"]
+[[route]]
+path = "/chat"
+hub = { ${keys} }
+`);
+
 /** What people try who want their own script to run; each would set `window.ran`, or ask the page for something. */
 const ATTACKS = [
   '<script>window.ran = 1</script>',
@@ -135,6 +144,42 @@ describe('people at the chat page', { concurrency: 3 }, () => {
     assert.equal(await other.locator('#members li').count(), 2);
   });
 
+  test('a tab that goes on elsewhere stops; it does not fight for its session', async (t) => {
+    const gate = await gateway(t);
+    const first = await guest(t, browser, `${gate.page}/chat`);
+    await say(first, 'from the first');
+    await shows(first, 'from the first');
+    const kept = await first.evaluate(() => JSON.stringify(sessionStorage));
+    const second = await guest(t, browser, `${gate.page}/chat`, {
+      // As a browser does it that duplicates a tab.
+      before: (page) => page.addInitScript((kept) => {
+        for (const [key, value] of Object.entries(JSON.parse(kept))) sessionStorage.setItem(key, value);
+      }, kept),
+    });
+    await state(first, 'stopped');
+    await shows(first, 'goes on in another tab');
+    await say(second, 'from the second');
+    await shows(second, 'from the second');
+    assert.equal(await item(second, 'from the second').getAttribute('class'), 'message again', 'the same person');
+    assert.equal(await second.textContent('#people-count'), '(1)');
+  });
+
+  test('a room with a password lets in who knows it, and again after a reload', async (t) => {
+    const gate = await hub(t, 'fixed = [{ name = "vault", secret = "open sesame" }]');
+    const page = await guest(t, browser, `${gate.page}/chat/vault`);
+    await page.locator('dialog[open]', { hasText: 'vault has a password' }).waitFor();
+    await page.fill('#sheet-field', 'wrong');
+    await page.keyboard.press('Enter');
+    await page.locator('[role=alert]', { hasText: 'the password is not right' }).waitFor();
+    await page.fill('#sheet-field', 'open sesame');
+    await page.keyboard.press('Enter');
+    await say(page, 'treasure');
+    await shows(page, 'treasure');
+    await page.reload();
+    await shows(page, 'treasure');
+    assert.equal(await page.locator('dialog[open]').count(), 0);
+  });
+
   test('a new name is seen by the others; one that is taken is refused in plain words', async (t) => {
     const gate = await gateway(t);
     const [a, b] = [await guest(t, browser, `${gate.page}/chat`), await guest(t, browser, `${gate.page}/chat`)];
@@ -194,13 +239,7 @@ describe('people at the chat page', { concurrency: 3 }, () => {
   });
 
   test('what was said before is loaded by scrolling, and the reader keeps the place', async (t) => {
-    const gate = await configured(t, `
-[tls]
-self_signed = ["localhost"]
-[[route]]
-path = "/chat"
-hub = { history = 100 }
-`);
+    const gate = await hub(t, 'history = 100');
     // More than the page asks for at once, by as many people as may say so much at once.
     const lines = Array.from({ length: 72 }, (_, i) => `line ${i}.`);
     for (let from = 0; from < lines.length; from += 18) {

@@ -332,6 +332,9 @@ describe('the page says what happens', { concurrency: 3 }, () => {
     await page.locator('#room', { hasText: 'vault' }).waitFor();
     await say(page, 'psst');
     await shows(page, 'psst');
+    await page.reload();
+    await shows(page, 'psst');
+    assert.equal(await page.locator('dialog[open]').count(), 0, 'the tab remembers the password');
     await page.fill('#room-name', 'full');
     await page.keyboard.press('Enter');
     await page.locator('#go-hint', { hasText: 'the room is full' }).waitFor();

@@ -159,8 +159,8 @@ export class Language {
   async greeted(hello) {
     const { state, store } = this;
     Object.assign(state, { moderator: hello.moderator === true, limits: { ...state.limits, ...hello.limits } });
-    const start = state.room(hello.room);
     store.rooms.forEach(({ name, secret }) => state.room(name, typeof secret === "string" ? secret : undefined));
+    const start = state.room(hello.room);
     if (state.current === null) state.turn(start);
     const all = [...state.rooms.values()].filter(({ condition }) => condition === "new");
     all.sort((a, b) => (b === state.current) - (a === state.current));
