@@ -84,7 +84,8 @@ async fn what_is_said_is_so_long() {
     let mut plain = gateway.open("/chat").await;
     assert_eq!(plain.message().await.text(), "Ann: 12345");
     plain.say("123456").await;
-    assert_eq!(plain.message().await.code(), 1009);
+    let close = plain.message().await;
+    assert_eq!((close.code(), close.reason().as_str()), (1009, "text over 5 bytes"));
 }
 
 #[tokio::test]

@@ -273,4 +273,6 @@ impl State {
 }
 
 #[cfg(test)]
+mod law;
+#[cfg(test)]
 mod tests;
