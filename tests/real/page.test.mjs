@@ -279,14 +279,18 @@ describe('the page says what happens', { concurrency: 3 }, () => {
     await page.click('#connect');
     await state(page, 'stopped');
     for (let i = 1; i < 130; i += 1) hub.say('lobby', `message ${i}`);
-    hub.instead = ({ type }) => {
-      hub.instead = () => undefined;
-      return type === 'resume' ? { type: 'error', code: 'bad_field', text: '' } : undefined; // as who one was or not
+    hub.instead = ({ type, room, since }, member) => {
+      if (type === 'resume') return { type: 'error', code: 'bad_field', text: '' }; // as somebody new, then
+      if (since) hub.send(member, { type: 'gap', room, after: since, before: hub.room(room)[1].id });
+      return undefined;
     };
     await page.click('#connect');
     await shows(page, /message 1$/);
     assert.deepEqual(await said(page), Array.from({ length: 130 }, (_, i) => `message ${i}`));
-    assert.equal(await page.locator('.divider', { hasText: 'missing' }).count(), 0);
+    // Every answer tells of the gap; it is one, and at its place.
+    assert.equal(await page.locator('.divider', { hasText: 'missing' }).count(), 1);
+    const lines = await page.locator('[role=log] > *').evaluateAll((all) => all.map((one) => one.className));
+    assert.deepEqual(lines.slice(0, 4), ['message', 'divider', 'message', 'message again']);
   });
 
   test('whoever goes on elsewhere, or is put out, is not brought back unasked', async (t) => {

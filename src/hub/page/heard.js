@@ -105,8 +105,8 @@ export class Heard {
     if (newest !== null && first > newest && more === true) this.language.fill(room, newest, first);
   }
 
-  gap({ room }) {
-    this.state.rooms.get(room)?.log.divide("Some messages are missing here");
+  gap({ room, after }) {
+    this.state.rooms.get(room)?.log.gap(after);
   }
 
   typing({ room: name, from }) {

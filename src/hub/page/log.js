@@ -24,6 +24,7 @@ export class Log {
   #queued = false; // a scroll to the bottom is about to be made
   #top = 0; // where the reader was when the room went out of view
   #mark = null; // the line above what is unread
+  #gap = null; // behind which message the last gap is
   #loud;
 
   /** `hooks`: `mine(id)`, `changed(room)`, `older(room)`, and `actions(message)`, which gives a listener or null. */
@@ -108,13 +109,17 @@ export class Log {
   }
 
   /** A line that nobody said. */
-  note(words, className = "note") {
-    this.list.append(make("li", { class: className, role: "none" }, make("span", { class: "words" }, words)));
-    this.#settle();
-  }
+  note(words) { this.#line(words, "note"); }
 
-  /** A line across the list: something is missing here, or begins here. */
-  divide(words) { this.note(words, "divider"); }
+  /** A line across the list: something begins here. */
+  divide(words) { this.#line(words, "divider"); }
+
+  /** Messages behind this one are gone, which each answer about them tells again. */
+  gap(after) {
+    if (this.#gap === after) return;
+    this.#gap = after;
+    this.#line("Some messages are missing here", "divider", this.#items.get(this.#ids.find((id) => id > after)));
+  }
 
   /** Keeps the end in view again: whoever speaks wants to see the answer. */
   toEnd() {
@@ -131,6 +136,13 @@ export class Log {
   }
 
   showOlder(there) { this.earlier.hidden = !there; }
+
+  #line(words, className, next = null) {
+    const item = make("li", { class: className, role: "none" }, make("span", { class: "words" }, words));
+    this.list.insertBefore(item, next);
+    if (next) this.#group(next);
+    this.#settle();
+  }
 
   #insert(message) {
     if (this.#items.has(message.id)) return false;

@@ -141,7 +141,7 @@ export class Language {
   fill(room, since, before) {
     this.ask("history", { room: room.name, since, before, limit: PAGE }).then(({ messages, more }) => {
       if (more && messages.length > 0) this.fill(room, since, messages[0].id);
-    }, () => room.log.divide("Some messages are missing here"));
+    }, () => room.log.gap(since));
   }
 
   who(room) {
