@@ -279,8 +279,10 @@ describe('the page says what happens', { concurrency: 3 }, () => {
     await page.click('#connect');
     await state(page, 'stopped');
     for (let i = 1; i < 130; i += 1) hub.say('lobby', `message ${i}`);
-    hub.instead = ({ type, room, since }, member) => {
+    let busy = 1;
+    hub.instead = ({ type, room, since, before }, member) => {
       if (type === 'resume') return { type: 'error', code: 'bad_field', text: '' }; // as somebody new, then
+      if (before && busy-- > 0) return { type: 'error', code: 'rate_limited', retry: 50, text: '' };
       if (since) hub.send(member, { type: 'gap', room, after: since, before: hub.room(room)[1].id });
       return undefined;
     };
@@ -291,6 +293,20 @@ describe('the page says what happens', { concurrency: 3 }, () => {
     assert.equal(await page.locator('.divider', { hasText: 'missing' }).count(), 1);
     const lines = await page.locator('[role=log] > *').evaluateAll((all) => all.map((one) => one.className));
     assert.deepEqual(lines.slice(0, 4), ['message', 'divider', 'message', 'message again']);
+    // More than the page keeps: what is shown is whole, and what is older comes by scrolling.
+    hub.most = 400;
+    await page.click('#connect');
+    await state(page, 'stopped');
+    for (let i = 130; i < 1500; i += 1) hub.say('lobby', `message ${i}`);
+    await page.click('#connect');
+    const kept = Array.from({ length: 1000 }, (_, i) => `message ${500 + i}`);
+    await shows(page, 'message 500');
+    await page.locator('.earlier').waitFor({ state: 'attached' });
+    assert.deepEqual(await said(page), kept);
+    hub.most = 50;
+    await page.locator('.scroller').evaluate((it) => { it.scrollTop = 0; });
+    await shows(page, 'message 450');
+    assert.deepEqual((await said(page)).slice(0, 51), Array.from({ length: 51 }, (_, i) => `message ${450 + i}`));
   });
 
   test('whoever goes on elsewhere, or is put out, is not brought back unasked', async (t) => {

@@ -137,11 +137,21 @@ export class Language {
     if (room.log.wantsOlder) this.older(room);
   }
 
-  /** Asks for messages that were missed between these two. */
-  fill(room, since, before) {
-    this.ask("history", { room: room.name, since, before, limit: PAGE }).then(({ messages, more }) => {
-      if (more && messages.length > 0) this.fill(room, since, messages[0].id);
-    }, () => room.log.gap(since));
+  /** Asks for the messages that were missed between these two, from the newest to the oldest. */
+  async fill(room, since, before) {
+    let answer;
+    try {
+      answer = await this.ask("history", { room: room.name, since, before, limit: PAGE });
+    } catch (error) {
+      if (error.code !== "rate_limited") return room.log.gap(since);
+      return void setTimeout(() => this.fill(room, since, before), error.retry ?? PAUSE);
+    }
+    const first = answer.messages[0]?.id;
+    if (answer.more !== true || first === undefined) return;
+    if (room.log.oldest <= first) return this.fill(room, since, first);
+    // The list has lost its head, and is whole from there on: the rest is older, and comes by scrolling.
+    room.older = true;
+    room.log.showOlder(true);
   }
 
   who(room) {
