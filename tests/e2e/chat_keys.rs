@@ -177,6 +177,26 @@ async fn a_token_says_where_one_may_go_and_who_one_is() {
 }
 
 #[tokio::test]
+async fn a_page_brings_its_token_beside_the_language() {
+    let (_folder, auth) = jwt("token = \"subprotocol\"");
+    let gateway = gateway(&format!("[[route]]\npath = \"/chat\"\n{auth}hub = {{}}\n"));
+    let token = token(&json!({ "exp": now() + 600, "name": "Ann", "rooms": ["team-*"] }));
+    for (offer, answered) in [("wsgate.chat.v1, bearer, ", "wsgate.chat.v1"), ("bearer, ", "bearer")] {
+        let mut peer = gateway.connect().await;
+        let offer = format!("Sec-WebSocket-Protocol: {offer}{token}");
+        let answer = peer.upgrade("/chat/team-1", &[&offer]).await;
+        assert_eq!((answer.status, answer.header("sec-websocket-protocol")), (101, Some(answered)));
+        if answered == "bearer" {
+            peer.say("x").await;
+            assert_eq!(peer.message().await.text(), "Ann: x");
+        } else {
+            let hello: Value = serde_json::from_str(peer.message().await.text()).expect("JSON");
+            assert_eq!(hello["name"], "Ann");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_fixed_room_has_its_own_bounds() {
     let gateway = hub("history = 9, members = 9, fixed = [{ name = \"a\", history = 1, members = 1 }]");
     let mut ann = Member::joined(&gateway, "/chat/a", "Ann").await;

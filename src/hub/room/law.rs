@@ -84,7 +84,8 @@ impl House {
                 self.room.adopt(Rules::new(&wishes, None));
             }
             Step::Jump => {
-                let (draft, last) = (self.draft(0, 1, None), self.room.state.lock().history.end());
+                let last = self.room.state.lock().history.end().max(self.begin);
+                let draft = self.draft(0, 1, None);
                 self.room.commit(draft, Some(MessageId(last.0 + 5)));
             }
         }
