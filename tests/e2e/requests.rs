@@ -233,15 +233,16 @@ async fn a_plain_get_on_a_hub_is_its_page() {
         assert!(answer.body.starts_with("<!doctype html>"), "{}", &answer.body[..100]);
         let policy = answer.header("content-security-policy").expect("policy");
         assert!(policy.starts_with("default-src 'none'; script-src 'self'"), "{policy}");
+        assert!(policy.ends_with("require-trusted-types-for 'script'; trusted-types 'none'"), "{policy}");
         assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
     }
-    for (asset, kind) in [("chat.js", "text/javascript"), ("chat.css", "text/css")] {
-        let answer = gateway.ask(&format!("GET /chat?asset={asset} HTTP/1.1\r\nHost: a\r\n\r\n")).await;
+    for (asset, kind) in [("chat.js", "text/javascript"), ("v1.js", "text/javascript"), ("chat.css", "text/css")] {
+        let answer = gateway.ask(&format!("GET /chat/?asset={asset} HTTP/1.1\r\nHost: a\r\n\r\n")).await;
         assert!(answer.status == 200 && answer.header("content-type").expect("type").starts_with(kind), "{asset}");
         assert!(answer.header("content-security-policy").is_some());
     }
     refused(&gateway, b"GET /chat?asset=../x HTTP/1.1\r\nHost: a\r\n\r\n", 404, "no_route").await;
-    assert!((gateway.metric("wsgate_requests_answered_total{status=\"200\"}").await - 5.0).abs() < f64::EPSILON);
+    assert!((gateway.metric("wsgate_requests_answered_total{status=\"200\"}").await - 6.0).abs() < f64::EPSILON);
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
+import { pale, small } from './legible.mjs';
 import { chromiumBrowser, load } from './support.mjs';
 
 const SIZES = { phone: { width: 390, height: 844 }, desk: { width: 1280, height: 800 } };
@@ -45,20 +46,6 @@ const ink = () => [...document.querySelectorAll('figure.plot')].map((plot) => {
   return { id: plot.id, width: area?.width ?? 0, height: area?.height ?? 0, shapes: shapes.length };
 });
 
-/** Texts that are too small, as they are seen: those in drawings may be scaled. */
-const small = () => {
-  const found = [];
-  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  for (let node = walk.nextNode(); node; node = walk.nextNode()) {
-    const parent = node.parentElement;
-    if (!node.data.trim() || parent.closest('script, style, title, desc')) continue;
-    const scale = parent instanceof SVGGraphicsElement ? parent.getScreenCTM().d : 1;
-    const size = parseFloat(getComputedStyle(parent).fontSize) * scale;
-    if (size < 12) found.push(`${node.data.trim()}: ${size}px`);
-  }
-  return found;
-};
-
 /** Numbers along an axis that stand in one another, or outside the window. */
 const collisions = () => {
   const found = [];
@@ -73,34 +60,6 @@ const collisions = () => {
     }
   }
   return found;
-};
-
-/** Contrast of all texts with the ground below them that is under 4.5 (WCAG 2.2, 1.4.3). */
-const pale = () => {
-  const rgb = (text) => (text.match(/[\d.]+/g) ?? []).map(Number);
-  const light = (color) => {
-    const [r, g, b] = color.map((part) => part / 255).map((part) => (
-      part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4));
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const ground = (element) => {
-    for (let at = element; at; at = at.parentElement) {
-      const color = rgb(getComputedStyle(at).backgroundColor);
-      if (color.length === 3) return color;
-    }
-    return rgb(getComputedStyle(document.body).backgroundColor);
-  };
-  const found = new Set();
-  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  for (let node = walk.nextNode(); node; node = walk.nextNode()) {
-    const parent = node.parentElement;
-    if (!node.data.trim() || parent.closest('script, style, title, desc')) continue;
-    const style = getComputedStyle(parent);
-    const [a, b] = [light(rgb(parent instanceof SVGElement ? style.fill : style.color)), light(ground(parent))];
-    const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-    if (contrast < 4.5) found.add(`${node.data.trim()}: ${contrast.toFixed(2)}`);
-  }
-  return [...found];
 };
 
 for (const [name, args] of Object.entries(RUNS)) {
