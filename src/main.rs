@@ -1,6 +1,7 @@
 //! The command line: arguments, logging, signals to orders, exit codes. Everything else is the library's.
 
 mod arguments;
+mod descriptors;
 mod probing;
 mod serve;
 

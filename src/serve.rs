@@ -71,7 +71,7 @@ pub(crate) fn serve(arguments: &Arguments) -> u8 {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("cannot start: {error}")),
     };
-    raise_descriptors(&config);
+    crate::descriptors::provide(&config);
     let code = runtime.block_on(async {
         match Gateway::bind(config) {
             Ok(gateway) => run(gateway, &source, format).await,
@@ -173,23 +173,6 @@ fn conclude(totals: &Totals) -> u8 {
     let Totals { open, cut, took } = *totals;
     tracing::info!(connections = open, cut, seconds = took.as_secs_f64(), "drained");
     if cut == 0 { 0 } else { CUT }
-}
-
-/// A relayed connection takes two descriptors, so that the soft limit of many systems, 1024, would stop at 500.
-fn raise_descriptors(config: &Config) {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
-    let wanted = 2 * config.limits.connections as u64;
-    if let Some(have) = getrlimit(Resource::Nofile).current
-        && have < wanted
-    {
-        tracing::warn!(
-            descriptors = have,
-            connections = config.limits.connections,
-            "not enough descriptors for limits.connections when all are relayed (two each): raise `ulimit -n` (LimitNOFILE)"
-        );
-    }
 }
 
 fn start_logging(config: &Config) {

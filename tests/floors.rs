@@ -17,7 +17,7 @@ use source::{Kind, Mention, Source, Token};
 
 /// The rooms by floor. A room knows the floors below its own, and nobody beside it.
 const FLOORS: &[(u8, &[&str])] = &[
-    (8, &["main.rs", "arguments.rs", "serve.rs", "probing.rs"]),
+    (8, &["main.rs", "arguments.rs", "serve.rs", "descriptors.rs", "probing.rs"]),
     (7, &["lib.rs"]),
     (6, &["gateway"]),
     (5, &["relay"]),
@@ -50,7 +50,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("ppp", &["admission/proxy_header.rs", "client/way.rs"]),
     ("prometheus-client", &["telemetry/metrics.rs"]),
     ("rcgen", &["tls/"]),
-    ("rustix", &["serve.rs", "socket/far_end.rs", "socket/transport.rs"]),
+    ("rustix", &["descriptors.rs", "socket/far_end.rs", "socket/transport.rs"]),
     ("rustls", &["client/", "socket/", "tls/"]),
     ("rustls-pemfile", &["tls/pem.rs"]),
     ("serde_json", &["auth/", "probe/"]),

@@ -1,6 +1,7 @@
 //! The command line: what each command and option does, what stands on standard output, and the exit codes.
 
 use std::path::Path;
+use std::process::Stdio;
 
 use tempfile::TempDir;
 
@@ -313,4 +314,40 @@ async fn log_format_json_is_one_object_a_line() {
         crate::log::object(line);
     }
     assert!(ended.err.lines().count() > 3, "{}", ended.err);
+}
+
+/// The program under a shell that first says `ulimit` what is given.
+fn limited(folder: &Path, limit: &str) -> tokio::process::Command {
+    let program = command(folder, &[]).as_std().get_program().to_owned();
+    let mut shell = tokio::process::Command::new("sh");
+    shell.args(["-c", &format!("ulimit {limit} && exec \"$0\"")]).arg(program);
+    shell.current_dir(folder).env_remove("WSGATE_LOG").kill_on_drop(true);
+    shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    shell
+}
+
+#[tokio::test]
+async fn too_few_descriptors_are_told_with_what_would_do() {
+    let folder = folder();
+    let limits = "workers = 1\n[limits]\nconnections = 200\npending = 100\n";
+    configure(folder.path(), &format!("{limits}{ECHO}"));
+    let mut program = Program::spawn(limited(folder.path(), "-n 300")).await;
+    // 200 + 100 + 64 of its own + 8 of the worker.
+    program.said(&["WARN", "descriptors=300", "ulimit -n 372", "LimitNOFILE=372"]).await;
+    assert_eq!(program.stop().await.code, Some(0));
+    let mut enough = Program::spawn(limited(folder.path(), "-n 372")).await;
+    enough.said(&["ready"]).await;
+    assert!(!enough.log().contains("descriptors"), "{}", enough.log());
+}
+
+#[tokio::test]
+async fn the_soft_limit_of_descriptors_goes_up_to_the_hard_one() {
+    let folder = folder();
+    configure(folder.path(), &format!("workers = 1\n[limits]\nconnections = 200\npending = 100\n{ECHO}"));
+    let mut program = Program::spawn(limited(folder.path(), "-Hn 500 && ulimit -Sn 50")).await;
+    program.said(&["ready"]).await;
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", program.id())).expect("read");
+    let files = limits.lines().find(|line| line.starts_with("Max open files")).expect("files");
+    assert_eq!(files.split_whitespace().skip(3).take(2).collect::<Vec<_>>(), ["500", "500"], "{files}");
+    assert!(!program.log().contains("descriptors"), "{}", program.log());
 }
