@@ -18,21 +18,23 @@ const CUT: u8 = 2;
 const FAILED: u8 = 1;
 
 /// Where a configuration is looked for when none is named.
-const PLACES: [&str; 2] = ["wsgate.toml", "/etc/wsgate/wsgate.toml"];
+const PLACES: [&str; 2] = ["wsgate.toml", "/etc/wsgate/gateway.toml"];
 
 /// Where the configuration comes from, so that it can be read again.
-struct Source {
+pub(crate) struct Source {
     file: Option<PathBuf>,
     overrides: Overrides,
 }
 
 impl Source {
-    fn of(arguments: &Arguments) -> Self {
+    /// What the command line names, else what is found.
+    pub(crate) fn of(arguments: &Arguments) -> Self {
         let found = || PLACES.iter().map(PathBuf::from).find(|path| path.exists());
         Self { file: arguments.config.clone().or_else(found), overrides: arguments.overrides() }
     }
 
-    fn read(&self) -> Result<Config, Problems> {
+    /// Reads and checks it; what it names is not looked at.
+    pub(crate) fn read(&self) -> Result<Config, Problems> {
         match &self.file {
             Some(file) => Config::load_with(file, &self.overrides),
             None => Config::built_in(&self.overrides),
@@ -184,7 +186,8 @@ fn start_logging(config: &Config) {
     }
 }
 
-fn tell_problems(problems: &Problems) -> u8 {
+/// Every problem, on standard error, and the exit code.
+pub(crate) fn tell_problems(problems: &Problems) -> u8 {
     eprintln!("wsgate: the configuration cannot be used:");
     for problem in &problems.0 {
         eprintln!("  {problem}");

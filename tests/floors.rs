@@ -17,7 +17,7 @@ use source::{Kind, Mention, Source, Token};
 
 /// The rooms by floor. A room knows the floors below its own, and nobody beside it.
 const FLOORS: &[(u8, &[&str])] = &[
-    (8, &["main.rs", "arguments.rs", "serve.rs", "descriptors.rs", "probing.rs"]),
+    (8, &["main.rs", "arguments.rs", "serve.rs", "descriptors.rs", "probing.rs", "health.rs", "manual.rs"]),
     (7, &["lib.rs"]),
     (6, &["gateway"]),
     (5, &["relay"]),
@@ -33,7 +33,9 @@ const CRATES: &[(&str, &[&str])] = &[
     ("aws-lc-rs", &["auth/"]),
     ("base64", &["auth/jwt/", "client.rs", "wire/offer.rs"]),
     ("bytes", &["auth/request.rs", "gateway/", "hub/", "socket/"]),
-    ("clap", &["arguments.rs", "main.rs"]),
+    ("clap", &["arguments.rs", "main.rs", "manual.rs"]),
+    ("clap_complete", &["arguments.rs", "manual.rs"]),
+    ("clap_mangen", &["manual.rs"]),
     ("fastwebsockets", &["client.rs"]),
     ("governor", &["admission/rate.rs", "socket/rate.rs"]),
     ("http", &["admin.rs", "admission/", "auth/", "gateway/", "pool/", "probe/", "wire/"]),
