@@ -83,7 +83,10 @@ const CRATES: &[(&str, &[&str])] = &[
     ),
     ("tokio-rustls", &["client/", "socket/"]),
     ("toml", &["config/file/"]),
-    ("tracing", &["admin.rs", "auth/request.rs", "gateway/", "pool/", "serve.rs", "telemetry/record.rs"]),
+    (
+        "tracing",
+        &["admin.rs", "auth/request.rs", "descriptors.rs", "gateway/", "pool/", "serve.rs", "telemetry/record.rs"],
+    ),
     ("tracing-subscriber", &["serve.rs"]),
     ("url", &["auth/token.rs", "client/", "tls/names.rs", "wire/origin.rs"]),
     ("webpki-roots", &["client/"]),

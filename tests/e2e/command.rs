@@ -355,7 +355,7 @@ async fn too_few_descriptors_are_told_with_what_would_do() {
 async fn the_soft_limit_of_descriptors_goes_up_to_the_hard_one() {
     let folder = folder();
     configure(folder.path(), &format!("workers = 1\n[limits]\nconnections = 200\npending = 100\n{ECHO}"));
-    let mut program = Program::spawn(limited(folder.path(), "-Hn 500 && ulimit -Sn 50")).await;
+    let mut program = Program::spawn(limited(folder.path(), "-Sn 50 && ulimit -Hn 500")).await;
     program.said(&["ready"]).await;
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", program.id())).expect("read");
     let files = limits.lines().find(|line| line.starts_with("Max open files")).expect("files");
