@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 use wsgate::Overrides;
 
 /// A TLS-terminating WebSocket reverse proxy and gateway.
 ///
-/// Without a command it serves: with the configuration of --config, else ./wsgate.toml, else /etc/wsgate/wsgate.toml,
+/// Without a command it serves: with the configuration of --config, else ./wsgate.toml, else /etc/wsgate/gateway.toml,
 /// else a built-in default: a chat at https://127.0.0.1:8443/chat and an echo at wss://127.0.0.1:8443/echo, with a
 /// certificate made at start.
 #[derive(Debug, Parser)]
@@ -67,6 +68,20 @@ pub(crate) enum Command {
     /// Try a backend: say what it can do and what it cannot, and print the configuration that fits
     #[command(after_help = AFTER_PROBE)]
     Probe(Probe),
+    /// Ask the admin door of the configuration whether the gateway is ready: 0 if so, else 1
+    Health,
+    /// Print the manual page, or that of one command
+    Man {
+        /// The command
+        #[arg(value_name = "COMMAND")]
+        of: Option<String>,
+    },
+    /// Print what makes a shell complete the command line
+    Completions {
+        /// The shell
+        #[arg(value_name = "SHELL")]
+        shell: Shell,
+    },
 }
 
 /// What is probed, and how.

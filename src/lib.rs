@@ -41,7 +41,7 @@ mod telemetry;
 mod tls;
 pub mod wire;
 
-pub use config::{BUILT_IN, Change, Config, LogFormat, Overrides, Problem, Problems};
+pub use config::{BUILT_IN, Change, Config, Listen, LogFormat, Overrides, Problem, Problems, Target};
 pub use gateway::{Gateway, Handle, StartError, Totals, check};
 pub use lifecycle::Phase;
 pub use probe::{Boldness, End, Report, Step, Wishes, dangers, probe};

@@ -1,7 +1,10 @@
 //! The command line: arguments, logging, signals to orders, exit codes. Everything else is the library's.
 
 mod arguments;
+mod descriptors;
+mod health;
 mod journal;
+mod manual;
 mod probing;
 mod serve;
 
@@ -34,6 +37,9 @@ fn main() -> ExitCode {
         None | Some(Command::Serve) => serve::serve(&arguments),
         Some(Command::Check) => serve::check(&arguments),
         Some(Command::Cert { out, names }) => certificate(out, names),
+        Some(Command::Health) => health::health(&arguments),
+        Some(Command::Man { of }) => manual::page(of.as_deref()),
+        Some(Command::Completions { shell }) => manual::completions(*shell),
         Some(Command::Probe(wishes)) => probing::probe(wishes, arguments.origin.first()),
     };
     ExitCode::from(code)

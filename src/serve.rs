@@ -20,21 +20,23 @@ const CUT: u8 = 2;
 const FAILED: u8 = 1;
 
 /// Where a configuration is looked for when none is named.
-const PLACES: [&str; 2] = ["wsgate.toml", "/etc/wsgate/wsgate.toml"];
+const PLACES: [&str; 2] = ["wsgate.toml", "/etc/wsgate/gateway.toml"];
 
 /// Where the configuration comes from, so that it can be read again.
-struct Source {
+pub(crate) struct Source {
     file: Option<PathBuf>,
     overrides: Overrides,
 }
 
 impl Source {
-    fn of(arguments: &Arguments) -> Self {
+    /// What the command line names, else what is found.
+    pub(crate) fn of(arguments: &Arguments) -> Self {
         let found = || PLACES.iter().map(PathBuf::from).find(|path| path.exists());
         Self { file: arguments.config.clone().or_else(found), overrides: arguments.overrides() }
     }
 
-    fn read(&self) -> Result<Config, Problems> {
+    /// Reads and checks it; what it names is not looked at.
+    pub(crate) fn read(&self) -> Result<Config, Problems> {
         match &self.file {
             Some(file) => Config::load_with(file, &self.overrides),
             None => Config::built_in(&self.overrides),
@@ -83,7 +85,7 @@ pub(crate) fn serve(arguments: &Arguments) -> u8 {
 fn serve_logged(config: Config, source: &Source, journal: &Journal) -> Result<u8, Failed> {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
     let runtime = runtime.map_err(|error| Failed::because(&format!("cannot start: {error}")))?;
-    raise_descriptors(&config);
+    crate::descriptors::provide(&config);
     let format = config.log.format;
     let code = runtime.block_on(async {
         let gateway = Gateway::bind(config).map_err(|error| match error {
@@ -189,23 +191,6 @@ fn conclude(totals: &Totals) -> u8 {
     if cut == 0 { 0 } else { CUT }
 }
 
-/// A relayed connection takes two descriptors, so that the soft limit of many systems, 1024, would stop at 500.
-fn raise_descriptors(config: &Config) {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
-    let wanted = 2 * config.limits.connections as u64;
-    if let Some(have) = getrlimit(Resource::Nofile).current
-        && have < wanted
-    {
-        tracing::warn!(
-            descriptors = have,
-            connections = config.limits.connections,
-            "not enough descriptors for limits.connections when all are relayed (two each): raise `ulimit -n` (LimitNOFILE)"
-        );
-    }
-}
-
 fn start_logging(config: &Config) -> std::io::Result<Arc<Journal>> {
     let tell = |lines| tracing::warn!(lines, "log lines were lost here: they were not read in time");
     let journal = Journal::start(std::io::stderr(), config.log.buffer, tell)?;
@@ -240,7 +225,8 @@ impl Failed {
     }
 }
 
-fn tell_problems(problems: &Problems) -> u8 {
+/// Every problem, on standard error, and the exit code.
+pub(crate) fn tell_problems(problems: &Problems) -> u8 {
     Failed::of(problems).tell()
 }
 

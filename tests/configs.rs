@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
-use wsgate::{BUILT_IN, Config, Overrides};
+use wsgate::{BUILT_IN, Config, Listen, Overrides};
 
 /// The `*.toml` files of a folder, counted so that a case that is not found is missed.
 fn files(folder: &str, at_least: usize) -> Vec<PathBuf> {
@@ -73,6 +73,29 @@ fn shipped_configurations_are_valid() {
         assert_eq!(tls.certificates[0].chain, Path::new("config/../certs-example/localhost.pem"));
         assert_eq!(tls.certificates[0].key, Path::new("config/../certs-example/localhost.key"));
     }
+}
+
+/// The value of a key in the unit of the package.
+fn of_unit(key: &str) -> u64 {
+    let unit = read(Path::new("packaging/debian/wsgate.service"));
+    let value = unit.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+    value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no number {key}"))
+}
+
+#[test]
+fn packaged_configurations_are_valid_and_fit_what_stops_them() {
+    let [docker, package] = ["packaging/docker.toml", "packaging/gateway.toml"]
+        .map(|path| Config::load(Path::new(path)).unwrap_or_else(|problems| panic!("{problems}")));
+    for config in [&docker, &package] {
+        assert!(config.admin.is_some(), "nobody for `wsgate health` to ask");
+        let limits = &config.limits;
+        let needed = 2 * limits.connections + limits.pending;
+        assert!(of_unit("LimitNOFILE") as usize > needed, "LimitNOFILE for {needed}");
+    }
+    assert!(docker.drain_timeout.as_secs() < 10, "docker stop kills after 10 s");
+    assert!(package.drain_timeout.as_secs() < of_unit("TimeoutStopSec"), "systemd kills a drain");
+    let Listen::Tcp(address) = package.listen[0] else { panic!("{:?}", package.listen) };
+    assert!(address.ip().is_loopback(), "a package that has just been installed is for this machine alone");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The command line: what each command and option does, what stands on standard output, and the exit codes.
 
 use std::path::Path;
+use std::process::Stdio;
 
 use tempfile::TempDir;
 
@@ -44,7 +45,18 @@ async fn get(mut peer: Peer, path: &str) -> crate::support::Answer {
 async fn help_documents_every_option_and_every_exit_code() {
     let help = run(folder().path(), &["--help"]).await;
     assert_eq!((help.code, help.err.as_str()), (Some(0), ""));
-    for option in OPTIONS.into_iter().chain(["--help", "--version", "WSGATE_LOG", "serve", "check", "cert"]) {
+    for option in OPTIONS.into_iter().chain([
+        "--help",
+        "--version",
+        "WSGATE_LOG",
+        "serve",
+        "check",
+        "cert",
+        "probe",
+        "health",
+        "man",
+        "completions",
+    ]) {
         let line = help.out.lines().position(|line| line.trim_start().trim_start_matches("-h, ").starts_with(option));
         let is_explained = line.is_some() || help.out.contains(&format!("-V, {option}")) || option == "WSGATE_LOG";
         assert!(is_explained && help.out.contains(option), "{option}\n{}", help.out);
@@ -313,4 +325,82 @@ async fn log_format_json_is_one_object_a_line() {
         crate::log::object(line);
     }
     assert!(ended.err.lines().count() > 3, "{}", ended.err);
+}
+
+/// The program under a shell that first says `ulimit` what is given.
+fn limited(folder: &Path, limit: &str) -> tokio::process::Command {
+    let program = command(folder, &[]).as_std().get_program().to_owned();
+    let mut shell = tokio::process::Command::new("sh");
+    shell.args(["-c", &format!("ulimit {limit} && exec \"$0\"")]).arg(program);
+    shell.current_dir(folder).env_remove("WSGATE_LOG").kill_on_drop(true);
+    shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    shell
+}
+
+#[tokio::test]
+async fn too_few_descriptors_are_told_with_what_would_do() {
+    let folder = folder();
+    let limits = "workers = 1\n[limits]\nconnections = 200\npending = 100\n";
+    configure(folder.path(), &format!("{limits}{ECHO}"));
+    let mut program = Program::spawn(limited(folder.path(), "-n 300")).await;
+    // 200 + 100 + 64 of its own + 8 of the worker.
+    program.said(&["WARN", "descriptors=300", "ulimit -n 372", "LimitNOFILE=372"]).await;
+    assert_eq!(program.stop().await.code, Some(0));
+    let mut enough = Program::spawn(limited(folder.path(), "-n 372")).await;
+    enough.said(&["ready"]).await;
+    assert!(!enough.log().contains("descriptors"), "{}", enough.log());
+}
+
+#[tokio::test]
+async fn the_soft_limit_of_descriptors_goes_up_to_the_hard_one() {
+    let folder = folder();
+    configure(folder.path(), &format!("workers = 1\n[limits]\nconnections = 200\npending = 100\n{ECHO}"));
+    let mut program = Program::spawn(limited(folder.path(), "-Sn 50 && ulimit -Hn 500")).await;
+    program.said(&["ready"]).await;
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", program.id())).expect("read");
+    let files = limits.lines().find(|line| line.starts_with("Max open files")).expect("files");
+    assert_eq!(files.split_whitespace().skip(3).take(2).collect::<Vec<_>>(), ["500", "500"], "{files}");
+    assert!(!program.log().contains("descriptors"), "{}", program.log());
+}
+
+#[tokio::test]
+async fn health_is_the_admin_doors_word() {
+    let folder = folder();
+    configure(folder.path(), &format!("{ECHO}[admin]\nlisten = \"unix:admin.sock\"\n"));
+    let none = run(folder.path(), &["health"]).await;
+    assert_eq!((none.code, none.err.contains("does not answer")), (Some(1), true), "{none:?}");
+    let program = Program::start(folder.path(), &[]).await;
+    let ready = run(folder.path(), &["health"]).await;
+    assert_eq!((ready.code, ready.out.as_str()), (Some(0), "ready\n"), "{ready:?}");
+    let mut open = program.open("/echo").await;
+    echoes(&mut open, "here").await;
+    program.signal("TERM").await;
+    assert_eq!(open.message().await.code(), 1001);
+    let draining = run(folder.path(), &["health"]).await;
+    assert_eq!((draining.code, draining.err.contains("not ready: draining")), (Some(1), true), "{draining:?}");
+    configure(folder.path(), ECHO);
+    let doorless = run(folder.path(), &["health"]).await;
+    assert_eq!((doorless.code, doorless.err.contains("no [admin] listen")), (Some(1), true), "{doorless:?}");
+}
+
+#[tokio::test]
+async fn the_manual_and_the_completions_know_every_option() {
+    let folder = folder();
+    let page = run(folder.path(), &["man"]).await;
+    assert_eq!((page.code, page.err.as_str()), (Some(0), ""));
+    assert!(page.out.contains(".TH wsgate 1"), "{}", page.out);
+    for option in OPTIONS {
+        assert!(page.out.replace('\\', "").contains(option), "{option}: {}", page.out);
+    }
+    let probe = run(folder.path(), &["man", "probe"]).await;
+    assert!(probe.out.contains("harsh") && probe.out.contains("wsgate-probe"), "{}", probe.out);
+    let unknown = run(folder.path(), &["man", "nonsense"]).await;
+    assert_eq!((unknown.code, unknown.out.as_str()), (Some(1), ""), "{unknown:?}");
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = run(folder.path(), &["completions", shell]).await;
+        assert_eq!((script.code, script.err.as_str()), (Some(0), ""), "{shell}");
+        for option in OPTIONS {
+            assert!(script.out.contains(option.trim_start_matches('-')), "{shell}: {option}");
+        }
+    }
 }
