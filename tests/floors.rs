@@ -53,7 +53,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("rustix", &["serve.rs", "socket/far_end.rs", "socket/transport.rs"]),
     ("rustls", &["client/", "socket/", "tls/"]),
     ("rustls-pemfile", &["tls/pem.rs"]),
-    ("serde_json", &["auth/", "probe/"]),
+    ("serde_json", &["auth/", "hub/", "probe/"]),
     ("sha1", &["wire/offer.rs"]),
     ("simdutf8", &["wire/utf8.rs"]),
     ("slab", &["hub/shard.rs", "telemetry/roster.rs"]),

@@ -1,5 +1,6 @@
 //! Rooms where clients talk: who may enter, one order of messages in each room, and a shard of members on each worker.
 
+mod cluster;
 mod event;
 mod mailbox;
 pub(crate) mod page;

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::document::{Placed, Table};
 use super::gateway::TlsDraft;
 use super::route::{self, Draft as RouteDraft};
-use super::{gateway, limits, pool};
+use super::{cluster, gateway, limits, pool};
 use crate::config::{Admin, Config, Listen, Problem, SessionLimits};
 
 /// The configuration so far; its `listen` and `admin` are filled at the end.
@@ -51,6 +51,7 @@ impl Draft {
                 limits,
                 routes: Vec::new(),
                 pools: pool::read_pools(root.table("pool"), base),
+                cluster: cluster::read_cluster(root.table("cluster"), base),
                 log: gateway::read_log(&root),
             },
         };
