@@ -101,7 +101,11 @@ impl Own {
 pub(super) struct Ledger {
     /// Messages that the stream keeps; so many own ones are remembered, and twice as many keys.
     length: usize,
+    /// When the room came to be here, in milliseconds since 1970.
+    since: u64,
     pub(super) state: State,
+    /// Whether it is known what was said before.
+    is_learned: bool,
     /// The id that was shown last.
     shown: u64,
     /// Up to where the stream is known.
@@ -118,11 +122,13 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    /// Of a room whose stream keeps `length` messages, at least 1.
-    pub(super) fn new(length: usize) -> Self {
+    /// Of a room whose stream keeps `length` messages, at least 1, and which is there since `now`.
+    pub(super) fn new(length: usize, now: u64) -> Self {
         Self {
             length: length.max(1),
+            since: now,
             state: State::New,
+            is_learned: false,
             shown: 0,
             place: 0,
             keys: HashSet::new(),
@@ -136,6 +142,11 @@ impl Ledger {
     /// Up to where the stream is known.
     pub(super) const fn place(&self) -> u64 {
         self.place
+    }
+
+    /// Whether Redis has neither been looked at nor been missed.
+    pub(super) fn is_new(&self) -> bool {
+        self.state == State::New
     }
 
     /// Own messages that the stream does not have.
@@ -161,6 +172,7 @@ impl Ledger {
         if together {
             return Submitted::Ask(Ask { said, floor: self.shown, again: false, seen: None });
         }
+        self.state = State::Apart;
         let show = self.show_own(self.own.len() - 1, now);
         self.forget_own();
         Submitted::Show(show)
@@ -209,6 +221,24 @@ impl Ledger {
         shown
     }
 
+    /// The first look at the stream: what was said before the room came to be here is no news. It is taken out of
+    /// `entries`, and only ever returned once.
+    pub(super) fn learn(&mut self, entries: &mut Vec<Entry>) -> Option<Vec<Show>> {
+        if std::mem::replace(&mut self.is_learned, true) {
+            return None;
+        }
+        let first = if self.state == State::New { u64::MAX } else { self.since << 16 };
+        let before = entries.iter().take_while(|entry| entry.id < first).count();
+        let learn = |entry: Entry| {
+            let Entry { id, said, seen, .. } = entry;
+            self.shown = self.shown.max(id);
+            self.place = id;
+            self.know(&said.key);
+            Show { said, id, place: Some(id), seen, own: false }
+        };
+        Some(entries.drain(..before).map(learn).collect())
+    }
+
     /// The newest [`Self::length`] entries of the stream, oldest first, looked at while its channel was listened to.
     /// What is new is to be shown; what the stream has lost is owed again.
     pub(super) fn returned(&mut self, entries: Vec<Entry>, now: u64) -> Vec<Arrived> {
@@ -255,7 +285,17 @@ impl Ledger {
         settled
     }
 
-    /// A message was taken out: it does not come back.
+    /// Whether anything is to be asked for: what is owed, or what was asked for and has not come.
+    pub(super) fn unasked(&self) -> bool {
+        self.waiting > 0 || self.state != State::Together
+    }
+
+    /// Of what is owed, as much as Redis is not being asked for.
+    pub(super) fn resting(&self) -> usize {
+        self.own.iter().filter(|own| own.is_owed() && !own.flying).count()
+    }
+
+    /// A message that was shown under this id was taken out: it does not come back.
     pub(super) fn erase(&mut self, shown: u64) {
         self.own.retain(|own| own.shown.is_none_or(|id| id != shown));
     }

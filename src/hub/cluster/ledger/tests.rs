@@ -43,7 +43,7 @@ impl World {
     fn new(nodes: usize, length: usize) -> Self {
         let node = |at: usize| Node {
             name: format!("n{at}"),
-            ledger: Ledger::new(length),
+            ledger: Ledger::new(length, 0),
             up: false,
             channel: VecDeque::new(),
             shown: Vec::new(),
