@@ -3,6 +3,7 @@
 mod accept;
 mod answer;
 mod checks;
+mod cluster;
 mod connection;
 mod farewell;
 mod front;
@@ -20,11 +21,11 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use self::accept::{Bound, Door};
-use self::snapshot::Snapshot;
-use self::worker::{Clock, Worker};
+use self::snapshot::{Grounds, Snapshot};
+use self::worker::{Clock, Service, Worker};
 use crate::admin;
 use crate::config::{Change, Config, Listen, Problem, Problems};
-use crate::hub::Mailbox;
+use crate::hub::{Cluster, Mailbox, Way};
 use crate::lifecycle::{Life, Phase, clock};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::roster::Order;
@@ -37,6 +38,8 @@ pub struct Gateway {
     orders: watch::Receiver<bool>,
     handle: Handle,
     warnings: Vec<Problem>,
+    /// The way to Redis, until the cluster has its thread.
+    way: Option<Way>,
 }
 
 /// What all workers see.
@@ -45,12 +48,14 @@ struct Shared {
     metrics: Arc<Metrics>,
     life: Life,
     mailboxes: Arc<[Arc<Mailbox>]>,
+    /// What the hubs share with other gateways.
+    cluster: Option<Cluster>,
     /// How many configurations have come into force after the first.
     reloads: watch::Sender<u64>,
 }
 
 impl Shared {
-    fn new(snapshot: Snapshot, mailboxes: Arc<[Arc<Mailbox>]>) -> Arc<Self> {
+    fn new(snapshot: Snapshot, mailboxes: Arc<[Arc<Mailbox>]>, cluster: Option<Cluster>) -> Arc<Self> {
         Arc::new_cyclic(|shared: &Weak<Self>| {
             let shared = Weak::clone(shared);
             let pools = move || {
@@ -58,11 +63,16 @@ impl Shared {
                 shared.map_or_else(Vec::new, |shared| shared.snapshot.load().pools().map(|pool| pool.facts()).collect())
             };
             snapshot.take_over();
+            let mut metrics = Metrics::with_pools(pools);
+            if let Some(cluster) = cluster.clone() {
+                metrics = metrics.with_cluster(move || cluster.facts());
+            }
             Self {
                 snapshot: ArcSwap::from_pointee(snapshot),
-                metrics: Arc::new(Metrics::with_pools(pools)),
+                metrics: Arc::new(metrics),
                 life: Life::default(),
                 mailboxes,
+                cluster,
                 reloads: watch::Sender::default(),
             }
         })
@@ -154,14 +164,17 @@ impl Gateway {
     /// Certificates or authorities that cannot be used, addresses that cannot be bound.
     pub fn bind(config: Config) -> Result<Self, StartError> {
         let mailboxes: Arc<[Arc<Mailbox>]> = (0..config.workers).map(|_| Arc::new(Mailbox::default())).collect();
-        let (snapshot, warnings) = Snapshot::build(config, &mailboxes, None).map_err(StartError::Config)?;
+        let prepared = cluster::prepare(config.cluster.as_ref()).map_err(StartError::Config)?;
+        let (cluster, way) = prepared.unzip();
+        let grounds = Grounds { mailboxes: &mailboxes, cluster: cluster.as_ref() };
+        let (snapshot, warnings) = Snapshot::build(config, grounds, None).map_err(StartError::Config)?;
         let bind = |listen: &Listen| Bound::bind(listen).map_err(|error| StartError::Listen(name_of(listen), error));
         let bound = snapshot.config.listen.iter().map(bind).collect::<Result<_, _>>()?;
         let admin = snapshot.config.admin.as_ref().map(|admin| bind(&admin.listen)).transpose()?;
-        let shared = Shared::new(snapshot, mailboxes);
+        let shared = Shared::new(snapshot, mailboxes, cluster);
         let (drain, orders) = watch::channel(false);
         let handle = Handle { shared: Arc::clone(&shared), drain };
-        Ok(Self { bound, admin, shared, orders, handle, warnings })
+        Ok(Self { bound, admin, shared, orders, handle, warnings, way })
     }
 
     /// Where clients connect, as URLs with the real ports: `wss://127.0.0.1:8443`.
@@ -195,11 +208,14 @@ impl Gateway {
     /// # Errors
     /// When the workers cannot be started.
     pub async fn run(self) -> Result<Totals, StartError> {
-        let Self { bound, admin, shared, mut orders, .. } = self;
+        let Self { bound, admin, shared, mut orders, way, .. } = self;
         let timers = Clock::start().map_err(StartError::Worker)?;
         let workers = 0..shared.mailboxes.len();
         let workers = workers.map(|at| Worker::start(at, &shared, &timers)).collect::<Result<Vec<_>, _>>();
         let workers: Arc<[Worker]> = workers.map_err(StartError::Worker)?.into();
+        let cluster = shared.cluster.clone().zip(way);
+        let cluster = cluster.map(|(cluster, way)| Service::start(cluster, way)).transpose();
+        let cluster = cluster.map_err(StartError::Worker)?;
         let tasks = worker::service_tasks();
         if let Some(bound) = admin {
             let door = admin::Door::new(Arc::clone(&shared.metrics), shared.life.clone());
@@ -214,6 +230,8 @@ impl Gateway {
         shared.life.enter(Phase::Running);
         shared.life.reached(Phase::Draining).await;
         let totals = drain(&shared, &workers, &mut orders).await;
+        // After the last member has left, so that other gateways hear of it.
+        drop(cluster);
         shared.life.enter(Phase::Stopped);
         Ok(totals)
     }
@@ -260,7 +278,18 @@ async fn sweep(shared: Arc<Shared>) {
 /// Every problem at once.
 pub fn check(config: Config) -> Result<Vec<Problem>, Problems> {
     let mailboxes: Arc<[Arc<Mailbox>]> = Arc::new([Arc::default()]);
-    Snapshot::build(config, &mailboxes, None).map(|(_, warnings)| warnings)
+    let cluster = cluster::prepare(config.cluster.as_ref());
+    let prepared = cluster.as_ref().ok().and_then(Option::as_ref);
+    let grounds = Grounds { mailboxes: &mailboxes, cluster: prepared.map(|(cluster, _)| cluster) };
+    let built = Snapshot::build(config, grounds, None).map(|(_, warnings)| warnings);
+    match (built, cluster) {
+        (Err(mut problems), Err(more)) => {
+            problems.0.extend(more.0);
+            Err(problems)
+        }
+        (built, Ok(_)) => built,
+        (Ok(_), Err(problems)) => Err(problems),
+    }
 }
 
 fn name_of(listen: &Listen) -> String {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Shared;
-use super::snapshot::Snapshot;
+use super::snapshot::{Grounds, Snapshot};
 use crate::config::{Change, Config, Problems, difference};
 
 /// Builds everything first and swaps one pointer last.
@@ -14,10 +14,12 @@ pub(super) fn reload(shared: &Shared, mut config: Config) -> Result<Vec<Change>,
     config.listen.clone_from(&old.config.listen);
     config.admin.clone_from(&old.config.admin);
     config.workers = old.config.workers;
+    config.cluster.clone_from(&old.config.cluster);
     if config.tls.is_some() != old.config.tls.is_some() {
         config.tls.clone_from(&old.config.tls);
     }
-    let (snapshot, warnings) = Snapshot::build(config, &shared.mailboxes, Some(&old))?;
+    let grounds = Grounds { mailboxes: &shared.mailboxes, cluster: shared.cluster.as_ref() };
+    let (snapshot, warnings) = Snapshot::build(config, grounds, Some(&old))?;
     for warning in warnings {
         tracing::warn!("{warning}");
     }

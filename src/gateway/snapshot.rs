@@ -7,7 +7,7 @@ use crate::admission::Gate;
 use crate::auth::Guard;
 use crate::client::Trust;
 use crate::config::{self, BackendHead, Config, Legacy, Problem, Problems, Profile, SessionLimits};
-use crate::hub::{Hub, Mailbox};
+use crate::hub::{Cluster, Hub, Mailbox};
 use crate::pool::{Habits, Pool};
 use crate::telemetry::metrics::Route;
 use crate::tls;
@@ -42,11 +42,19 @@ pub(super) enum LiveTarget {
     Redirect(String),
 }
 
+/// What outlives configurations, and hubs stand on.
+#[derive(Clone, Copy)]
+pub(super) struct Grounds<'a> {
+    pub(super) mailboxes: &'a Arc<[Arc<Mailbox>]>,
+    /// What hubs share with other gateways, if they do.
+    pub(super) cluster: Option<&'a Cluster>,
+}
+
 impl Snapshot {
     /// Everything that the configuration names is read and made; what `before` has and is still wanted lives on.
     pub(super) fn build(
         config: Config,
-        mailboxes: &Arc<[Arc<Mailbox>]>,
+        grounds: Grounds<'_>,
         before: Option<&Self>,
     ) -> Result<(Self, Vec<Problem>), Problems> {
         let mut problems = Vec::new();
@@ -64,7 +72,7 @@ impl Snapshot {
         };
         let gate = Gate::new(&config, before.map(|before| &before.gate));
         let routes = config.routes.iter().zip(guards);
-        let routes = routes.map(|(route, guard)| live((route, guard), &pools, mailboxes, before)).collect();
+        let routes = routes.map(|(route, guard)| live((route, guard), &pools, grounds, before)).collect();
         Ok((Self { config, gate, tls, routes, pools }, warnings))
     }
 
@@ -141,7 +149,7 @@ fn trust(name: &str, wishes: &config::Pool) -> Result<Trust, Vec<Problem>> {
 fn live(
     (route, guard): (&config::Route, Option<Arc<Guard>>),
     pools: &BTreeMap<String, Arc<Pool>>,
-    mailboxes: &Arc<[Arc<Mailbox>]>,
+    grounds: Grounds<'_>,
     before: Option<&Snapshot>,
 ) -> LiveRoute {
     let name = name_of(route);
@@ -150,7 +158,7 @@ fn live(
         (config::Target::Hub(wishes), Some(LiveTarget::Hub(hub))) if hub.wishes() == wishes => {
             LiveTarget::Hub(Arc::clone(hub))
         }
-        (config::Target::Hub(wishes), _) => LiveTarget::Hub(Arc::new(Hub::new(wishes, Arc::clone(mailboxes)))),
+        (config::Target::Hub(wishes), _) => LiveTarget::Hub(Arc::new(Hub::new(wishes, Arc::clone(grounds.mailboxes)))),
         (config::Target::Echo, _) => LiveTarget::Echo,
         (config::Target::Redirect(to), _) => LiveTarget::Redirect(to.clone()),
         (config::Target::Proxy(proxy), _) => match pools.get(&proxy.pool) {

@@ -8,6 +8,7 @@ mod room;
 mod seat;
 mod shard;
 
+pub(crate) use cluster::{Cluster, Way, Wishes as ClusterWishes};
 pub(crate) use mailbox::Mailbox;
 pub(crate) use seat::{Seat, Sitting};
 pub(crate) use shard::Shard;

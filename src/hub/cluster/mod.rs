@@ -35,6 +35,7 @@ pub(in crate::hub) use self::ledger::Show;
 use self::desk::Desk;
 use self::facts::Facts;
 use self::inbox::Inbox;
+use crate::telemetry::metrics::ClusterFacts;
 
 /// What the owner wishes of the cluster's thread.
 #[derive(Clone, Debug)]
@@ -87,6 +88,22 @@ impl Cluster {
     pub(crate) async fn run(self, way: Way, stop: oneshot::Receiver<()>) {
         let (desk, answers) = Desk::new(self.0, Arc::new(way));
         desk.run(answers, stop).await;
+    }
+
+    /// What there is to tell of it now.
+    pub(crate) fn facts(&self) -> ClusterFacts {
+        let Facts { up, reconnects, published, received, doubles, bad, owed, lag } = &*self.0.facts;
+        ClusterFacts {
+            up: up.get() == 1,
+            reconnects: reconnects.get(),
+            published: published.get(),
+            received: received.get(),
+            doubles: doubles.get(),
+            bad: bad.get(),
+            owed: owed.get(),
+            queue: self.0.inbox.len() as u64,
+            lag: lag.get() as f64 / 1e6,
+        }
     }
 
     /// This gateway's name among the others.

@@ -1,0 +1,84 @@
+//! The cluster of gateways, as the configuration wishes it: its secrets are read, and it gets its thread.
+
+use std::path::Path;
+
+use crate::config::cluster::{Cluster as Wish, Password, RedisKind};
+use crate::config::{Problem, Problems};
+use crate::hub::{Cluster, ClusterWishes, Way};
+use crate::tls;
+
+/// What is needed to run it.
+pub(super) type Prepared = (Cluster, Way);
+
+/// Reads what `[cluster]` names.
+///
+/// # Errors
+/// A password or authorities that cannot be read.
+pub(super) fn prepare(wish: Option<&Wish>) -> Result<Option<Prepared>, Problems> {
+    let Some(wish) = wish else { return Ok(None) };
+    let mut problems = Vec::new();
+    let password = wish.password.as_ref().and_then(|place| read_password(place).map_err(|problem| problems.push(problem)).ok());
+    let ca = wish.ca.as_ref().and_then(|path| read_ca(path, &mut problems));
+    if !problems.is_empty() {
+        return Err(Problems::new(problems));
+    }
+    let wishes = ClusterWishes {
+        place: place(wish),
+        node: wish.node.clone(),
+        expiry: wish.presence_expiry,
+        reconnect: wish.reconnect,
+        queue: wish.queue,
+    };
+    let way = Way { redis: wish.redis.clone(), username: wish.username.clone(), password, ca, timeout: wish.timeout };
+    Ok(Some((Cluster::new(wishes), way)))
+}
+
+/// The first line of a file, or a variable.
+fn read_password(place: &Password) -> Result<String, Problem> {
+    let (key, text) = match place {
+        Password::File(path) => {
+            let text = std::fs::read_to_string(path).map_err(|error| {
+                Problem::new(&path.display().to_string(), "cluster.password_file", format!("cannot be read: {error}"))
+            })?;
+            ("cluster.password_file", text)
+        }
+        Password::Environment(name) => {
+            let wrong = |_| Problem::new("", "cluster.password_env", format!("{name} is not set, or is not text"));
+            ("cluster.password_env", std::env::var(name).map_err(wrong)?)
+        }
+    };
+    match text.lines().next().map(str::trim_end) {
+        Some(line) if !line.is_empty() => Ok(line.to_owned()),
+        _ => Err(Problem::new("", key, "is empty")),
+    }
+}
+
+fn read_ca(path: &Path, problems: &mut Vec<Problem>) -> Option<Vec<u8>> {
+    let named = |problem: Problem| Problem { key: "cluster.ca".to_owned(), ..problem };
+    if let Err(found) = tls::read_roots(path) {
+        problems.extend(found.0.into_iter().map(named));
+        return None;
+    }
+    match std::fs::read(path) {
+        Ok(pem) => Some(pem),
+        Err(error) => {
+            let name = path.display().to_string();
+            problems.push(Problem::new(&name, "cluster.ca", format!("cannot be read: {error}")));
+            None
+        }
+    }
+}
+
+/// How logs name it.
+fn place(wish: &Wish) -> String {
+    let redis = &wish.redis;
+    if let Some(socket) = &redis.socket {
+        return format!("unix:{}", socket.display());
+    }
+    let hosts: Vec<String> = redis.hosts.iter().map(|(host, port)| format!("{host}:{port}")).collect();
+    match &redis.kind {
+        RedisKind::Single => hosts.join(","),
+        RedisKind::Sentinel(master) => format!("{master} by sentinels {}", hosts.join(",")),
+        RedisKind::Cluster => format!("cluster {}", hosts.join(",")),
+    }
+}
