@@ -17,7 +17,8 @@ pub(super) type Prepared = (Cluster, Way);
 pub(super) fn prepare(wish: Option<&Wish>) -> Result<Option<Prepared>, Problems> {
     let Some(wish) = wish else { return Ok(None) };
     let mut problems = Vec::new();
-    let password = wish.password.as_ref().and_then(|place| read_password(place).map_err(|problem| problems.push(problem)).ok());
+    let password =
+        wish.password.as_ref().and_then(|place| read_password(place).map_err(|problem| problems.push(problem)).ok());
     let ca = wish.ca.as_ref().and_then(|path| read_ca(path, &mut problems));
     if !problems.is_empty() {
         return Err(Problems::new(problems));
@@ -33,23 +34,30 @@ pub(super) fn prepare(wish: Option<&Wish>) -> Result<Option<Prepared>, Problems>
     Ok(Some((Cluster::new(wishes), way)))
 }
 
+/// What came of building a configuration, with what is wrong with its cluster beside it.
+pub(super) fn both<T>(built: Result<T, Problems>, cluster: Option<&Problems>) -> Result<T, Problems> {
+    let Some(cluster) = cluster else { return built };
+    let mut problems = built.err().map_or_else(Vec::new, |problems| problems.0);
+    problems.extend(cluster.0.iter().cloned());
+    Err(Problems::new(problems))
+}
+
 /// The first line of a file, or a variable.
 fn read_password(place: &Password) -> Result<String, Problem> {
-    let (key, text) = match place {
+    let (key, name, text) = match place {
         Password::File(path) => {
-            let text = std::fs::read_to_string(path).map_err(|error| {
-                Problem::new(&path.display().to_string(), "cluster.password_file", format!("cannot be read: {error}"))
-            })?;
-            ("cluster.password_file", text)
+            let text = std::fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"));
+            ("cluster.password_file", path.display().to_string(), text)
         }
         Password::Environment(name) => {
-            let wrong = |_| Problem::new("", "cluster.password_env", format!("{name} is not set, or is not text"));
-            ("cluster.password_env", std::env::var(name).map_err(wrong)?)
+            let text = std::env::var(name).map_err(|_| "is not set, or is not text".to_owned());
+            ("cluster.password_env", name.clone(), text)
         }
     };
-    match text.lines().next().map(str::trim_end) {
+    let line = text.map_err(|wrong| Problem::new(name.as_str(), key, wrong))?;
+    match line.lines().next().map(str::trim_end) {
         Some(line) if !line.is_empty() => Ok(line.to_owned()),
-        _ => Err(Problem::new("", key, "is empty")),
+        _ => Err(Problem::new(name.as_str(), key, "is empty")),
     }
 }
 
@@ -63,7 +71,7 @@ fn read_ca(path: &Path, problems: &mut Vec<Problem>) -> Option<Vec<u8>> {
         Ok(pem) => Some(pem),
         Err(error) => {
             let name = path.display().to_string();
-            problems.push(Problem::new(&name, "cluster.ca", format!("cannot be read: {error}")));
+            problems.push(Problem::new(name.as_str(), "cluster.ca", format!("cannot be read: {error}")));
             None
         }
     }

@@ -213,9 +213,7 @@ impl Gateway {
         let workers = 0..shared.mailboxes.len();
         let workers = workers.map(|at| Worker::start(at, &shared, &timers)).collect::<Result<Vec<_>, _>>();
         let workers: Arc<[Worker]> = workers.map_err(StartError::Worker)?.into();
-        let cluster = shared.cluster.clone().zip(way);
-        let cluster = cluster.map(|(cluster, way)| Service::start(cluster, way)).transpose();
-        let cluster = cluster.map_err(StartError::Worker)?;
+        let cluster = shared.cluster.clone().zip(way).map(Service::start).transpose().map_err(StartError::Worker)?;
         let tasks = worker::service_tasks();
         if let Some(bound) = admin {
             let door = admin::Door::new(Arc::clone(&shared.metrics), shared.life.clone());
@@ -282,14 +280,7 @@ pub fn check(config: Config) -> Result<Vec<Problem>, Problems> {
     let prepared = cluster.as_ref().ok().and_then(Option::as_ref);
     let grounds = Grounds { mailboxes: &mailboxes, cluster: prepared.map(|(cluster, _)| cluster) };
     let built = Snapshot::build(config, grounds, None).map(|(_, warnings)| warnings);
-    match (built, cluster) {
-        (Err(mut problems), Err(more)) => {
-            problems.0.extend(more.0);
-            Err(problems)
-        }
-        (built, Ok(_)) => built,
-        (Ok(_), Err(problems)) => Err(problems),
-    }
+    cluster::both(built, cluster.as_ref().err())
 }
 
 fn name_of(listen: &Listen) -> String {

@@ -133,21 +133,22 @@ pub(super) struct Service {
 }
 
 impl Service {
-    pub(super) fn start(cluster: Cluster, way: Way) -> io::Result<Self> {
+    pub(super) fn start((cluster, way): (Cluster, Way)) -> io::Result<Self> {
         let (stop, stopped) = oneshot::channel();
         let (ready, started) = std::sync::mpsc::channel();
-        let thread = thread::Builder::new().name("wsgate-cluster".to_owned()).spawn(move || {
-            match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
-                Ok(runtime) => {
-                    let _ = ready.send(Ok(()));
-                    runtime.block_on(cluster.run(way, stopped));
-                    runtime.shutdown_background();
-                }
-                Err(error) => {
-                    let _ = ready.send(Err(error));
-                }
-            }
-        })?;
+        let thread =
+            thread::Builder::new().name("wsgate-cluster".to_owned()).spawn(
+                move || match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
+                    Ok(runtime) => {
+                        let _ = ready.send(Ok(()));
+                        runtime.block_on(cluster.run(way, stopped));
+                        runtime.shutdown_background();
+                    }
+                    Err(error) => {
+                        let _ = ready.send(Err(error));
+                    }
+                },
+            )?;
         started.recv().map_err(io::Error::other)??;
         Ok(Self { stop: Some(stop), thread: Some(thread) })
     }

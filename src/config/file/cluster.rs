@@ -186,8 +186,18 @@ mod tests {
     #[test]
     fn addresses_that_are_none() {
         for text in [
-            "", "h:1", "http://h", "redis://", "redis://u:p@h", "redis://a,b", "redis://h/x", "redis://h/1/2",
-            "redis+sentinel://h", "redis+sentinel://h/", "redis+cluster://h/1", "redis://h:0",
+            "",
+            "h:1",
+            "http://h",
+            "redis://",
+            "redis://u:p@h",
+            "redis://a,b",
+            "redis://h/x",
+            "redis://h/1/2",
+            "redis+sentinel://h",
+            "redis+sentinel://h/",
+            "redis+cluster://h/1",
+            "redis://h:0",
         ] {
             assert!(address(text).is_err(), "{text}");
         }

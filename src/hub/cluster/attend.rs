@@ -72,7 +72,8 @@ mod tests {
 
     #[test]
     fn what_is_not_sound_is_left_out() {
-        let bad = r#"{"count":99999999999,"members":[["x","y"],["00000000000000aa"],["00000000000000aa","a\u0000"],7]}"#;
+        let bad =
+            r#"{"count":99999999999,"members":[["x","y"],["00000000000000aa"],["00000000000000aa","a\u0000"],7]}"#;
         assert_eq!(read(&[of("n", "junk"), of("n", "[]"), of("n", bad)]), Others { count: 999_996, members: vec![] });
     }
 }

@@ -34,14 +34,7 @@ impl fmt::Debug for Chapter {
 impl Chapter {
     /// A hub under this prefix, with the bounds of its rooms.
     pub(crate) fn new(prefix: &str, (history, age, text): (usize, Duration, usize)) -> Self {
-        Self {
-            prefix: prefix.into(),
-            history,
-            age,
-            text,
-            allows: Box::new(|_| true),
-            hear: Box::new(|_| ()),
-        }
+        Self { prefix: prefix.into(), history, age, text, allows: Box::new(|_| true), hear: Box::new(|_| ()) }
     }
 
     /// With a rule for the names of rooms.

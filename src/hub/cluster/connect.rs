@@ -14,6 +14,7 @@ use redis::{
 use tokio::sync::mpsc;
 
 use crate::config::cluster::{Redis, RedisKind};
+use crate::lifecycle::clock;
 
 /// Messages of channels that wait to be looked at; what comes beyond is fetched from the streams.
 const PUSHES: usize = 4096;
@@ -74,7 +75,7 @@ impl Way {
         };
         // Sentinels are asked one after the other, each with a timeout of its own.
         let tries = u32::try_from(self.redis.hosts.len()).unwrap_or(1).saturating_add(3);
-        match tokio::time::timeout(timeout.saturating_mul(tries), trying).await {
+        match clock::timeout(timeout.saturating_mul(tries), trying).await {
             Ok(connected) => connected,
             Err(_) => Err(RedisError::from((ErrorKind::Io, "no connection in time"))),
         }
@@ -121,7 +122,12 @@ impl Way {
         for address in self.addresses() {
             match self.listen(&self.client(address)?).await {
                 Ok((listener, pushes)) => {
-                    return Ok(Connection { line: Line::Cluster(line), patient: Line::Cluster(patient), listener, pushes });
+                    return Ok(Connection {
+                        line: Line::Cluster(line),
+                        patient: Line::Cluster(patient),
+                        listener,
+                        pushes,
+                    });
                 }
                 Err(error) => last = error,
             }
@@ -141,9 +147,8 @@ impl Way {
 
     async fn ask_sentinels(&self, master: &str) -> RedisResult<Client> {
         let builder = SentinelClientBuilder::new(self.addresses(), master, SentinelServerType::Master)?;
-        let mut builder = builder
-            .set_client_to_redis_protocol(ProtocolVersion::RESP3)
-            .set_client_to_redis_db(self.redis.database);
+        let mut builder =
+            builder.set_client_to_redis_protocol(ProtocolVersion::RESP3).set_client_to_redis_db(self.redis.database);
         if let Some(username) = &self.username {
             builder = builder.set_client_to_redis_username(username);
         }
@@ -179,9 +184,7 @@ impl Way {
             return vec![ConnectionAddr::Unix(path.clone())];
         }
         let address = |(host, port): &(String, u16)| match self.redis.tls {
-            true => {
-                ConnectionAddr::TcpTls { host: host.clone(), port: *port, insecure: false, tls_params: None }
-            }
+            true => ConnectionAddr::TcpTls { host: host.clone(), port: *port, insecure: false, tls_params: None },
             false => ConnectionAddr::Tcp(host.clone(), *port),
         };
         self.redis.hosts.iter().map(address).collect()

@@ -12,18 +12,17 @@ use std::time::{Duration, Instant};
 
 use redis::{PushInfo, RedisError};
 use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, interval};
 
 use self::channel::Channel;
 use self::link::Link;
 use self::room::Desked;
+use super::Shared;
 use super::chapter::Chapter;
 use super::connect::{Connection, Way};
 use super::flight::{Address, Concern, Job, Outcome};
 use super::inbox::Note;
 use super::script::Scripts;
-use super::Shared;
-use crate::lifecycle::Tasks;
+use crate::lifecycle::{Tasks, clock};
 
 /// Questions under way at once; more wait here.
 const FLYING: usize = 256;
@@ -101,17 +100,22 @@ impl Desk {
         mut stop: tokio::sync::oneshot::Receiver<()>,
     ) {
         let shared = Arc::clone(&self.shared);
-        let (mut tick, mut beat) = (interval(TICK), interval(shared.wishes.expiry / 3));
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let third = shared.wishes.expiry / 3;
+        let (mut tick, mut beat) = (Box::pin(clock::sleep(TICK)), Box::pin(clock::sleep(third)));
         self.connect(Duration::ZERO);
         loop {
             tokio::select! {
                 note = shared.inbox.next() => self.note(note),
                 Some(answer) = answers.recv() => self.answer(answer),
                 push = next_push(&mut self.pushes) => self.push(push),
-                _ = tick.tick() => self.tick(),
-                _ = beat.tick() => self.beat(),
+                () = &mut tick => {
+                    self.tick();
+                    tick.set(clock::sleep(TICK));
+                }
+                () = &mut beat => {
+                    self.beat();
+                    beat.set(clock::sleep(third));
+                }
                 _ = &mut stop => break,
             }
         }

@@ -79,9 +79,12 @@ impl Job {
     pub(super) fn concern(&self) -> Concern {
         match self {
             Self::Open(_, room) | Self::Look(_, room, _) | Self::Add(_, room, _) => Concern::Room(room.clone()),
-            Self::Attend(..) | Self::Leave(..) | Self::Erase(..) | Self::Publish(..) | Self::Lead(_) | Self::Begin(_) => {
-                Concern::Nobody
-            }
+            Self::Attend(..)
+            | Self::Leave(..)
+            | Self::Erase(..)
+            | Self::Publish(..)
+            | Self::Lead(_)
+            | Self::Begin(_) => Concern::Nobody,
         }
     }
 }

@@ -84,8 +84,7 @@ impl Inbox {
     fn take(&self) -> Option<Note> {
         let mut inside = self.inside.lock();
         let note = inside.notes.pop_front()?;
-        let waiting =
-            if inside.notes.len() >= self.most { Vec::new() } else { std::mem::take(&mut inside.waiting) };
+        let waiting = if inside.notes.len() >= self.most { Vec::new() } else { std::mem::take(&mut inside.waiting) };
         drop(inside);
         waiting.into_iter().for_each(Waker::wake);
         Some(note)

@@ -54,10 +54,11 @@ impl Inlet {
         let mut claim = cmd("XAUTOCLAIM");
         let idle = u64::try_from(self.gear.expiry.as_millis()).unwrap_or(u64::MAX);
         claim.arg(key).arg(GROUP).arg(&*self.gear.node).arg(idle).arg("0").arg("COUNT").arg(COUNT);
-        let claimed: RedisResult<(String, Vec<Value>)> = match claim.query_async::<Vec<Value>>(&mut self.gear.line).await {
-            Ok(answer) => read_claim(answer),
-            Err(error) => Err(error),
-        };
+        let claimed: RedisResult<(String, Vec<Value>)> =
+            match claim.query_async::<Vec<Value>>(&mut self.gear.line).await {
+                Ok(answer) => read_claim(answer),
+                Err(error) => Err(error),
+            };
         let claimed = match claimed {
             Ok((_, entries)) => entries,
             Err(error) if error.code() == Some("NOGROUP") => return Ok(false),

@@ -5,73 +5,17 @@
 //! an id of this gateway's own, and owed. On return the newest of the stream are looked through: what is not known here
 //! is shown, own messages that are not there are added, and once nothing is owed, the room is together again.
 
+mod known;
+mod words;
+
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
+use self::known::Known;
+pub(in crate::hub) use self::words::Show;
+pub(super) use self::words::{Arrived, Ask, State, Submitted};
 use super::entry::{Entry, Said, Seen};
 use super::id;
-
-/// Whether a room's messages get their places from Redis.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
-    /// It was not looked at yet: nobody is in it.
-    New,
-    /// Places come from Redis.
-    Together,
-    /// Messages are shown at once, and owed.
-    Apart,
-}
-
-/// A message to be shown to members here.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::hub) struct Show {
-    /// What was said.
-    pub(in crate::hub) said: Arc<Said>,
-    /// Under which id.
-    pub(in crate::hub) id: u64,
-    /// Its place, known to all gateways; `None` while it is owed.
-    pub(in crate::hub) place: Option<u64>,
-    /// Present when members elsewhere have seen it before.
-    pub(in crate::hub) seen: Option<Seen>,
-    /// Whether somebody here waits for its place.
-    pub(in crate::hub) own: bool,
-}
-
-/// A message to be added to the stream.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Ask {
-    pub(super) said: Arc<Said>,
-    /// Its place must be above this.
-    pub(super) floor: u64,
-    /// Whether it may be there already.
-    pub(super) again: bool,
-    /// What members here have seen of it.
-    pub(super) seen: Option<Seen>,
-}
-
-/// What becomes of a message that was just said here.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Submitted {
-    /// It wants a place.
-    Ask(Ask),
-    /// It is shown at once.
-    Show(Show),
-    /// It was said before.
-    Double,
-}
-
-/// What becomes of an entry of the stream.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Arrived {
-    /// It is new here.
-    Show(Show),
-    /// It was shown here under this id, and has its place now.
-    Placed(u64, u64),
-    /// It is known.
-    Double,
-    /// Something is missing before it: it will come again with what comes after [`Ledger::place`].
-    Hole,
-}
 
 /// One of this gateway's own messages.
 #[derive(Debug)]
@@ -110,11 +54,8 @@ pub(super) struct Ledger {
     shown: u64,
     /// Up to where the stream is known.
     place: u64,
-    /// Keys of what was shown and has its place, the latest, and how many there have been. What is owed is not among
-    /// them, so that much talk apart does not push out what is needed on return.
-    keys: HashSet<Arc<str>>,
-    order: VecDeque<Arc<str>>,
-    placed: u64,
+    /// What was shown and has its place: twice as much as the stream keeps.
+    known: Known,
     /// Own messages, oldest first.
     own: VecDeque<Own>,
     /// Those of them that nobody has seen yet.
@@ -131,9 +72,7 @@ impl Ledger {
             is_learned: false,
             shown: 0,
             place: 0,
-            keys: HashSet::new(),
-            order: VecDeque::new(),
-            placed: 0,
+            known: Known::new(2 * length.max(1)),
             own: VecDeque::new(),
             waiting: 0,
         }
@@ -161,7 +100,7 @@ impl Ledger {
 
     /// Somebody here says something; `now` is in milliseconds since 1970.
     pub(super) fn submit(&mut self, said: Arc<Said>, now: u64) -> Submitted {
-        if self.keys.contains(&said.key) || self.own.iter().any(|own| own.said.key == said.key) {
+        if self.known.has(&said.key) || self.own.iter().any(|own| own.said.key == said.key) {
             return Submitted::Double;
         }
         self.waiting += 1;
@@ -203,9 +142,8 @@ impl Ledger {
             return Arrived::Double;
         }
         if before.is_none() {
-            own.number = self.placed;
-            let key = Arc::clone(&own.said.key);
-            self.know(&key);
+            own.number = self.known.count;
+            self.known.add(&own.said.key);
         }
         Arrived::Placed(shown, place)
     }
@@ -233,7 +171,7 @@ impl Ledger {
             let Entry { id, said, seen, .. } = entry;
             self.shown = self.shown.max(id);
             self.place = id;
-            self.know(&said.key);
+            self.known.add(&said.key);
             Show { said, id, place: Some(id), seen, own: false }
         };
         Some(entries.drain(..before).map(learn).collect())
@@ -318,7 +256,7 @@ impl Ledger {
         self.shown = id;
         self.place = self.place.max(place);
         let own = self.take_own(&said.key, id, place);
-        self.know(&said.key);
+        self.known.add(&said.key);
         self.forget_own();
         Show { said, id, place: Some(place), seen, own }
     }
@@ -330,7 +268,7 @@ impl Ledger {
         }
         let mut waiting = self.own.iter_mut().rev().filter(|own| own.shown.is_none());
         let Some(own) = waiting.find(|own| &*own.said.key == key) else { return false };
-        (own.shown, own.place, own.number, own.flying) = (Some(id), Some(place), self.placed, false);
+        (own.shown, own.place, own.number, own.flying) = (Some(id), Some(place), self.known.count, false);
         self.waiting -= 1;
         true
     }
@@ -338,25 +276,13 @@ impl Ledger {
     /// Whether it was shown here.
     fn is_known(&self, key: &str) -> bool {
         let owed = |own: &Own| own.is_owed() && &*own.said.key == key;
-        self.keys.contains(key) || (self.state != State::Together && self.own.iter().any(owed))
-    }
-
-    fn know(&mut self, key: &Arc<str>) {
-        self.placed += 1;
-        if self.keys.insert(Arc::clone(key)) {
-            self.order.push_back(Arc::clone(key));
-        }
-        while self.order.len() > 2 * self.length {
-            if let Some(oldest) = self.order.pop_front() {
-                self.keys.remove(&oldest);
-            }
-        }
+        self.known.has(key) || (self.state != State::Together && self.own.iter().any(owed))
     }
 
     /// Own messages beyond the length of the history are given up: those that are owed, and those that have had their
     /// place for so long; but none that waits to be shown.
     fn forget_own(&mut self) {
-        let old = |own: &Own| self.placed.saturating_sub(own.number) > self.length as u64;
+        let old = |own: &Own| self.known.count.saturating_sub(own.number) > self.length as u64;
         while self.own.front().is_some_and(|own| own.place.is_some() && old(own)) || self.has_too_many() {
             self.own.pop_front();
         }

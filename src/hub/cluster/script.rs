@@ -118,11 +118,6 @@ pub(super) struct Scripts {
 
 impl Default for Scripts {
     fn default() -> Self {
-        Self {
-            add: Script::new(ADD),
-            attend: Script::new(ATTEND),
-            lead: Script::new(LEAD),
-            cede: Script::new(YIELD),
-        }
+        Self { add: Script::new(ADD), attend: Script::new(ATTEND), lead: Script::new(LEAD), cede: Script::new(YIELD) }
     }
 }

@@ -76,9 +76,12 @@ mod tests {
     fn facts_are_told() {
         let facts = ClusterFacts { up: true, owed: 3, doubles: 2, lag: 0.25, ..ClusterFacts::default() };
         let text = Metrics::default().with_cluster(move || facts).text();
-        for line in
-            ["wsgate_cluster_up 1.0", "wsgate_cluster_owed 3.0", "wsgate_cluster_doubles_total 2", "wsgate_cluster_lag_seconds 0.25"]
-        {
+        for line in [
+            "wsgate_cluster_up 1.0",
+            "wsgate_cluster_owed 3.0",
+            "wsgate_cluster_doubles_total 2",
+            "wsgate_cluster_lag_seconds 0.25",
+        ] {
             assert!(text.lines().any(|have| have == line), "{line}\n{text}");
         }
     }

@@ -12,6 +12,7 @@ use crate::hub::cluster::chapter::Chapter;
 use crate::hub::cluster::connect::{Connection, Line, Trouble, trouble};
 use crate::hub::cluster::flight::{Address, Concern, Gear, Job};
 use crate::hub::cluster::inlet::Inlet;
+use crate::lifecycle::clock;
 
 /// The first wait before Redis is tried again; twice as long each time.
 const FIRST: Duration = Duration::from_millis(100);
@@ -49,7 +50,7 @@ impl Desk {
     pub(super) fn connect(&self, wait: Duration) {
         let (way, answers, scripts) = (Arc::clone(&self.way), self.answers.clone(), std::rc::Rc::clone(&self.scripts));
         self.tasks.spawn(async move {
-            tokio::time::sleep(wait).await;
+            clock::sleep(wait).await;
             let connected = match way.connect().await {
                 // So that the first messages do not overtake one another while the script is still unknown.
                 Ok(mut connected) => scripts.add.load_async(&mut connected.line).await.map(|_| Box::new(connected)),
@@ -123,7 +124,10 @@ impl Desk {
             (Trouble::Gone, _) => self.lose(error),
             (Trouble::Refused, Concern::Room(address)) => {
                 tracing::warn!(room = %address.1, %error, "redis refuses a room: it is apart");
-                self.refused(&address);
+                // It goes on alone, and is tried again at the next beat.
+                if let Some(room) = self.rooms.get_mut(&address) {
+                    room.lost();
+                }
             }
             (Trouble::Refused, Concern::Nobody) => tracing::warn!(%error, "redis refuses a question"),
         }
@@ -193,7 +197,7 @@ impl Desk {
                 let _ = cede.arg(&*gear.node).invoke_async::<i64>(&mut gear.line).await;
             }
         };
-        let _ = tokio::time::timeout(time, last).await;
+        let _ = clock::timeout(time, last).await;
     }
 }
 
@@ -214,7 +218,10 @@ mod tests {
         let most = Duration::from_secs(5);
         for (failures, least, end) in [(0, 50, 100), (3, 400, 800), (10, 2500, 5000), (u32::MAX, 2500, 5000)] {
             let wait = back_off(failures, most);
-            assert!((Duration::from_millis(least)..=Duration::from_millis(end)).contains(&wait), "{failures}: {wait:?}");
+            assert!(
+                (Duration::from_millis(least)..=Duration::from_millis(end)).contains(&wait),
+                "{failures}: {wait:?}"
+            );
         }
     }
 }

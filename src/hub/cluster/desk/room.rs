@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::channel::Channel;
 use super::Desk;
+use super::channel::Channel;
 use crate::hub::cluster::attend;
 use crate::hub::cluster::chapter::Chapter;
 use crate::hub::cluster::entry::{Entry, Said};
@@ -257,13 +257,6 @@ impl Desk {
         let arrived = room.ledger.arrived(entry, now());
         if room.took(arrived, &shared.facts) {
             self.look(address);
-        }
-    }
-
-    /// One question about this room was refused: it goes on alone, and is tried again at the next beat.
-    pub(super) fn refused(&mut self, address: &Address) {
-        if let Some(room) = self.rooms.get_mut(address) {
-            room.lost();
         }
     }
 
