@@ -29,7 +29,7 @@ echo = {}
 
 [[route]]
 path = "/chat"
-hub = { history = 0 }
+hub = { history = 0, text = "1MiB", say = { rate = "0/s" } }
 limits = { message_size = "64KiB", send_queue = "1MiB" }
 "#;
 

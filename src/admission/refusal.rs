@@ -43,6 +43,8 @@ pub(crate) enum Refusal {
     GatewayFull,
     /// The route has as many WebSockets as it may (RFC 9110 §15.6.4).
     RouteFull,
+    /// The room is not for this client (RFC 9110 §15.5.4).
+    Room,
     /// The gateway is about to stop (RFC 9110 §15.6.4).
     Draining,
     /// The token does not open this route (RFC 6750 §3).
@@ -86,7 +88,7 @@ impl Refusal {
             Self::Head(_) => StatusCode::BAD_REQUEST,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::Malformed(malformed) => malformed.status(),
-            Self::Origin(_) => StatusCode::FORBIDDEN,
+            Self::Origin(_) | Self::Room => StatusCode::FORBIDDEN,
             Self::AddressRate { .. } | Self::AddressCap => StatusCode::TOO_MANY_REQUESTS,
             Self::Token(fault) => fault.status(),
             Self::GatewayFull
@@ -113,6 +115,7 @@ impl Refusal {
         match self {
             Self::HeadTooLarge | Self::HeadTooSlow | Self::Head(_) | Self::NoRoute | Self::Malformed(_) => None,
             Self::Origin(_)
+            | Self::Room
             | Self::Token(_)
             | Self::AuthStatus(_)
             | Self::BackendHead { .. }
@@ -158,6 +161,7 @@ impl Refusal {
             | Self::AuthTimeout => retry(RETRY_FULL),
             Self::NoRoute
             | Self::Origin(_)
+            | Self::Room
             | Self::BackendHead { .. }
             | Self::AuthStatus(_)
             | Self::BackendStatus(_)
@@ -181,6 +185,7 @@ impl Refusal {
             Self::AddressCap => "your address has too many open connections",
             Self::GatewayFull => "the gateway has no room for more connections",
             Self::RouteFull => "there is no room for more connections here",
+            Self::Room => "you may not enter this room",
             Self::Draining => "the gateway is about to stop",
             Self::BackendHead { over } => {
                 return format!("the request head is {over} bytes over what the backend takes\n");
@@ -215,6 +220,7 @@ impl Refusal {
             Self::AddressCap => "address_cap",
             Self::GatewayFull => "gateway_full",
             Self::RouteFull => "route_full",
+            Self::Room => "room",
             Self::Draining => "draining",
             Self::BackendHead { .. } => "backend_head_too_large",
             Self::BackendStatus(_) => "backend_status",

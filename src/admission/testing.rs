@@ -47,7 +47,7 @@ pub(super) fn route(path: &str, target: Target) -> Route {
 }
 
 pub(super) fn hub(page: bool) -> Target {
-    Target::Hub(Hub { history: 0, history_size: 0, page, to_sender: true, escape: false, rooms: 10 })
+    Target::Hub(Hub { page, ..Hub::default() })
 }
 
 /// Routes: 0 `/` leads to `/chat`, 1 `/chat` with its page, 2 `/echo`, 3 `/ws` to a pool, 4 `/quiet`, a hub without page.

@@ -30,6 +30,13 @@ pub(super) struct Good {
     pub(super) left: Duration,
 }
 
+impl Good {
+    /// All that it claims.
+    pub(super) fn into_claims(self) -> Map<String, Value> {
+        self.claims
+    }
+}
+
 impl Judge {
     /// Reads the keys.
     ///

@@ -9,6 +9,7 @@ mod token;
 use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderValue};
+use serde_json::{Map, Value};
 
 use self::jwt::Judge;
 pub(crate) use self::request::No;
@@ -53,6 +54,8 @@ pub(crate) struct Pass {
     pub protocol: Option<&'static str>,
     /// When the credentials are over.
     pub until: Option<Instant>,
+    /// What the token claims; nothing where there is none.
+    claims: Map<String, Value>,
 }
 
 /// What comes of not being let in.
@@ -109,14 +112,14 @@ fn judge_token(judge: &Judge, visit: &Visit<'_>) -> Result<Pass, TokenFault> {
     // A token that never ends, as far as this clock can tell, is left to its session's own limits.
     let until = Instant::now().checked_add(good.left);
     let protocol = (!unchosen.is_empty()).then_some(token::BEARER);
-    Ok(Pass { headers, target, vouched, unchosen, protocol, until })
+    Ok(Pass { headers, target, vouched, unchosen, protocol, until, claims: good.into_claims() })
 }
 
 fn vouched_for(server: &Server, visit: &Visit<'_>, vouched: Vec<(String, HeaderValue)>) -> Pass {
     let mut headers = visit.headers.clone();
     drop_all(&mut headers, server.headers().iter());
     let target = visit.target.to_owned();
-    Pass { headers, target, vouched, unchosen: Vec::new(), protocol: None, until: None }
+    Pass { headers, target, vouched, unchosen: Vec::new(), protocol: None, until: None, claims: Map::new() }
 }
 
 fn drop_all<'a>(headers: &mut HeaderMap, names: impl Iterator<Item = &'a String>) {
@@ -130,5 +133,30 @@ impl Pass {
     #[must_use]
     pub(crate) fn left(&self) -> Option<Duration> {
         Some(self.until?.saturating_duration_since(Instant::now()))
+    }
+
+    /// The text of a claim.
+    #[must_use]
+    pub(crate) fn text(&self, claim: &str) -> Option<&str> {
+        self.claims.get(claim)?.as_str()
+    }
+
+    /// The texts of a claim that is a list of them, or one; what is no text is left out. Nothing when there is no such
+    /// claim, and an empty list when it is something else.
+    #[must_use]
+    pub(crate) fn texts(&self, claim: &str) -> Option<Vec<String>> {
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let claim = self.claims.get(claim)?;
+        Some(
+            claim
+                .as_array()
+                .map_or_else(|| text(claim).into_iter().collect(), |all| all.iter().filter_map(text).collect()),
+        )
+    }
+
+    /// Whether a claim is `true`.
+    #[must_use]
+    pub(crate) fn is_true(&self, claim: &str) -> bool {
+        self.claims.get(claim) == Some(&Value::Bool(true))
     }
 }

@@ -6,6 +6,7 @@ mod cluster;
 mod document;
 mod draft;
 mod gateway;
+mod hub;
 mod legacy;
 mod limits;
 mod overrides;

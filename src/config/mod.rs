@@ -7,6 +7,7 @@ pub(crate) mod cluster;
 mod difference;
 mod error;
 mod file;
+mod hub;
 mod legacy;
 mod pool;
 mod quantity;
@@ -17,6 +18,7 @@ pub use difference::Change;
 pub(crate) use difference::difference;
 pub use error::{Problem, Problems};
 pub use file::{BUILT_IN, Overrides};
+pub(crate) use hub::{FixedRoom, Hub, NamePattern, RoomSecret, SayRate, Secret};
 pub(crate) use legacy::{BadText, Binary, Legacy, Profile};
 pub(crate) use pool::{
     Backend, Balance, Check, Ejection, HashBy, Health, Pool, ProxyProtocol, SourceAddress, Transport,
@@ -217,23 +219,6 @@ pub enum Target {
     Proxy(Proxy),
     /// A plain GET of exactly this path is sent elsewhere with 302.
     Redirect(String),
-}
-
-/// The built-in chat hub on one route.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hub {
-    /// Messages that a new member gets to see; 0: none.
-    pub history: usize,
-    /// Bytes that one room's history may hold.
-    pub history_size: usize,
-    /// Whether a plain GET gets the chat page.
-    pub page: bool,
-    /// Whether the sender gets its own message back.
-    pub to_sender: bool,
-    /// Whether `& < > " '` go out as character references, as a page that uses `innerHTML` needs it.
-    pub escape: bool,
-    /// Rooms at once.
-    pub rooms: usize,
 }
 
 /// A route to a pool of backends.

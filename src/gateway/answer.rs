@@ -12,6 +12,7 @@ use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 
 use super::Shared;
+use super::entry::{enter, own_limits};
 use super::farewell::Farewell;
 use super::session::{Place, Promise, Session};
 use super::snapshot::{LiveRoute, LiveTarget, Snapshot};
@@ -19,8 +20,8 @@ use super::visit::{Shown, dial, forwarded, hops};
 use crate::admission::refusal::Refusal;
 use crate::admission::{self, Admission, Outcome, PlainRequest, Visible};
 use crate::auth::{Denied, No, Pass, Visit};
-use crate::config::{Refuse, SessionLimits};
-use crate::hub::{self, page};
+use crate::config::Refuse;
+use crate::hub::page;
 use crate::lifecycle::Phase;
 use crate::pool::{DialError, Pool};
 use crate::telemetry::record::Record;
@@ -202,7 +203,7 @@ async fn upgrade(asker: &Asker, mut admission: Admission, head: &request::Parts)
     }
     let offered = &admission.offer.protocols;
     let (place, protocol) = match &live.target {
-        LiveTarget::Hub(hub) => (Place::Room(enter(hub, &admission.rest)?), None),
+        LiveTarget::Hub(hub) => enter(hub, &admission.rest, offered, pass.as_ref())?,
         LiveTarget::Echo => (Place::Echo, offered.first().cloned()),
         LiveTarget::Redirect(_) => return Err(Refusal::NoRoute),
         LiveTarget::Proxy { pool, legacy, head } => match dial(asker, (pool, head), shown, offered).await? {
@@ -215,21 +216,11 @@ async fn upgrade(asker: &Asker, mut admission: Admission, head: &request::Parts)
     };
     let accept = admission.offer.accept.clone();
     let LiveRoute { route, limits, .. } = live;
-    let limits = match pass.as_ref().and_then(Pass::left) {
-        Some(left) => Arc::new(SessionLimits { credentials: Some(left), ..*limits }),
-        None => limits,
-    };
+    let limits = own_limits(&limits, pass.as_ref().and_then(Pass::left), &place);
     let protocol = protocol.as_deref().or(pass.and_then(|pass| pass.protocol));
     let session = Session { place, route, limits, permit: admission.permit };
     *asker.promise.borrow_mut() = Some(Promise::Session(session));
     Ok(switch(&accept, protocol))
-}
-
-fn enter(hub: &Arc<hub::Hub>, rest: &str) -> Result<hub::Seat, Refusal> {
-    hub.enter(rest).map_err(|refused| match refused {
-        hub::Refused::Name => Refusal::NoRoute,
-        hub::Refused::Rooms => Refusal::RouteFull,
-    })
 }
 
 /// A refusal in the words of the server that was asked, where the route's own manner is HTTP.

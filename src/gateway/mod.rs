@@ -5,6 +5,7 @@ mod answer;
 mod checks;
 mod cluster;
 mod connection;
+mod entry;
 mod farewell;
 mod front;
 mod reload;

@@ -60,6 +60,7 @@ impl Snapshot {
         let mut problems = Vec::new();
         let pools = build_pools(&config, before, &mut problems);
         let guards = build_guards(&config, &mut problems);
+        let hubs = build_hubs(&config, grounds, before, &mut problems);
         // With problems so far nothing is swapped: the certificates are read only to tell what is wrong with them too.
         let tls = build_tls(&config, before.filter(|_| problems.is_empty()));
         let (tls, warnings) = match tls {
@@ -71,14 +72,15 @@ impl Snapshot {
             }
         };
         let gate = Gate::new(&config, before.map(|before| &before.gate));
-        let routes = config.routes.iter().zip(guards);
-        let routes = routes.map(|(route, guard)| live((route, guard), &pools, grounds, before)).collect();
+        let routes = config.routes.iter().zip(guards).zip(hubs);
+        let routes = routes.map(|((route, guard), hub)| live(route, guard, hub, &pools)).collect();
         Ok((Self { config, gate, tls, routes, pools }, warnings))
     }
 
-    /// It has been put into force: what pools share with those before goes by their new limits.
+    /// It has been put into force: what pools and hubs share with those before goes by their new wishes.
     pub(super) fn take_over(&self) {
         self.pools().for_each(|pool| pool.take_over());
+        self.hubs().for_each(Hub::take_over);
     }
 
     /// All pools.
@@ -146,19 +148,39 @@ fn trust(name: &str, wishes: &config::Pool) -> Result<Trust, Vec<Problem>> {
     }
 }
 
-fn live(
-    (route, guard): (&config::Route, Option<Arc<Guard>>),
-    pools: &BTreeMap<String, Arc<Pool>>,
+/// In the order of the routes. A hub stays the same while its route's host and path do; its members stay, whatever else
+/// is wished.
+fn build_hubs(
+    config: &Config,
     grounds: Grounds<'_>,
     before: Option<&Snapshot>,
+    problems: &mut Vec<Problem>,
+) -> Vec<Option<Arc<Hub>>> {
+    let mut build = |route: &config::Route| {
+        let config::Target::Hub(wishes) = &route.target else { return None };
+        let name = name_of(route);
+        let known = before.and_then(|before| before.routes.iter().find(|known| *known.route == name));
+        let known = known.and_then(|known| match &known.target {
+            LiveTarget::Hub(hub) => Some(&**hub),
+            _ => None,
+        });
+        let key = format!("route \"{}\".hub", name.route);
+        let built = Hub::build(wishes, (grounds.mailboxes, grounds.cluster), &key, known);
+        built.map(Arc::new).map_err(|found| problems.extend(found.0)).ok()
+    };
+    config.routes.iter().map(&mut build).collect()
+}
+
+fn live(
+    route: &config::Route,
+    guard: Option<Arc<Guard>>,
+    hub: Option<Arc<Hub>>,
+    pools: &BTreeMap<String, Arc<Pool>>,
 ) -> LiveRoute {
-    let name = name_of(route);
-    let known = before.and_then(|before| before.routes.iter().find(|known| *known.route == name));
-    let target = match (&route.target, known.map(|known| &known.target)) {
-        (config::Target::Hub(wishes), Some(LiveTarget::Hub(hub))) if hub.wishes() == wishes => {
-            LiveTarget::Hub(Arc::clone(hub))
-        }
-        (config::Target::Hub(wishes), _) => LiveTarget::Hub(Arc::new(Hub::new(wishes, Arc::clone(grounds.mailboxes)))),
+    let target = match (&route.target, hub) {
+        (config::Target::Hub(_), Some(hub)) => LiveTarget::Hub(hub),
+        // A hub that could not be built is a problem, and with problems there is nothing live.
+        (config::Target::Hub(_), None) => LiveTarget::Redirect("/".to_owned()),
         (config::Target::Echo, _) => LiveTarget::Echo,
         (config::Target::Redirect(to), _) => LiveTarget::Redirect(to.clone()),
         (config::Target::Proxy(proxy), _) => match pools.get(&proxy.pool) {
@@ -170,7 +192,7 @@ fn live(
             None => LiveTarget::Redirect("/".to_owned()),
         },
     };
-    LiveRoute { route: Arc::new(name), limits: Arc::new(route.limits), guard, target }
+    LiveRoute { route: Arc::new(name_of(route)), limits: Arc::new(route.limits), guard, target }
 }
 
 /// A server that needs care on one route is the same server on the others.

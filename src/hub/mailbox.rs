@@ -9,23 +9,79 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::room::Room;
+use crate::wire::close::Close;
 
-/// Messages in one mailbox, and their bytes, beyond which senders wait.
-const MESSAGES: usize = 1024;
-const BYTES: usize = 4 * 1024 * 1024;
-
-/// A message on its way to the members of one room on one worker.
+/// Something on its way to members on one worker.
 #[derive(Clone, Debug)]
-pub(super) struct Letter {
-    pub(super) room: Arc<Room>,
-    /// Its place in the room's order.
-    pub(super) number: u64,
-    /// The user who said it.
-    pub(super) from: u64,
-    pub(super) frame: Bytes,
+pub(crate) enum Letter {
+    /// To the members of a room who came before it.
+    Room {
+        room: Arc<Room>,
+        /// Its place among all that the room hears of.
+        number: u64,
+        content: Content,
+    },
+    /// To one member that speaks `wsgate.chat.v1`.
+    Member {
+        /// Its hub, by its number, and its own number there.
+        to: (u64, u64),
+        word: Word,
+    },
 }
 
-/// One worker's mailbox.
+/// What a room hears of.
+#[derive(Clone, Debug)]
+pub(crate) enum Content {
+    /// Something was said.
+    Said(Said),
+    /// Something happened that only the newer language has words for; all but this member are told.
+    Event { frame: Bytes, except: u64 },
+}
+
+/// What was said, in each language that has members in the room.
+#[derive(Clone, Debug)]
+pub(crate) struct Said {
+    /// The member who said it, by its number; 0 when it is not on this gateway.
+    pub(super) user: u64,
+    pub(super) plain: Option<Bytes>,
+    pub(super) v1: Option<Bytes>,
+    /// For the member who said it, behind the message itself.
+    pub(super) ack: Option<Bytes>,
+    /// Whether it hears itself.
+    pub(super) to_sender: bool,
+}
+
+/// What one member is told.
+#[derive(Clone, Debug)]
+pub(crate) enum Word {
+    /// This, as a frame.
+    Frame(Bytes),
+    /// To go.
+    Close(Close),
+}
+
+impl Letter {
+    fn size(&self) -> usize {
+        let len = |frame: &Option<Bytes>| frame.as_ref().map_or(0, Bytes::len);
+        match self {
+            Self::Room { content: Content::Said(Said { plain, v1, ack, .. }), .. } => len(plain) + len(v1) + len(ack),
+            Self::Room { content: Content::Event { frame, .. }, .. } => frame.len(),
+            Self::Member { word: Word::Frame(frame), .. } => frame.len(),
+            Self::Member { word: Word::Close(close), .. } => close.reason.len(),
+        }
+    }
+}
+
+/// How much may wait in a mailbox before senders of one hub wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Bounds {
+    /// Messages.
+    pub(crate) letters: usize,
+    /// Their bytes.
+    pub(crate) bytes: usize,
+}
+
+/// One worker's mailbox, for all hubs.
 #[derive(Debug, Default)]
 pub(crate) struct Mailbox {
     inside: Mutex<Inside>,
@@ -36,13 +92,23 @@ pub(crate) struct Mailbox {
 struct Inside {
     letters: VecDeque<Letter>,
     bytes: usize,
-    /// Senders who wait for room.
-    waiting: Vec<Waker>,
+    /// Senders who wait until there is less than this.
+    waiting: Vec<(Bounds, Waker)>,
 }
 
 impl Inside {
-    fn is_full(&self) -> bool {
-        self.letters.len() >= MESSAGES || self.bytes >= BYTES
+    fn is_full(&self, bounds: Bounds) -> bool {
+        self.letters.len() >= bounds.letters || self.bytes >= bounds.bytes
+    }
+
+    /// Those who need not wait any more.
+    fn freed(&mut self) -> Vec<Waker> {
+        if self.waiting.is_empty() {
+            return Vec::new();
+        }
+        let (wait, free) = std::mem::take(&mut self.waiting).into_iter().partition(|(bounds, _)| self.is_full(*bounds));
+        self.waiting = wait;
+        free.into_iter().map(|(_, waker): (Bounds, Waker)| waker).collect()
     }
 }
 
@@ -51,18 +117,18 @@ impl Mailbox {
     /// number of letters.
     pub(super) fn post(&self, letter: Letter) {
         let mut inside = self.inside.lock();
-        inside.bytes += letter.frame.len();
+        inside.bytes += letter.size();
         inside.letters.push_back(letter);
         drop(inside);
         self.arrived.notify_one();
     }
 
     /// Whether senders may go on; if not, `cx` is woken when they may.
-    pub(super) fn has_room(&self, cx: &mut Context<'_>) -> bool {
+    pub(super) fn has_room(&self, cx: &mut Context<'_>, bounds: Bounds) -> bool {
         let mut inside = self.inside.lock();
-        let full = inside.is_full();
-        if full && !inside.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
-            inside.waiting.push(cx.waker().clone());
+        let full = inside.is_full(bounds);
+        if full && !inside.waiting.iter().any(|(_, waker)| waker.will_wake(cx.waker())) {
+            inside.waiting.push((bounds, cx.waker().clone()));
         }
         !full
     }
@@ -77,11 +143,11 @@ impl Mailbox {
         }
     }
 
-    fn take(&self) -> Option<Letter> {
+    pub(super) fn take(&self) -> Option<Letter> {
         let mut inside = self.inside.lock();
         let letter = inside.letters.pop_front()?;
-        inside.bytes -= letter.frame.len();
-        let waiting = if inside.is_full() { Vec::new() } else { std::mem::take(&mut inside.waiting) };
+        inside.bytes -= letter.size();
+        let waiting = inside.freed();
         drop(inside);
         waiting.into_iter().for_each(Waker::wake);
         Some(letter)
@@ -91,23 +157,28 @@ impl Mailbox {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config;
+
+    const BOUNDS: Bounds = Bounds { letters: 16, bytes: 1000 };
+
+    fn letter(size: usize) -> Letter {
+        Letter::Member { to: (0, 1), word: Word::Frame(Bytes::from(vec![0; size])) }
+    }
 
     #[test]
     fn a_full_mailbox_makes_senders_wait_and_wakes_them() {
-        let wishes = config::Hub { history: 0, history_size: 0, page: false, to_sender: true, escape: true, rooms: 1 };
-        let room = Arc::new(Room::new(&wishes, 1));
         let mailbox = Mailbox::default();
         let mut cx = Context::from_waker(Waker::noop());
-        for number in 0..MESSAGES as u64 {
-            assert!(mailbox.has_room(&mut cx));
-            mailbox.post(Letter { room: Arc::clone(&room), number, from: 1, frame: Bytes::from_static(b"x") });
+        for _ in 0..BOUNDS.letters {
+            assert!(mailbox.has_room(&mut cx, BOUNDS));
+            mailbox.post(letter(1));
         }
-        assert!(!mailbox.has_room(&mut cx));
+        assert!(!mailbox.has_room(&mut cx, BOUNDS) && mailbox.has_room(&mut cx, Bounds { letters: 17, ..BOUNDS }));
         assert_eq!(mailbox.inside.lock().waiting.len(), 1);
-        assert_eq!(mailbox.take().map(|letter| letter.number), Some(0));
-        assert!(mailbox.has_room(&mut cx) && mailbox.inside.lock().waiting.is_empty());
-        mailbox.post(Letter { room, number: 0, from: 1, frame: Bytes::from(vec![0; BYTES]) });
-        assert!(!mailbox.has_room(&mut cx));
+        assert!(mailbox.take().is_some());
+        assert!(mailbox.has_room(&mut cx, BOUNDS) && mailbox.inside.lock().waiting.is_empty());
+        mailbox.post(letter(1000));
+        assert!(!mailbox.has_room(&mut cx, BOUNDS));
+        while mailbox.take().is_some() {}
+        assert_eq!(mailbox.inside.lock().bytes, 0);
     }
 }

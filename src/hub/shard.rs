@@ -8,11 +8,9 @@ use std::task::{Context, Waker};
 
 use slab::Slab;
 
-use super::mailbox::{Letter, Mailbox};
+use super::mailbox::{Content, Letter, Mailbox, Said, Word};
+use super::member::{Member, Talker};
 use super::room::Room;
-use super::seat::Seat;
-use crate::socket::endpoint::Endpoint;
-use crate::telemetry::roster::Place;
 
 /// Members that are served before others on this worker get their turn.
 ///
@@ -25,72 +23,103 @@ pub(crate) struct Shard {
     worker: usize,
     mailbox: Arc<Mailbox>,
     /// By the room's address, which is its own as long as a member holds it.
-    rooms: RefCell<HashMap<*const Room, Slab<Rc<Member>>>>,
+    rooms: RefCell<HashMap<*const Room, Company>>,
+    /// Who can be told something alone, by hub and number.
+    talkers: RefCell<HashMap<(u64, u64), Rc<Talker>>>,
 }
 
-/// One member.
-pub(super) struct Member {
-    pub(super) endpoint: RefCell<Endpoint>,
-    pub(super) place: Place,
-    pub(super) user: u64,
-    /// The message after which it came.
-    pub(super) last: u64,
-    pub(super) seat: Seat,
+/// The members of one room on one worker, by what they speak.
+#[derive(Debug, Default)]
+struct Company {
+    plain: Slab<Rc<Member>>,
+    v1: Slab<Listening>,
 }
 
-impl std::fmt::Debug for Member {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Member").field("user", &self.user).finish_non_exhaustive()
-    }
+/// A member of the newer language in one of its rooms.
+#[derive(Debug)]
+struct Listening {
+    talker: Rc<Talker>,
+    /// The letter after which it came.
+    since: u64,
 }
 
 impl Shard {
     /// A worker's shard; `worker` is its place among the mailboxes.
     #[must_use]
     pub(crate) fn new(worker: usize, mailbox: Arc<Mailbox>) -> Self {
-        Self { worker, mailbox, rooms: RefCell::default() }
+        Self { worker, mailbox, rooms: RefCell::default(), talkers: RefCell::default() }
     }
 
     pub(super) const fn worker(&self) -> usize {
         self.worker
     }
 
-    /// Somebody has come; what is returned is to be shown when it leaves.
+    /// Somebody of the plain language has come; what is returned is to be shown when it leaves.
     pub(super) fn join(&self, member: Rc<Member>) -> usize {
-        let room = Arc::as_ptr(member.seat.room());
-        self.rooms.borrow_mut().entry(room).or_default().insert(member)
+        let room = Arc::as_ptr(member.room());
+        self.rooms.borrow_mut().entry(room).or_default().plain.insert(member)
     }
 
-    /// Somebody has left; the room is held by it until then.
+    /// Somebody of the plain language leaves the room, which is held by it until then.
     pub(super) fn leave(&self, room: &Arc<Room>, key: usize) {
+        self.thin(room, |company| leave(&mut company.plain, key));
+    }
+
+    /// Somebody of the newer language has come into a room, after this letter; see [`Shard::join`].
+    pub(super) fn listen(&self, room: &Arc<Room>, talker: &Rc<Talker>, since: u64) -> usize {
+        let listening = Listening { talker: Rc::clone(talker), since };
+        self.rooms.borrow_mut().entry(Arc::as_ptr(room)).or_default().v1.insert(listening)
+    }
+
+    /// It leaves the room.
+    pub(super) fn unlisten(&self, room: &Arc<Room>, key: usize) {
+        self.thin(room, |company| leave(&mut company.v1, key));
+    }
+
+    /// Somebody can be told something alone from now on.
+    pub(super) fn connect(&self, talker: &Rc<Talker>) {
+        self.talkers.borrow_mut().insert(talker.key(), Rc::clone(talker));
+    }
+
+    /// It ends.
+    pub(super) fn disconnect(&self, talker: &Talker) {
+        let gone = self.talkers.borrow_mut().remove(&talker.key());
+        drop(gone);
+    }
+
+    fn thin(&self, room: &Arc<Room>, leave: impl FnOnce(&mut Company)) {
         let mut rooms = self.rooms.borrow_mut();
         let address = Arc::as_ptr(room);
-        if let Some(members) = rooms.get_mut(&address) {
-            members.remove(key);
-            if members.is_empty() {
+        if let Some(company) = rooms.get_mut(&address) {
+            leave(company);
+            if company.plain.is_empty() && company.v1.is_empty() {
                 rooms.remove(&address);
-            } else if members.capacity() > 4 * members.len().max(STRIDE) {
-                // The walk goes over all slots: those of a crowd that has left are given back.
-                members.shrink_to_fit();
             }
         }
-        drop(rooms);
-        room.depart(self.worker);
     }
 
     /// Hands out what arrives, for as long as the worker lives.
     pub(crate) async fn run(self: Rc<Self>) {
         loop {
-            let letter = self.mailbox.next().await;
-            self.deliver(&letter).await;
+            match self.mailbox.next().await {
+                Letter::Room { room, number, content } => self.deliver(&room, number, &content).await,
+                Letter::Member { to, word } => self.tell(to, word),
+            }
             // Members flush and answer between two letters, however many wait.
             tokio::task::yield_now().await;
         }
     }
 
-    async fn deliver(&self, letter: &Letter) {
+    async fn deliver(&self, room: &Arc<Room>, number: u64, content: &Content) {
+        if let Content::Said(Said { plain: Some(_), .. }) = content {
+            let mut at = 0;
+            while self.deliver_plain(room, (number, content), at) {
+                at += STRIDE;
+                tokio::task::yield_now().await;
+            }
+        }
         let mut at = 0;
-        while self.deliver_some(letter, at) {
+        while self.deliver_v1(room, (number, content), at) {
             at += STRIDE;
             tokio::task::yield_now().await;
         }
@@ -98,39 +127,61 @@ impl Shard {
 
     /// Serves the members in the slots from `at`; whether there are more. Nobody is forgotten or served twice when
     /// members come and go meanwhile: slots do not move, and newcomers came after this message.
-    fn deliver_some(&self, letter: &Letter, at: usize) -> bool {
+    fn deliver_plain(&self, room: &Arc<Room>, (number, content): (u64, &Content), at: usize) -> bool {
+        let Content::Said(Said { user, plain: Some(frame), to_sender, .. }) = content else { return false };
         let rooms = self.rooms.borrow();
-        let Some(members) = rooms.get(&Arc::as_ptr(&letter.room)) else { return false };
+        let Some(Company { plain: members, .. }) = rooms.get(&Arc::as_ptr(room)) else { return false };
         // Nobody's task is polled here: a member that has more to send than its socket takes is woken for it.
         let mut cx = Context::from_waker(Waker::noop());
         let end = members.capacity().min(at + STRIDE);
         for member in (at..end).filter_map(|slot| members.get(slot)) {
-            if letter.number > member.last && (letter.from != member.user || member.seat.hears_itself()) {
-                member.deliver(&mut cx, letter);
+            if number > member.last && (*user != member.user || *to_sender) {
+                member.deliver(&mut cx, frame);
             }
         }
         end < members.capacity()
     }
-}
 
-impl Member {
-    fn deliver(&self, cx: &mut Context<'_>, letter: &Letter) {
-        let mut endpoint = self.endpoint.borrow_mut();
-        let kept = endpoint.deliver(cx, self.place.now(), &letter.frame);
-        if !kept || endpoint.has_backlog() {
-            self.place.wake();
+    /// The same for those of the newer language.
+    fn deliver_v1(&self, room: &Arc<Room>, (number, content): (u64, &Content), at: usize) -> bool {
+        let rooms = self.rooms.borrow();
+        let Some(Company { v1: members, .. }) = rooms.get(&Arc::as_ptr(room)) else { return false };
+        let mut cx = Context::from_waker(Waker::noop());
+        let end = members.capacity().min(at + STRIDE);
+        for Listening { talker, since } in (at..end).filter_map(|slot| members.get(slot)) {
+            if number <= *since {
+                continue;
+            }
+            match content {
+                Content::Event { frame, except } if *except != talker.user() => talker.deliver(&mut cx, frame),
+                Content::Event { .. } => {}
+                Content::Said(Said { user, v1, ack, to_sender, .. }) => {
+                    let own = *user == talker.user();
+                    let heard = v1.as_ref().filter(|_| !own || *to_sender);
+                    heard
+                        .into_iter()
+                        .chain(ack.as_ref().filter(|_| own))
+                        .for_each(|frame| talker.deliver(&mut cx, frame));
+                }
+            }
+        }
+        end < members.capacity()
+    }
+
+    fn tell(&self, to: (u64, u64), word: Word) {
+        let Some(talker) = self.talkers.borrow().get(&to).cloned() else { return };
+        let mut cx = Context::from_waker(Waker::noop());
+        match word {
+            Word::Frame(frame) => talker.deliver(&mut cx, &frame),
+            Word::Close(close) => talker.dismiss(&mut cx, close),
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// With the two counts of its [`Rc`], 16 bytes, it fills one of the allocator's blocks of 384; its socket is 16 bytes
-    /// larger here than in a release.
-    #[test]
-    fn a_member_takes_no_more_than_this() {
-        assert!(size_of::<Member>() <= 384, "{}", size_of::<Member>());
+fn leave<T>(members: &mut Slab<T>, key: usize) {
+    members.remove(key);
+    if members.capacity() > 4 * members.len().max(STRIDE) {
+        // The walk goes over all slots: those of a crowd that has left are given back.
+        members.shrink_to_fit();
     }
 }

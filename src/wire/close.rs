@@ -30,6 +30,8 @@ impl Code {
     pub const TRY_LATER: Self = Self(1013);
     /// The credentials are over: the private code that is read as HTTP's 401.
     pub const EXPIRED: Self = Self(4401);
+    /// A chat member has come by another connection: the private code that is read as HTTP's 409.
+    pub const SUPERSEDED: Self = Self(4409);
 
     /// The code, if an endpoint may send it (RFC 6455 §7.4.1, §7.4.2 and the IANA registry).
     #[must_use]

@@ -206,6 +206,20 @@ pub const fn payload_len(frame: &[u8]) -> usize {
     frame.len().saturating_sub(head)
 }
 
+/// Bytes of payload in each of some whole frames of a server, one behind the other.
+pub(crate) fn payloads(mut frames: &[u8]) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let (head, length) = match *frames {
+            [_, 126, high, low, ..] => (4, usize::from(u16::from_be_bytes([high, low]))),
+            [_, 127, a, b, c, d, e, f, g, h, ..] => (10, u64::from_be_bytes([a, b, c, d, e, f, g, h]) as usize),
+            [_, length, ..] => (2, usize::from(length)),
+            _ => return None,
+        };
+        frames = frames.get(head + length..).unwrap_or_default();
+        Some(length)
+    })
+}
+
 /// A Close frame as bytes.
 #[must_use]
 pub fn close(close: &Close, key: Option<[u8; 4]>) -> Vec<u8> {
@@ -216,6 +230,16 @@ pub fn close(close: &Close, key: Option<[u8; 4]>) -> Vec<u8> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn frames_in_a_row_are_told_apart() {
+        let mut row = Vec::new();
+        for size in [0, 125, 126, 65_535, 65_536, 3] {
+            append(&mut row, Opcode::Text, &vec![b'x'; size], None);
+        }
+        assert_eq!(payloads(&row).collect::<Vec<_>>(), [0, 125, 126, 65_535, 65_536, 3]);
+        assert_eq!(payloads(&[]).count(), 0);
+    }
 
     #[test]
     fn the_payload_of_a_whole_frame_is_told_from_its_length() {

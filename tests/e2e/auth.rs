@@ -19,12 +19,12 @@ use crate::support::{Running, gateway, log, logged, parse, tls, within};
 const ADMIN: &str = "[admin]\nlisten = \"127.0.0.1:0\"\n";
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
-fn now() -> u64 {
+pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs()
 }
 
 /// A token of these claims, signed with [`SECRET`].
-fn token(claims: &Value) -> String {
+pub fn token(claims: &Value) -> String {
     let url = |text: String| URL_SAFE_NO_PAD.encode(text);
     let said = format!("{}.{}", url(json!({ "alg": "HS256" }).to_string()), url(claims.to_string()));
     let key = hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes());
@@ -36,7 +36,7 @@ fn good() -> String {
 }
 
 /// A folder with the secret, and `auth = …` for it with more settings.
-fn jwt(more: &str) -> (TempDir, String) {
+pub fn jwt(more: &str) -> (TempDir, String) {
     let folder = tempfile::tempdir().expect("folder");
     let path = folder.path().join("secret");
     std::fs::write(&path, format!("{SECRET}\n")).expect("write");

@@ -15,7 +15,7 @@ async fn house(limits: &str) -> Running {
     let url = Backend::bind().await.echo();
     gateway(&format!(
         "limits = {{ {limits} }}\n[[route]]\npath = \"/echo\"\necho = {{}}\n\
-         [[route]]\npath = \"/chat\"\nhub = {{ history = 0 }}\n\
+         [[route]]\npath = \"/chat\"\nhub = {{ history = 0, say = {{ rate = \"0/s\" }}, text = \"1MiB\" }}\n\
          [[route]]\npath = \"/legacy\"\n\
          proxy = {{ pool = \"transparent\", profile = \"legacy\", legacy = {{ message_size = \"1GiB\" }} }}\n{}",
         relay("transparent", &[&url], "")

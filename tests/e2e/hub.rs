@@ -10,8 +10,11 @@ use crate::support::peer::upgrade_request;
 use crate::support::{Peer, Running, gateway, within};
 use wsgate::Phase;
 
+/// A hub whose members may say what they like; `tests/e2e/chat.rs` sees to what they may not.
 fn house(top: &str, hub: &str) -> Running {
-    gateway(&format!("{top}\n[[route]]\npath = \"/chat\"\nhub = {{ {hub} }}\n"))
+    let free = "say = { rate = \"0/s\" }, text = \"1MiB\"";
+    let more = if hub.is_empty() { String::new() } else { format!(", {hub}") };
+    gateway(&format!("{top}\n[[route]]\npath = \"/chat\"\nhub = {{ {free}{more} }}\n"))
 }
 
 /// A WebSocket whose session has begun: behind the 101 alone it could still be about to.
@@ -111,7 +114,7 @@ async fn all(peer: &mut Peer, count: usize) -> Vec<String> {
 
 #[tokio::test]
 async fn rooms_are_apart_by_their_paths() {
-    let gateway = house("", "");
+    let gateway = house("", "room_names = '[a-zA-Z/]+'");
     let rooms = ["/chat", "/chat/a", "/chat/b", "/chat/a/b", "/chat/A"];
     let mut peers = Vec::new();
     for room in rooms {
@@ -128,6 +131,9 @@ async fn rooms_are_apart_by_their_paths() {
     // The same room by another spelling, and with a query.
     let mut same = gateway.open("/chat/%61?x=y").await;
     assert_eq!(text(&mut same).await, "/chat/a");
+    for spelling in ["/chat/", "/chat/lobby"] {
+        assert_eq!(text(&mut gateway.open(spelling).await).await, "/chat", "{spelling}");
+    }
 }
 
 #[tokio::test]
@@ -335,8 +341,8 @@ async fn as_many_rooms_as_there_may_be() {
 #[tokio::test]
 async fn a_rooms_name_that_is_too_long_leads_nowhere() {
     let gateway = house("", "");
-    enter(&gateway, &format!("/chat/{}", "x".repeat(128))).await;
-    let answer = gateway.ask(&upgrade_request(&format!("/chat/{}", "x".repeat(129)), &[])).await;
+    enter(&gateway, &format!("/chat/{}", "x".repeat(64))).await;
+    let answer = gateway.ask(&upgrade_request(&format!("/chat/{}", "x".repeat(65)), &[])).await;
     assert_eq!(answer.status, 404);
 }
 

@@ -86,6 +86,31 @@ const SEEN: &[(&str, &str)] = &[
     ("route.hub.to_sender", "keys::what_one_says_comes_back_unless_told_otherwise"),
     ("route.hub.escape", "keys::markup_is_escaped_unless_told_otherwise"),
     ("route.hub.rooms", "keys::rooms_are_counted"),
+    ("route.hub.room", "chat_keys::the_hubs_own_path_is_a_room"),
+    ("route.hub.room_names", "chat_keys::rooms_may_be_called_so_and_not_otherwise"),
+    ("route.hub.create", "chat_keys::no_room_is_made_where_the_owner_makes_them"),
+    ("route.hub.members", "chat_keys::a_room_has_so_many_members"),
+    ("route.hub.rooms_per_member", "chat_keys::a_member_is_in_so_many_rooms"),
+    ("route.hub.presence", "chat::a_large_room_is_not_told_who_comes"),
+    ("route.hub.name_length", "chat_keys::names_are_so_long"),
+    ("route.hub.text", "chat_keys::what_is_said_is_so_long"),
+    ("route.hub.say", "chat_keys::who_says_too_much_is_told_and_sent_away"),
+    ("route.hub.say.rate", "chat_keys::who_says_too_much_is_told_and_sent_away"),
+    ("route.hub.say.burst", "chat_keys::who_says_too_much_is_told_and_sent_away"),
+    ("route.hub.forget_empty", "chat_keys::an_empty_room_is_forgotten_in_time"),
+    ("route.hub.mailbox", "hub_tests::mailboxes_are_as_large_as_the_owner_wishes"),
+    ("route.hub.mailbox_size", "hub_tests::mailboxes_are_as_large_as_the_owner_wishes"),
+    ("route.hub.rooms_claim", "chat_keys::a_token_says_where_one_may_go_and_who_one_is"),
+    ("route.hub.name_claim", "chat_keys::a_token_says_where_one_may_go_and_who_one_is"),
+    ("route.hub.moderator_claim", "chat_keys::a_token_says_where_one_may_go_and_who_one_is"),
+    ("route.hub.fixed", "chat_keys::no_room_is_made_where_the_owner_makes_them"),
+    ("route.hub.fixed.name", "chat_keys::no_room_is_made_where_the_owner_makes_them"),
+    ("route.hub.fixed.history", "chat_keys::a_fixed_room_has_its_own_bounds"),
+    ("route.hub.fixed.members", "chat_keys::a_fixed_room_has_its_own_bounds"),
+    ("route.hub.fixed.secret", "chat_keys::a_secret_opens_a_room"),
+    ("route.hub.fixed.secret_file", "chat_keys::a_secret_opens_a_room"),
+    ("route.hub.fixed.read_only", "chat_keys::a_room_is_for_reading_or_slow"),
+    ("route.hub.fixed.slow", "chat_keys::a_room_is_for_reading_or_slow"),
     ("route.echo", "keys::path_and_redirect"),
     ("route.proxy", "keys::a_route_leads_to_its_pool"),
     ("route.proxy.pool", "keys::a_route_leads_to_its_pool"),
@@ -134,7 +159,11 @@ const SEEN: &[(&str, &str)] = &[
 ];
 
 /// The modules whose tests may stand in [`SEEN`].
-const MODULES: [(&str, &str); 8] = [
+const MODULES: [(&str, &str); 11] = [
+    ("chat", include_str!("chat.rs")),
+    ("chat_keys", include_str!("chat_keys.rs")),
+    // What waits inside is seen only there.
+    ("hub_tests", include_str!("../../src/hub/tests.rs")),
     ("auth", include_str!("auth.rs")),
     ("head", include_str!("head.rs")),
     ("health", include_str!("health.rs")),
@@ -477,7 +506,7 @@ async fn a_close_is_not_waited_for_forever() {
 
 #[tokio::test]
 async fn a_slow_member_is_cut() {
-    let hub = "[[route]]\npath = \"/chat\"\nhub = { history = 0, to_sender = false }\n";
+    let hub = "[[route]]\npath = \"/chat\"\nhub = { history = 0, to_sender = false, say = { rate = \"0/s\" }, text = \"1MiB\" }\n";
     let gateway = limits("send_queue = \"32KiB\", close_timeout = \"100ms\"", hub);
     let _asleep = gateway.open("/chat").await;
     let mut awake = gateway.open("/chat").await;
@@ -500,7 +529,7 @@ async fn a_slow_member_is_cut() {
 #[tokio::test]
 async fn what_a_slow_member_misses_can_be_chosen() {
     for slow in ["drop_oldest", "latest"] {
-        let hub = "[[route]]\npath = \"/chat\"\nhub = { history = 0, to_sender = false }\n";
+        let hub = "[[route]]\npath = \"/chat\"\nhub = { history = 0, to_sender = false, say = { rate = \"0/s\" }, text = \"1MiB\" }\n";
         let gateway = limits(&format!("send_queue = \"32KiB\", slow_client = \"{slow}\""), hub);
         let mut asleep = gateway.open("/chat").await;
         let mut awake = gateway.open("/chat").await;

@@ -20,7 +20,7 @@ use super::support::{self, Peer, within};
 fn run(path: &str, options: &[&str]) -> harness::Outcome {
     let gateway = support::gateway(
         "[tls]\nself_signed = [\"localhost\", \"127.0.0.1\"]\n[[route]]\npath = \"/echo\"\necho = {}\n\
-         [[route]]\npath = \"/chat\"\nhub = { history = 0 }\n",
+         [[route]]\npath = \"/chat\"\nhub = { history = 0, say = { rate = \"0/s\" }, text = \"1MiB\" }\n",
     );
     let url = format!("{}{path}", gateway.addresses[0]);
     let outcome = harness::run([&["load", &url, "--insecure", "--threads", "1"], options].concat());

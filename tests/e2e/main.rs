@@ -8,6 +8,8 @@ mod support;
 
 mod admission;
 mod auth;
+mod chat;
+mod chat_keys;
 mod command;
 mod frames;
 mod head;

@@ -22,7 +22,7 @@ use crate::support::{Running, gateway};
 fn config(top: &str, more: &str, tls: &Localhost) -> String {
     format!(
         "workers = 1\n{top}[admin]\nlisten = \"127.0.0.1:0\"\n[[route]]\npath = \"/echo\"\necho = {{}}\n\
-         [[route]]\npath = \"/chat\"\nhub = {{ history = 0 }}\n{more}{}",
+         [[route]]\npath = \"/chat\"\nhub = {{ history = 0, say = {{ rate = \"0/s\" }}, text = \"1MiB\" }}\n{more}{}",
         tls.config
     )
 }

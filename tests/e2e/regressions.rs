@@ -8,7 +8,9 @@ use crate::support::peer::upgrade_request;
 /// One member's long message used to be more than any member could have queued: all of them were sent home with 1013.
 #[tokio::test]
 async fn a_message_over_the_send_queue_closes_its_sender_alone() {
-    let gateway = gateway("[[route]]\npath = \"/chat\"\nhub = { history = 0 }\n[limits]\nsend_queue = \"32KiB\"\n");
+    let gateway = gateway(
+        "[[route]]\npath = \"/chat\"\nhub = { history = 0, say = { rate = \"0/s\" }, text = \"1MiB\" }\n[limits]\nsend_queue = \"32KiB\"\n",
+    );
     let (mut loud, mut quiet) = (gateway.open("/chat").await, gateway.open("/chat").await);
     loud.send(&frames::client(TEXT, "\"".repeat(10_000).as_bytes())).await;
     assert_eq!(loud.message().await.code(), 1009);
@@ -105,7 +107,9 @@ async fn a_target_and_a_host_that_disagree_are_400() {
 /// A burst used to be handed out in one go, before any member could flush: all were taken for slow and sent home.
 #[tokio::test]
 async fn a_burst_of_long_messages_does_not_make_readers_slow() {
-    let gateway = gateway("workers = 1\n[[route]]\npath = \"/chat\"\nhub = { history = 0 }\n");
+    let gateway = gateway(
+        "workers = 1\n[[route]]\npath = \"/chat\"\nhub = { history = 0, say = { rate = \"0/s\" }, text = \"1MiB\" }\n",
+    );
     let mut members = Vec::new();
     for _ in 0..5 {
         let mut member = gateway.open("/chat").await;

@@ -5,11 +5,12 @@ use std::path::Path;
 use super::auth::read_auth;
 use super::backend_head;
 use super::document::{Placed, Table, Value};
+use super::hub::read_hub;
 use super::legacy::read_legacy;
 use super::limits::{RouteLimits, read_route as read_limits};
 use crate::config::address::read_host;
 use crate::config::error::Wrong;
-use crate::config::{GatewayLimits, Hub, Origins, Profile, Proxy, Refuse, Route, SessionLimits, Target};
+use crate::config::{GatewayLimits, Origins, Profile, Proxy, Refuse, Route, SessionLimits, Target};
 use crate::wire::close::Code;
 use crate::wire::origin::OriginRule;
 
@@ -55,7 +56,7 @@ pub(super) fn read_route(table: Table<'_>, gateway: &GatewayLimits, session: Ses
     let (origins, require_origin, limits) = (table.get("origins"), table.get("require_origin"), table.get("limits"));
     let (refuse, auth) = (table.get("refuse"), table.get("auth"));
     let name = path.as_ref().map(|path| path.value.clone()).unwrap_or_default();
-    let target = read_target(&table, &name);
+    let target = read_target(&table, &name, base);
     if matches!(target.target, Target::Redirect(_)) {
         for setting in [&origins, &require_origin, &refuse, &limits, &auth].into_iter().flatten() {
             setting.refuse("has no meaning on a redirect", "nothing");
@@ -98,8 +99,8 @@ struct Aim {
 }
 
 /// All four are read even when one too many is there, so that the problems of each are told.
-fn read_target(table: &Table<'_>, path: &str) -> Aim {
-    let hub = table.get("hub").map(|value| Target::Hub(read_hub(&value)));
+fn read_target(table: &Table<'_>, path: &str, base: &Path) -> Aim {
+    let hub = table.get("hub").map(|value| Target::Hub(read_hub(&value, base)));
     let echo = table.get("echo").map(|value| read_echo(&value));
     let (proxy, pool) = table.get("proxy").map(|value| read_proxy(&value, path)).unzip();
     let (redirect, place) = table.get("redirect").map(|value| read_redirect(&value)).unzip();
@@ -111,23 +112,6 @@ fn read_target(table: &Table<'_>, path: &str) -> Aim {
     }
     let target = targets.pop().unwrap_or(Target::Echo);
     Aim { target, pool: pool.flatten(), redirect: place.flatten() }
-}
-
-fn read_hub(value: &Value<'_>) -> Hub {
-    let default = Hub { history: 50, history_size: 256 << 10, page: true, to_sender: true, escape: true, rooms: 1000 };
-    let Some(table) = value.table() else {
-        return default;
-    };
-    let hub = Hub {
-        history: table.count("history", 0..=10_000).unwrap_or(default.history),
-        history_size: table.size("history_size", 1 << 10..=64 << 20).unwrap_or(default.history_size),
-        page: table.flag("page").unwrap_or(default.page),
-        to_sender: table.flag("to_sender").unwrap_or(default.to_sender),
-        escape: table.flag("escape").unwrap_or(default.escape),
-        rooms: table.count("rooms", 1..=1_000_000).unwrap_or(default.rooms),
-    };
-    table.finish();
-    hub
 }
 
 fn read_echo(value: &Value<'_>) -> Target {

@@ -114,9 +114,9 @@ impl Talk {
         self.from_client.bytes += assembler.bytes().len() as u64;
         let before = replies.len();
         let verdict = listener.message(assembler.opcode(), assembler.bytes(), replies);
-        if replies.len() > before {
+        for payload in frame::payloads(&replies[before..]) {
             self.to_client.frames += 1;
-            self.to_client.bytes += frame::payload_len(&replies[before..]) as u64;
+            self.to_client.bytes += payload as u64;
         }
         assembler.clear();
         if let Err(close) = verdict {

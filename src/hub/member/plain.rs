@@ -1,0 +1,184 @@
+//! A member of the plain language: text in, `NAME: text` out, in the one room of its path.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use crate::hub::bucket::Bucket;
+use crate::hub::fault::Fault;
+use crate::hub::house::Chair;
+use crate::hub::id::MemberId;
+use crate::hub::language::Language;
+use crate::hub::name::Name;
+use crate::hub::room::{Guest, Room, Speech};
+use crate::hub::shard::Shard;
+use crate::socket::Socket;
+use crate::socket::conversation::{Conversation, Passed};
+use crate::socket::endpoint::{Endpoint, Listener};
+use crate::socket::vigil::Vigil;
+use crate::telemetry::roster::Place;
+use crate::wire::close::{Close, Code, Ending};
+use crate::wire::frame::Opcode;
+
+/// One member. There are as many of it as clients: a test below keeps it small.
+pub(crate) struct Member {
+    endpoint: RefCell<Endpoint>,
+    place: Place,
+    /// Its number.
+    pub(crate) user: u64,
+    /// The letter after which it came.
+    pub(crate) last: u64,
+    chair: Chair,
+    says: Cell<Bucket>,
+}
+
+impl std::fmt::Debug for Member {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Member").field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+impl Member {
+    /// Where it is.
+    pub(crate) const fn room(&self) -> &Arc<Room> {
+        self.chair.room()
+    }
+
+    /// Hands it a frame that many share.
+    #[inline]
+    pub(crate) fn deliver(&self, cx: &mut Context<'_>, frame: &Bytes) {
+        let mut endpoint = self.endpoint.borrow_mut();
+        let kept = endpoint.deliver(cx, self.place.now(), frame);
+        if !kept || endpoint.has_backlog() {
+            self.place.wake();
+        }
+    }
+
+    fn id(&self) -> MemberId {
+        MemberId::without_session(&self.room().ground().keys, self.user)
+    }
+}
+
+/// A member on its seat: history, then messages both ways until the WebSocket ends.
+pub(crate) struct Sitting {
+    member: Rc<Member>,
+    shard: Rc<Shard>,
+    key: usize,
+}
+
+impl Sitting {
+    /// The member is present from now on, and has the history in its queue.
+    pub(super) fn new(
+        (chair, name): (Chair, Option<Name>),
+        socket: Socket,
+        (vigil, place): (Vigil, Place),
+        shard: &Rc<Shard>,
+    ) -> Self {
+        let user = chair.room().ground().next_user();
+        // Half of the queue for the history: a newcomer is not too slow before it has begun to read.
+        let budget = vigil.limits().send_queue / 2;
+        let mut endpoint = Endpoint::new(socket, vigil);
+        let id = MemberId::without_session(&chair.room().ground().keys, user);
+        let name = name.unwrap_or_else(|| Name::of_user(user));
+        let guest = Guest { id, user, worker: shard.worker(), name: &name };
+        let (last, history) = chair.room().arrive_plain(&guest, budget);
+        let (mut cx, now) = (Context::from_waker(Waker::noop()), place.now());
+        for frame in &history {
+            endpoint.deliver(&mut cx, now, frame);
+        }
+        let endpoint = RefCell::new(endpoint);
+        let member = Rc::new(Member { endpoint, place, user, last, chair, says: Cell::default() });
+        let key = shard.join(Rc::clone(&member));
+        Self { member, shard: Rc::clone(shard), key }
+    }
+}
+
+impl Conversation for Sitting {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        let member = &*self.member;
+        let mut endpoint = member.endpoint.borrow_mut();
+        let mut speaker = Speaker { member, queue: endpoint.send_queue(), has_said: false };
+        endpoint.poll(cx, &member.place, &mut speaker)
+    }
+
+    fn passed(&self) -> Passed {
+        self.member.endpoint.borrow().passed()
+    }
+}
+
+impl Drop for Sitting {
+    /// The shard is left before the seat is.
+    fn drop(&mut self) {
+        let member = &self.member;
+        self.shard.leave(member.room(), self.key);
+        member.room().depart(member.id(), member.user, self.shard.worker(), Language::Plain);
+    }
+}
+
+struct Speaker<'a> {
+    member: &'a Member,
+    /// Bytes that it may have queued at most.
+    queue: usize,
+    /// In this turn of the member's task.
+    has_said: bool,
+}
+
+impl Listener for Speaker<'_> {
+    fn message(&mut self, opcode: Opcode, payload: &[u8], _: &mut Vec<u8>) -> Result<(), Close> {
+        match (opcode, std::str::from_utf8(payload)) {
+            (Opcode::Text, Ok("")) => Ok(()),
+            (Opcode::Text, Ok(text)) => self.say(text).map_err(told),
+            // Only reached where the limits say that text is not checked: the room is shared, so here it is.
+            (Opcode::Text, Err(_)) => Err(Close::new(Code::INVALID_PAYLOAD, "text is not UTF-8")),
+            _ => Err(Close::new(Code::UNSUPPORTED, "the chat takes text only")),
+        }
+    }
+
+    fn is_ready(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.has_said {
+            // What one read has brought is one turn: now the others, and whoever hands it out.
+            cx.waker().wake_by_ref();
+            return false;
+        }
+        let room = self.member.room();
+        let bounds = room.bounds();
+        room.ground().mailboxes.iter().all(|mailbox| mailbox.has_room(cx, bounds))
+    }
+}
+
+impl Speaker<'_> {
+    fn say(&mut self, text: &str) -> Result<(), Fault> {
+        let Member { says, place, user, .. } = self.member;
+        let room = self.member.room();
+        let mut bucket = says.get();
+        let taken = bucket.take(place.now(), room.pace());
+        says.set(bucket);
+        taken.map_err(Fault::RateLimited)?;
+        self.has_said = true;
+        room.submit_plain(*user, text, Speech { now: Instant::now(), queue: self.queue, moderates: false })
+    }
+}
+
+/// The plain language has no words for what went wrong: the Close says it.
+fn told(fault: Fault) -> Close {
+    match fault {
+        Fault::TooLong(_) => Close::new(Code::TOO_BIG, "message over what members may have queued"),
+        fault => Close::new(Code::POLICY, fault.text()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// With the two counts of its [`Rc`], 16 bytes, it fills one of the allocator's blocks of 384; its socket is 16 bytes
+    /// larger here than in a release.
+    #[test]
+    fn a_member_takes_no_more_than_this() {
+        assert!(size_of::<Member>() <= 384, "{}", size_of::<Member>());
+    }
+}

@@ -1,0 +1,276 @@
+//! One room: the order of what is said in it, what is remembered of it, and on which workers its members are.
+
+mod history;
+mod people;
+mod rules;
+mod say;
+mod tell;
+
+pub(crate) use history::{Found, Wanted};
+pub(crate) use rules::{Fixed, Rules};
+pub(crate) use say::Speech;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use self::history::History;
+use self::people::{Came, People};
+use super::fault::Fault;
+use super::ground::Ground;
+use super::id::{self, MemberId, MessageId};
+use super::language::Language;
+use super::language::v1::event::{Event, Person};
+use super::mailbox::Bounds;
+use super::name::Name;
+use crate::config::SayRate;
+
+/// One room, shared by all workers.
+#[derive(Debug)]
+pub(crate) struct Room {
+    name: Arc<str>,
+    ground: Arc<Ground>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    rules: Rules,
+    /// The number of the last letter.
+    letters: u64,
+    history: History,
+    /// Members on each worker.
+    present: Box<[Present]>,
+    /// Seats that are taken or promised.
+    seats: usize,
+    people: People,
+    /// When members last said something; only where the room is slow.
+    spoke: HashMap<MemberId, Instant>,
+    empty_since: Option<Instant>,
+}
+
+/// Members on one worker, by what they speak.
+#[derive(Clone, Copy, Debug, Default)]
+struct Present {
+    plain: u32,
+    v1: u32,
+}
+
+/// Somebody who comes or goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Guest<'a> {
+    pub(crate) id: MemberId,
+    /// Its connection's number.
+    pub(crate) user: u64,
+    pub(crate) worker: usize,
+    pub(crate) name: &'a Name,
+}
+
+/// What somebody finds who enters.
+#[derive(Debug)]
+pub(crate) struct Welcome {
+    /// The letter after which it is present.
+    pub(crate) letter: u64,
+    pub(crate) members: usize,
+    pub(crate) last: Option<MessageId>,
+    pub(crate) read_only: bool,
+    pub(crate) slow: Duration,
+    /// Messages that the room keeps.
+    pub(crate) history: usize,
+    pub(crate) found: Found,
+}
+
+impl Room {
+    /// A room with what the store has of it.
+    #[must_use]
+    pub(crate) fn new(name: &str, rules: Rules, ground: &Arc<Ground>) -> Self {
+        // What is said in this very millisecond is later than the room.
+        let mut history = History::new(MessageId(MessageId::at(id::now()).0.saturating_sub(1)));
+        history.restore(ground.store.load(name, rules.history.0));
+        history.trim(rules.history);
+        let state = State {
+            rules,
+            letters: 0,
+            history,
+            present: vec![Present::default(); ground.mailboxes.len()].into_boxed_slice(),
+            seats: 0,
+            people: People::default(),
+            spoke: HashMap::new(),
+            empty_since: Some(Instant::now()),
+        };
+        Self { name: name.into(), ground: Arc::clone(ground), state: Mutex::new(state) }
+    }
+
+    /// What it is called.
+    #[must_use]
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What all rooms of its hub share.
+    #[must_use]
+    pub(crate) const fn ground(&self) -> &Arc<Ground> {
+        &self.ground
+    }
+
+    /// From now on these rules hold; nobody is put out for them.
+    pub(crate) fn adopt(&self, rules: Rules) {
+        let mut state = self.state.lock();
+        if state.rules.escape != rules.escape {
+            state.history.forget_frames();
+        }
+        state.history.trim(rules.history);
+        state.rules = rules;
+    }
+
+    /// Somebody is promised a seat. Who is here already by another connection finds one in a full room, too.
+    ///
+    /// # Errors
+    /// The wrong secret, or no seat.
+    pub(crate) fn expect(&self, secret: Option<&str>, id: Option<MemberId>) -> Result<(), Fault> {
+        let mut state = self.state.lock();
+        if !state.rules.opens(secret) {
+            return Err(Fault::WrongSecret);
+        }
+        if state.seats >= state.rules.members && !id.is_some_and(|id| state.people.has(id)) {
+            return Err(Fault::RoomFull);
+        }
+        state.seats += 1;
+        state.empty_since = None;
+        Ok(())
+    }
+
+    /// A seat that was promised or taken is free.
+    pub(crate) fn forget_one(&self) {
+        let mut state = self.state.lock();
+        state.seats -= 1;
+        if state.seats == 0 {
+            state.empty_since = Some(Instant::now());
+            state.spoke = HashMap::new();
+        }
+    }
+
+    /// Somebody of the plain language is present from now on: the letter after which it is, and the newest of the history
+    /// that fits into `budget` bytes. Without a name of its own, or with one that somebody has, it is a number.
+    pub(crate) fn arrive_plain(self: &Arc<Self>, guest: &Guest<'_>, budget: usize) -> (u64, Vec<Bytes>) {
+        let mut state = self.state.lock();
+        if !guest.name.vouched || state.people.come(guest.id, guest.user, guest.name).is_err() {
+            state.people.come_numbered(guest.user);
+        }
+        let own = Name::of_user(guest.user);
+        let name = state.people.name(guest.id).cloned().unwrap_or(own);
+        self.tell_presence(&mut state, &Guest { name: &name, ..*guest }, true);
+        state.present[guest.worker].plain += 1;
+        let escape = state.rules.escape;
+        (state.letters, state.history.frames(budget, escape))
+    }
+
+    /// Somebody of the newer language is present from now on.
+    ///
+    /// # Errors
+    /// Somebody else has its name.
+    pub(crate) fn arrive(self: &Arc<Self>, guest: &Guest<'_>, wanted: &Wanted) -> Result<Welcome, Fault> {
+        let mut state = self.state.lock();
+        if state.people.come(guest.id, guest.user, guest.name)? == Came::Newly {
+            self.tell_presence(&mut state, guest, true);
+        }
+        state.present[guest.worker].v1 += 1;
+        Ok(state.welcome(wanted))
+    }
+
+    /// What somebody would find who is here already.
+    pub(crate) fn welcome(&self, wanted: &Wanted) -> Welcome {
+        self.state.lock().welcome(wanted)
+    }
+
+    /// Somebody is not present any more.
+    pub(crate) fn depart(self: &Arc<Self>, id: MemberId, user: u64, worker: usize, language: Language) {
+        let mut state = self.state.lock();
+        let present = &mut state.present[worker];
+        match language {
+            Language::Plain => present.plain -= 1,
+            Language::V1 => present.v1 -= 1,
+        }
+        if let Some(name) = state.people.go(id, user) {
+            self.tell_presence(&mut state, &Guest { id, user, worker, name: &name }, false);
+        }
+    }
+
+    /// Somebody is to be called otherwise; the others hear of it.
+    ///
+    /// # Errors
+    /// Somebody else has the name.
+    pub(crate) fn rename(self: &Arc<Self>, guest: &Guest<'_>) -> Result<Option<Name>, Fault> {
+        let mut state = self.state.lock();
+        let was = state.people.rename(guest.id, guest.name)?;
+        if let Some(was) = was.as_ref().filter(|was| was.text != guest.name.text) {
+            let (name, was) = (&*guest.name.text, &*was.text);
+            let event = Event::Name { reference: None, id: guest.id, name, was, room: Some(&self.name) };
+            self.tell(&mut state, &event, guest.user);
+        }
+        Ok(was)
+    }
+
+    /// The others hear that somebody writes.
+    pub(crate) fn typing(self: &Arc<Self>, guest: &Guest<'_>) {
+        let from = Person { id: guest.id, name: &guest.name.text };
+        self.tell(&mut self.state.lock(), &Event::Typing { room: &self.name, from }, guest.user);
+    }
+
+    /// How many are here, and so many of them at most.
+    pub(crate) fn who(&self, most: usize) -> (usize, Vec<(MemberId, Arc<str>)>) {
+        let state = self.state.lock();
+        (state.people.count(), state.people.list(most, &self.ground.keys))
+    }
+
+    /// What somebody is called who can be told something alone.
+    pub(crate) fn name_of(&self, id: MemberId) -> Option<Arc<str>> {
+        self.state.lock().people.name(id).map(|name| Arc::clone(&name.text))
+    }
+
+    /// What was said.
+    pub(crate) fn find(&self, wanted: &Wanted) -> Found {
+        self.state.lock().history.find(wanted)
+    }
+
+    /// Since when nobody is here; never, for a room that is always there.
+    pub(crate) fn empty_since(&self) -> Option<Instant> {
+        let state = self.state.lock();
+        state.empty_since.filter(|_| !state.rules.is_fixed)
+    }
+
+    /// Whether nobody has been here for so long that it is as if it had not been there.
+    pub(crate) fn is_forgotten(&self, now: Instant, most: Duration) -> bool {
+        self.empty_since().is_some_and(|since| now.saturating_duration_since(since) >= most)
+    }
+
+    /// How much may wait before its members are not read any more.
+    pub(crate) fn bounds(&self) -> Bounds {
+        self.state.lock().rules.bounds
+    }
+
+    /// How often its members of the plain language may say something.
+    pub(crate) fn pace(&self) -> SayRate {
+        self.state.lock().rules.say
+    }
+}
+
+impl State {
+    fn welcome(&self, wanted: &Wanted) -> Welcome {
+        Welcome {
+            letter: self.letters,
+            members: self.people.count(),
+            last: self.history.last(),
+            read_only: self.rules.read_only,
+            slow: self.rules.slow,
+            history: self.rules.history.0,
+            found: self.history.find(wanted),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
