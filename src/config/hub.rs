@@ -65,6 +65,8 @@ pub struct Hub {
     pub moderator_claim: String,
     /// Rooms that are always there, by name.
     pub fixed: Vec<FixedRoom>,
+    /// What keys and channels of its rooms begin with in Redis; absent: they are this gateway's alone.
+    pub shared: Option<String>,
 }
 
 /// So many at once, and so many in a time.
@@ -199,6 +201,7 @@ impl Default for Hub {
             name_claim: "name".to_owned(),
             moderator_claim: "moderator".to_owned(),
             fixed: Vec::new(),
+            shared: None,
         }
     }
 }

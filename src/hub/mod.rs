@@ -25,12 +25,13 @@ pub(crate) use member::{Credentials, Seat, Sitting};
 pub(crate) use shard::Shard;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use self::fault::Fault;
 use self::ground::Ground;
 use self::house::House;
-use self::order::Alone;
+use self::cluster::{Chapter, Together};
+use self::order::{Alone, Order};
 use self::room::Fixed;
 use self::store::Memory;
 use crate::config::{self, Problems};
@@ -62,16 +63,23 @@ impl Hub {
     /// Secrets of rooms that cannot be read; the key of these problems begins with `key`.
     pub(crate) fn build(
         wishes: &config::Hub,
-        mailboxes: &Arc<[Arc<Mailbox>]>,
+        (mailboxes, cluster): (&Arc<[Arc<Mailbox>]>, Option<&Cluster>),
         key: &str,
         before: Option<&Self>,
     ) -> Result<Self, Problems> {
         let fixed: Arc<[Fixed]> = secret::read(&wishes.fixed, key)?.into();
         let wishes = Arc::new(wishes.clone());
         let make = || {
-            let ground = Ground::new(Arc::clone(mailboxes), Box::new(Alone), Box::new(Memory));
+            let chapter = wishes.shared.as_deref().and_then(|prefix| Some((cluster?, chapter(prefix, &wishes))));
+            let order: Box<dyn Order> = match chapter {
+                Some((cluster, chapter)) => Box::new(Together::new(cluster, chapter)),
+                None => Box::new(Alone),
+            };
+            let ground = Ground::new(Arc::clone(mailboxes), order, Box::new(Memory));
             Arc::new(House::new(&wishes, &fixed, ground))
         };
+        // Rooms that are shared otherwise are other rooms: members of the old ones stay there until they leave.
+        let before = before.filter(|before| before.wishes.shared == wishes.shared);
         let house = before.map_or_else(make, |before| Arc::clone(&before.house));
         Ok(Self { wishes, fixed, house })
     }
@@ -120,6 +128,17 @@ impl Hub {
     pub(crate) fn sweep(&self, now: Instant) {
         self.house.sweep(now);
     }
+}
+
+/// What a hub is among several gateways.
+fn chapter(prefix: &str, wishes: &Arc<config::Hub>) -> Chapter {
+    let longest = wishes.fixed.iter().filter_map(|fixed| fixed.history).fold(wishes.history, usize::max);
+    let wishes = Arc::clone(wishes);
+    let chapter = Chapter::new(prefix, (longest, Duration::ZERO, wishes.text));
+    chapter.allowing(move |room| {
+        let is_fixed = wishes.fixed.iter().any(|fixed| fixed.name == room);
+        is_fixed || (wishes.create && wishes.room_names.allows(room))
+    })
 }
 
 impl From<Fault> for Refused {

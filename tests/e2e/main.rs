@@ -10,6 +10,7 @@ mod admission;
 mod auth;
 mod chat;
 mod chat_keys;
+mod cluster;
 mod command;
 mod frames;
 mod head;

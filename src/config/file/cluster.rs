@@ -1,13 +1,14 @@
 //! Reads `[cluster]`, and what a hub says about it.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
-use super::document::{Table, Value};
+use super::document::{Placed, Table, Value};
 use super::pool::read_file_path;
 use crate::config::address::{read_authority, read_unix};
 use crate::config::cluster::{Cluster, Password, Redis, RedisKind, Shared};
-use crate::config::error::Wrong;
+use crate::config::error::{Problem, Wrong};
 
 const REDIS: &str = r#""redis://host:6379", "rediss://host:6379/0", "unix:/run/redis.sock", "redis+sentinel://host:26379,other:26379/master" or "redis+cluster://host:6379""#;
 const PREFIX: &str = "1 to 64 letters, digits, hyphens, underscores or dots";
@@ -43,13 +44,51 @@ pub(super) fn read_cluster(table: Option<Table<'_>>, base: &Path) -> Option<Clus
 }
 
 /// Whether a hub shares its rooms.
-pub(super) fn read_shared(table: &Table<'_>) -> Shared {
-    let Some(value) = table.get("cluster") else { return Shared::Default };
-    if let Some(flag) = value.raw.as_bool() {
-        return Shared::Flag(flag);
-    }
+pub(super) fn read_shared(table: &Table<'_>) -> Option<Placed<Shared>> {
+    let value = table.get("cluster")?;
     let read = |text: &str| read_prefix(text).map_err(|wrong| Wrong::new(wrong.what, SHARED));
-    value.text(read).map_or(Shared::Default, Shared::Prefix)
+    let shared = match value.raw.as_bool() {
+        Some(flag) => Shared::Flag(flag),
+        None => Shared::Prefix(value.text(read)?),
+    };
+    Some(Placed::new(shared, value.place()))
+}
+
+/// The prefix of each hub that shares its rooms, in the order of `hubs`; two with one prefix would be one hub with two
+/// minds.
+pub(super) fn prefixes(
+    cluster: Option<&Cluster>,
+    hubs: &[Option<&Placed<Shared>>],
+    problems: &mut Vec<Problem>,
+) -> Vec<Option<String>> {
+    let mut seen: HashMap<String, &Placed<Shared>> = HashMap::new();
+    let mut prefixes = Vec::with_capacity(hubs.len());
+    for shared in hubs {
+        let Some(shared) = shared else {
+            prefixes.push(None);
+            continue;
+        };
+        prefixes.push(prefix_of(shared, cluster, problems));
+        let Some(Some(prefix)) = prefixes.last() else { continue };
+        if let Some(first) = seen.insert(prefix.clone(), shared) {
+            let line = first.place.line.map_or_else(String::new, |line| format!(" at line {line}"));
+            let wrong = format!("{prefix} is the prefix of {}{line} already", first.place.key);
+            problems.push(shared.place.problem(wrong, "cluster = \"another-prefix\", or false"));
+        }
+    }
+    prefixes
+}
+
+fn prefix_of(shared: &Placed<Shared>, cluster: Option<&Cluster>, problems: &mut Vec<Problem>) -> Option<String> {
+    match (&shared.value, cluster) {
+        (Shared::Flag(false), _) | (Shared::Default, None) => None,
+        (Shared::Flag(true) | Shared::Prefix(_), None) => {
+            problems.push(shared.place.problem("there is nothing to share it through", "a [cluster] table, or false"));
+            None
+        }
+        (Shared::Flag(true) | Shared::Default, Some(cluster)) => Some(cluster.prefix.clone()),
+        (Shared::Prefix(prefix), Some(_)) => Some(prefix.clone()),
+    }
 }
 
 /// One address, or several of one kind.

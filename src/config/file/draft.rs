@@ -8,7 +8,7 @@ use super::document::{Placed, Table};
 use super::gateway::TlsDraft;
 use super::route::{self, Draft as RouteDraft};
 use super::{cluster, gateway, limits, pool};
-use crate::config::{Admin, Config, Listen, Problem, SessionLimits};
+use crate::config::{Admin, Config, Listen, Problem, SessionLimits, Target};
 
 /// The configuration so far; its `listen` and `admin` are filled at the end.
 pub(super) struct Draft {
@@ -68,14 +68,27 @@ impl Draft {
         self.check_paths(&mut problems);
         self.check_pools(&mut problems);
         self.check_redirects(&mut problems);
+        self.prefixes(&mut problems);
         if self.routes.is_empty() && !self.routes_said {
             problems.push(Problem::new(name, "route", "no route").allowing("at least one [[route]]"));
         }
         problems
     }
 
+    /// Under which prefix each hub shares its rooms, by route.
+    fn prefixes(&self, problems: &mut Vec<Problem>) -> Vec<Option<String>> {
+        let hubs: Vec<_> = self.routes.iter().map(|draft| draft.shared.as_ref()).collect();
+        cluster::prefixes(self.config.cluster.as_ref(), &hubs, problems)
+    }
+
     /// The finished configuration; only for a draft without problems.
-    pub(super) fn into_config(self) -> Config {
+    pub(super) fn into_config(mut self) -> Config {
+        let prefixes = self.prefixes(&mut Vec::new());
+        for (draft, prefix) in self.routes.iter_mut().zip(prefixes) {
+            if let Target::Hub(hub) = &mut draft.route.target {
+                hub.shared = prefix;
+            }
+        }
         Config {
             listen: self.listen.into_iter().map(|listen| listen.value).collect(),
             tls: self.tls.map(|tls| tls.value.tls),

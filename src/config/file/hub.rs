@@ -4,8 +4,10 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
-use super::document::{Table, Value};
+use super::cluster::read_shared;
+use super::document::{Placed, Table, Value};
 use super::pool::read_file_path;
+use crate::config::cluster::Shared;
 use crate::config::error::Wrong;
 use crate::config::{FixedRoom, Hub, NamePattern, RoomSecret, SayRate, Secret};
 
@@ -21,11 +23,12 @@ const PATTERN: &str = r"a regular expression for the whole name, such as '^[\w .
 const SECRET: &str = "text of 1 to 256 bytes";
 
 /// Reads the hub of a route; paths in it start at `base`.
-pub(super) fn read_hub(value: &Value<'_>, base: &Path) -> Hub {
+pub(super) fn read_hub(value: &Value<'_>, base: &Path) -> (Hub, Placed<Shared>) {
     let default = Hub::default();
     let Some(table) = value.table() else {
-        return default;
+        return (default, Placed::new(Shared::Default, value.place()));
     };
+    let shared = read_shared(&table).unwrap_or_else(|| Placed::new(Shared::Default, value.place()));
     let room_names = table.text("room_names", read_pattern).unwrap_or_default();
     let room = |text: &str| read_room_name(text, &room_names);
     let hub = Hub {
@@ -49,6 +52,8 @@ pub(super) fn read_hub(value: &Value<'_>, base: &Path) -> Hub {
         rooms_claim: table.text("rooms_claim", read_claim).unwrap_or(default.rooms_claim),
         name_claim: table.text("name_claim", read_claim).unwrap_or(default.name_claim),
         moderator_claim: table.text("moderator_claim", read_claim).unwrap_or(default.moderator_claim),
+        // Once it is known whether there is a [cluster]: see the draft.
+        shared: None,
         fixed: read_fixed(&table, &room_names, base),
         room_names,
     };
@@ -59,7 +64,7 @@ pub(super) fn read_hub(value: &Value<'_>, base: &Path) -> Hub {
         table.incomplete("has no rooms and makes none", "rooms in `fixed`, or create = true");
     }
     table.finish();
-    hub
+    (hub, shared)
 }
 
 /// A name that the owner wrote is checked against the pattern as well; so is the one that holds where none is written.

@@ -9,6 +9,7 @@ use super::hub::read_hub;
 use super::legacy::read_legacy;
 use super::limits::{RouteLimits, read_route as read_limits};
 use crate::config::address::read_host;
+use crate::config::cluster::Shared;
 use crate::config::error::Wrong;
 use crate::config::{GatewayLimits, Origins, Profile, Proxy, Refuse, Route, SessionLimits, Target};
 use crate::wire::close::Code;
@@ -26,6 +27,8 @@ pub(super) struct Draft {
     pub(super) path: Option<Placed<String>>,
     pub(super) pool: Option<Placed<String>>,
     pub(super) redirect: Option<Placed<String>>,
+    /// What a hub says of other gateways.
+    pub(super) shared: Option<Placed<Shared>>,
 }
 
 /// A route of this path and target with everything else as it is when nothing is said.
@@ -75,7 +78,7 @@ pub(super) fn read_route(table: Table<'_>, gateway: &GatewayLimits, session: Ses
         ..route_of(name, target.target, session)
     };
     table.finish();
-    Draft { route, path, pool: target.pool, redirect: target.redirect }
+    Draft { route, path, pool: target.pool, redirect: target.redirect, shared: target.shared }
 }
 
 fn read_refuse(value: &Value<'_>) -> Refuse {
@@ -96,11 +99,13 @@ struct Aim {
     target: Target,
     pool: Option<Placed<String>>,
     redirect: Option<Placed<String>>,
+    shared: Option<Placed<Shared>>,
 }
 
 /// All four are read even when one too many is there, so that the problems of each are told.
 fn read_target(table: &Table<'_>, path: &str, base: &Path) -> Aim {
-    let hub = table.get("hub").map(|value| Target::Hub(read_hub(&value, base)));
+    let (hub, shared) = table.get("hub").map(|value| read_hub(&value, base)).unzip();
+    let hub = hub.map(Target::Hub);
     let echo = table.get("echo").map(|value| read_echo(&value));
     let (proxy, pool) = table.get("proxy").map(|value| read_proxy(&value, path)).unzip();
     let (redirect, place) = table.get("redirect").map(|value| read_redirect(&value)).unzip();
@@ -111,7 +116,7 @@ fn read_target(table: &Table<'_>, path: &str, base: &Path) -> Aim {
         _ => table.problem("leads to more than one target", TARGETS),
     }
     let target = targets.pop().unwrap_or(Target::Echo);
-    Aim { target, pool: pool.flatten(), redirect: place.flatten() }
+    Aim { target, pool: pool.flatten(), redirect: place.flatten(), shared }
 }
 
 fn read_echo(value: &Value<'_>) -> Target {

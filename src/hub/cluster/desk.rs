@@ -125,10 +125,10 @@ impl Desk {
     fn note(&mut self, note: Note) {
         match note {
             Note::Begin(chapter) => self.begin(&chapter),
-            Note::Open(chapter, hall) => drop(self.open(&chapter, hall)),
+            Note::Open(chapter, hall) => drop(self.open(&chapter, hall, true)),
             Note::Say(chapter, hall, said, user) => self.say(&chapter, hall, said, user),
             Note::People(chapter, hall) => {
-                let address = self.open(&chapter, hall);
+                let address = self.open(&chapter, hall, false);
                 if let Some(room) = self.rooms.get_mut(&address) {
                     room.changed = true;
                 }
@@ -142,7 +142,7 @@ impl Desk {
                 self.fly(Job::Publish(chapter.node(&node), text));
             }
             Note::Erase(chapter, hall, (shown, place)) => {
-                let address = self.open(&chapter, hall);
+                let address = self.open(&chapter, hall, false);
                 if let Some(room) = self.rooms.get_mut(&address) {
                     room.ledger.erase(shown);
                 }

@@ -40,6 +40,9 @@ pub(in crate::hub) trait Hall: Debug + Send + Sync {
     /// Another gateway has told the room something.
     fn hear(&self, node: &str, fields: Fields);
 
+    /// By which it is told from another room of its name that was made later.
+    fn number(&self) -> usize;
+
     /// Whether nobody will come back to it.
     fn is_over(&self) -> bool;
 }

@@ -17,6 +17,7 @@ mod inbox;
 mod inlet;
 mod ledger;
 mod script;
+mod wall;
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -31,6 +32,7 @@ pub(in crate::hub) use self::entry::Said;
 pub(in crate::hub) use self::hall::{Hall, Others};
 pub(in crate::hub) use self::inbox::Note;
 pub(in crate::hub) use self::ledger::Show;
+pub(crate) use self::wall::Together;
 
 use self::desk::Desk;
 use self::facts::Facts;

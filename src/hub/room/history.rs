@@ -83,6 +83,28 @@ impl History {
         }
     }
 
+    /// What was said before all that is kept, oldest first, by the only store there is: what it does not have was not said,
+    /// unless it lets go of its oldest.
+    pub(super) fn precede(&mut self, records: Vec<Record>, bounds: (usize, usize)) {
+        if self.kept.is_empty() && !self.has_last {
+            (self.last, self.floor) = (MessageId(0), MessageId(0));
+        }
+        let kept = std::mem::take(&mut self.kept);
+        let (last, has_last) = (self.last, self.has_last);
+        let first = kept.front().map_or(MessageId(u64::MAX), |kept| kept.record.id);
+        for record in records.into_iter().map(Arc::new) {
+            let is_double = record.reference.is_some() && self.said(record.from, record.reference.as_ref()).is_some();
+            if record.id < first && !is_double {
+                self.push(record, None);
+            }
+        }
+        if has_last {
+            (self.last, self.has_last) = (last, true);
+        }
+        self.kept.extend(kept);
+        self.trim(bounds);
+    }
+
     /// The newest message; `None` before the first.
     pub(super) fn last(&self) -> Option<MessageId> {
         self.has_last.then_some(self.last)

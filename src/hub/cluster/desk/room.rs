@@ -116,14 +116,11 @@ impl Desked {
 
 impl Desk {
     /// The room has its place on the desk from now on.
-    pub(super) fn open(&mut self, chapter: &Arc<Chapter>, hall: Arc<dyn Hall>) -> Address {
+    pub(super) fn open(&mut self, chapter: &Arc<Chapter>, hall: Arc<dyn Hall>, is_new: bool) -> Address {
         let address: Address = (Arc::clone(chapter.prefix()), hall.name().into());
-        if let Some(room) = self.rooms.get_mut(&address) {
-            if !Arc::ptr_eq(&room.hall, &hall) && room.hall.is_over() {
-                // A room of that name was forgotten and made again before this desk noticed.
-                *room = Desked::new(chapter, hall);
-                self.start(&address);
-            }
+        let known = self.rooms.get(&address);
+        // One of that name may have been forgotten and made again before this desk noticed.
+        if known.is_some_and(|known| !is_new || known.hall.number() == hall.number()) {
             return address;
         }
         let mut room = Desked::new(chapter, hall);
@@ -156,7 +153,7 @@ impl Desk {
     }
 
     pub(super) fn say(&mut self, chapter: &Arc<Chapter>, hall: Arc<dyn Hall>, said: Arc<Said>, user: u64) {
-        let address = self.open(chapter, hall);
+        let address = self.open(chapter, hall, false);
         let Some(room) = self.rooms.get_mut(&address) else { return };
         room.speakers.insert(Arc::clone(&said.key), user);
         match room.ledger.submit(said, now()) {

@@ -92,6 +92,13 @@ pub(crate) enum Event<'a> {
     },
     /// Somebody is writing.
     Typing { room: &'a str, from: Person<'a> },
+    /// Something about a room, or about the client.
+    Notice {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        room: Option<&'a str>,
+        code: &'a str,
+        text: &'a str,
+    },
     /// A request was not done.
     Error {
         #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
