@@ -65,7 +65,7 @@ pub enum Password {
 
 /// Whether a hub shares its rooms with other gateways.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Shared {
+pub(crate) enum Shared {
     /// It does where there is a `[cluster]`.
     #[default]
     Default,

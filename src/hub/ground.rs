@@ -46,7 +46,16 @@ impl Ground {
         // Numbers begin elsewhere on each gateway, so that few members of a room are the same "User #1".
         let first = if order.is_alone() { 0 } else { (keys.hash_one(0) % 9000 + 1000) * 1000 };
         let number = GROUNDS.fetch_add(1, Ordering::Relaxed);
-        Self { mailboxes, keys, order, store, number, users: AtomicU64::new(first), messages: AtomicU64::new(0), connected }
+        Self {
+            mailboxes,
+            keys,
+            order,
+            store,
+            number,
+            users: AtomicU64::new(first),
+            messages: AtomicU64::new(0),
+            connected,
+        }
     }
 
     /// A number that no other connection of this hub has.

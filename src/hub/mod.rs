@@ -27,10 +27,10 @@ pub(crate) use shard::Shard;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use self::cluster::{Chapter, Together};
 use self::fault::Fault;
 use self::ground::Ground;
 use self::house::House;
-use self::cluster::{Chapter, Together};
 use self::order::{Alone, Order};
 use self::room::Fixed;
 use self::store::Memory;
@@ -130,11 +130,14 @@ impl Hub {
     }
 }
 
+/// For how long Redis keeps what was said in a room in which nothing is said any more.
+const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
+
 /// What a hub is among several gateways.
 fn chapter(prefix: &str, wishes: &Arc<config::Hub>) -> Chapter {
     let longest = wishes.fixed.iter().filter_map(|fixed| fixed.history).fold(wishes.history, usize::max);
     let wishes = Arc::clone(wishes);
-    let chapter = Chapter::new(prefix, (longest, Duration::ZERO, wishes.text));
+    let chapter = Chapter::new(prefix, (longest, KEPT, wishes.text));
     chapter.allowing(move |room| {
         let is_fixed = wishes.fixed.iter().any(|fixed| fixed.name == room);
         is_fixed || (wishes.create && wishes.room_names.allows(room))

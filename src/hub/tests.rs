@@ -108,7 +108,8 @@ fn a_secret_that_cannot_be_read_is_a_problem_with_its_key() {
     let secret = Some(config::RoomSecret::File(path.clone()));
     let wishes = config::Hub { fixed: vec![fixed("a"), FixedRoom { secret, ..fixed("b") }], ..config::Hub::default() };
     let mailboxes: Arc<[Arc<Mailbox>]> = Arc::new([]);
-    let read = || Hub::build(&wishes, (&mailboxes, None), "route \"/chat\".hub", None).map(|hub| hub.fixed[1].secret.clone());
+    let read =
+        || Hub::build(&wishes, (&mailboxes, None), "route \"/chat\".hub", None).map(|hub| hub.fixed[1].secret.clone());
     assert_eq!(read().expect_err("no file").0[0].key, "route \"/chat\".hub.fixed[1].secret_file");
     for (content, wrong) in [("\nx", "there is no secret in it"), (&"x".repeat(257)[..], "the secret is too long")] {
         std::fs::write(&path, content).expect("file");

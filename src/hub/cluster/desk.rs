@@ -105,7 +105,8 @@ impl Desk {
         self.connect(Duration::ZERO);
         loop {
             tokio::select! {
-                note = shared.inbox.next() => self.note(note),
+                // Beyond this notes wait in the inbox, and those who leave them.
+                note = shared.inbox.next(), if self.jobs.len() < shared.wishes.queue => self.note(note),
                 Some(answer) = answers.recv() => self.answer(answer),
                 push = next_push(&mut self.pushes) => self.push(push),
                 () = &mut tick => {
@@ -129,9 +130,7 @@ impl Desk {
             Note::Say(chapter, hall, said, user) => self.say(&chapter, hall, said, user),
             Note::People(chapter, hall) => {
                 let address = self.open(&chapter, hall, false);
-                if let Some(room) = self.rooms.get_mut(&address) {
-                    room.changed = true;
-                }
+                self.peopled(&address);
             }
             Note::Tell(chapter, hall, fields) => {
                 let text = format!("{{\"node\":\"{}\",{fields}}}", self.shared.node);
@@ -176,13 +175,11 @@ impl Desk {
 
     fn landed(&mut self, outcome: Outcome) {
         match outcome {
-            Outcome::Opened(address, raw) => self.opened(&address, raw),
+            Outcome::Opened(address, raw, others) => self.opened(&address, raw, &others),
             Outcome::Looked(address, raw) => self.looked(&address, raw),
             Outcome::Added(address, key, place) => self.added(&address, &key, place),
             Outcome::Attended(address, others) => {
-                if let Some(room) = self.rooms.get_mut(&address) {
-                    room.attended(&others);
-                }
+                self.attended(&address, &others);
             }
             Outcome::Led(prefix, leads) => drop(self.leads.insert(prefix, leads)),
             Outcome::Done => {}

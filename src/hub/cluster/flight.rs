@@ -24,7 +24,7 @@ pub(super) type Address = (Arc<str>, Arc<str>);
 /// One question.
 #[derive(Debug)]
 pub(super) enum Job {
-    /// Listen to a room's channels, then look through the newest of its stream.
+    /// Listen to a room's channels, then look through the newest of its stream, and who is there.
     Open(Arc<Chapter>, Address),
     /// Look at what comes after a place.
     Look(Arc<Chapter>, Address, u64),
@@ -47,7 +47,8 @@ pub(super) enum Job {
 /// What came of it.
 #[derive(Debug)]
 pub(super) enum Outcome {
-    Opened(Address, Raw),
+    /// The newest of its stream, and who is there on other gateways.
+    Opened(Address, Raw, Vec<(String, String)>),
     Looked(Address, Raw),
     /// The message with this key has this place.
     Added(Address, Arc<str>, Option<u64>),
@@ -78,13 +79,10 @@ pub(super) struct Gear {
 impl Job {
     pub(super) fn concern(&self) -> Concern {
         match self {
-            Self::Open(_, room) | Self::Look(_, room, _) | Self::Add(_, room, _) => Concern::Room(room.clone()),
-            Self::Attend(..)
-            | Self::Leave(..)
-            | Self::Erase(..)
-            | Self::Publish(..)
-            | Self::Lead(_)
-            | Self::Begin(_) => Concern::Nobody,
+            Self::Open(_, room) | Self::Look(_, room, _) | Self::Add(_, room, _) | Self::Attend(_, room, ..) => {
+                Concern::Room(room.clone())
+            }
+            Self::Leave(..) | Self::Erase(..) | Self::Publish(..) | Self::Lead(_) | Self::Begin(_) => Concern::Nobody,
         }
     }
 }
@@ -96,7 +94,8 @@ impl Gear {
             Job::Open(chapter, room) => {
                 self.listener.subscribe(&[chapter.said(&room.1), chapter.tell(&room.1)]).await?;
                 let raw = self.newest(&chapter, &room.1, "-").await?;
-                Ok(Outcome::Opened(room, raw))
+                let others = self.attend(&chapter, &room.1, ("", false)).await?;
+                Ok(Outcome::Opened(room, raw, others))
             }
             Job::Look(chapter, room, after) => {
                 let after = format!("({}", id::to_stream(after));

@@ -7,7 +7,7 @@
 const LOCAL: u64 = 0x8000;
 
 /// Whether a gateway gave it out alone.
-pub(super) const fn is_local(id: u64) -> bool {
+pub(in crate::hub) const fn is_local(id: u64) -> bool {
     id & LOCAL != 0
 }
 

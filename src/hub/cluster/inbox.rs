@@ -23,6 +23,7 @@ pub(in crate::hub) enum Note {
     /// Its other parts are to hear something, as the inside of a JSON object.
     Tell(Arc<Chapter>, Arc<dyn Hall>, String),
     /// The message that was shown under the first id, and has the second one as its place, is taken out.
+    #[allow(dead_code)] // messages are deleted by moderators
     Erase(Arc<Chapter>, Arc<dyn Hall>, (u64, Option<u64>)),
     /// Another gateway is to hear something, as the inside of a JSON object.
     Send(Arc<Chapter>, Arc<str>, String),

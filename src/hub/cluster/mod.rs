@@ -2,7 +2,6 @@
 //!
 //! Rooms leave notes in an [`inbox`]; a thread of its own takes them to Redis, listens to the channels of all rooms, and
 //! tells each room what has its place, through [`hall::Hall`]. What must not go wrong is in [`ledger`].
-#![allow(dead_code)]
 
 mod attend;
 mod chapter;
@@ -30,6 +29,7 @@ pub(crate) use self::chapter::Chapter;
 pub(crate) use self::connect::Way;
 pub(in crate::hub) use self::entry::Said;
 pub(in crate::hub) use self::hall::{Hall, Others};
+pub(in crate::hub) use self::id::is_local;
 pub(in crate::hub) use self::inbox::Note;
 pub(in crate::hub) use self::ledger::Show;
 pub(crate) use self::wall::Together;

@@ -7,7 +7,7 @@ use std::task::Context;
 use serde_json::json;
 
 use super::entry::Fields;
-use super::{Chapter, Cluster, Hall, Note, Others, Said, Show};
+use super::{Chapter, Cluster, Hall, Note, Others, Said, Show, is_local};
 use crate::hub::ground::Ground;
 use crate::hub::id::{MemberId, MessageId};
 use crate::hub::language::v1::event::{Event, Person};
@@ -15,7 +15,7 @@ use crate::hub::mailbox::Word;
 use crate::hub::name::Name;
 use crate::hub::order::Order;
 use crate::hub::record::{Draft, Record};
-use crate::hub::room::Room;
+use crate::hub::room::{Origin, Room};
 
 /// Characters of a name from elsewhere at most, whatever is allowed here.
 const NAME: usize = 128;
@@ -102,7 +102,8 @@ fn whisper(ground: &Ground, fields: &Fields) {
     let id = text("whisper").and_then(MessageId::parse);
     let (from, to) = (text("from").and_then(MemberId::parse), text("to").and_then(MemberId::parse));
     let names = (text("from_name").and_then(elsewhere), text("to_name").and_then(elsewhere));
-    let (Some(id), Some(from), Some(to), (Some(from_name), Some(to_name)), Some(text)) = (id, from, to, names, text("text"))
+    let (Some(id), Some(from), Some(to), (Some(from_name), Some(to_name)), Some(text)) =
+        (id, from, to, names, text("text"))
     else {
         return;
     };
@@ -114,6 +115,15 @@ fn whisper(ground: &Ground, fields: &Fields) {
 /// A name as another gateway tells it.
 fn elsewhere(text: &str) -> Option<Name> {
     Name::elsewhere(text, NAME)
+}
+
+/// What a room has to know of a message that has more than one id.
+fn remember(room: &Room, show: &Show) {
+    if is_local(show.id) || show.seen.is_some() {
+        let seen = show.seen.map(|seen| (MessageId(seen.id), MessageId(seen.after)));
+        let origin = Origin { place: show.place.map(MessageId), node: Arc::clone(&show.said.node), seen };
+        room.remember(MessageId(show.id), origin);
+    }
 }
 
 /// A room, as long as it is there.
@@ -130,6 +140,7 @@ impl Hall for Wall {
 
     fn show(&self, show: Show, user: u64) {
         let Some(room) = self.room.upgrade() else { return };
+        remember(&room, &show);
         let Show { said, id, .. } = show;
         let from = MemberId::parse(&said.from).unwrap_or(MemberId(0));
         let (name, text) = (Arc::clone(&said.name), Arc::clone(&said.text));
@@ -137,10 +148,15 @@ impl Hall for Wall {
         room.commit(draft, Some(MessageId(id)));
     }
 
-    fn placed(&self, _: u64, _: u64) {}
+    fn placed(&self, shown: u64, place: u64) {
+        if let Some(room) = self.room.upgrade() {
+            room.placed(MessageId(shown), MessageId(place));
+        }
+    }
 
     fn restore(&self, shows: Vec<Show>) {
         let Some(room) = self.room.upgrade() else { return };
+        shows.iter().for_each(|show| remember(&room, show));
         let record = |show: Show| {
             let said = show.said;
             Record {

@@ -1,14 +1,18 @@
 //! A room's other parts, on other gateways: who is there, what was said before this one had the room, and whether they can
 //! be reached.
 
+mod seen;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use super::{Guest, Room, State};
+pub(crate) use self::seen::Origin;
+use self::seen::Origins;
+use super::{Found, Guest, Room, State, Wanted};
 use crate::hub::fault::Fault;
-use crate::hub::id::{self, MemberId};
+use crate::hub::id::{self, MemberId, MessageId};
 use crate::hub::language::v1::event::{Event, Person};
 use crate::hub::mailbox::{Again, Letter, Word};
 use crate::hub::name::Name;
@@ -17,6 +21,8 @@ use crate::hub::record::Record;
 /// What a room knows of its other parts.
 #[derive(Debug)]
 pub(super) struct Far {
+    /// Whether there are no other parts.
+    is_alone: bool,
     /// Whether it is known what was said before.
     is_ready: bool,
     /// Told when it is.
@@ -31,19 +37,23 @@ pub(super) struct Far {
     members: HashMap<MemberId, (Name, Arc<str>)>,
     /// Their names, as far as they have chosen one.
     names: HashMap<Box<str>, MemberId>,
+    /// Messages that have more than one id.
+    origins: Origins,
 }
 
 impl Far {
     /// Of a room that is alone, or one that has to be told first what was said in it.
-    pub(super) fn new(is_ready: bool) -> Self {
+    pub(super) fn new(is_alone: bool) -> Self {
         Self {
-            is_ready,
+            is_alone,
+            is_ready: is_alone,
             ready: Arc::default(),
             waiting: Vec::new(),
             apart: false,
             count: 0,
             members: HashMap::new(),
             names: HashMap::new(),
+            origins: Origins::default(),
         }
     }
 
@@ -115,6 +125,16 @@ impl Room {
         ready.notify_waiters();
     }
 
+    /// A message is about to be shown here under an id that is not its only one.
+    pub(crate) fn remember(&self, id: MessageId, origin: Origin) {
+        self.state.lock().far.origins.add(id, origin);
+    }
+
+    /// A message that was shown here under this id has its place for all gateways.
+    pub(crate) fn placed(&self, id: MessageId, place: MessageId) {
+        self.state.lock().far.origins.place(id, place);
+    }
+
     /// Whether the others can be reached; members of the newer language hear of it.
     pub(crate) fn part(self: &Arc<Self>, apart: bool) {
         let mut state = self.state.lock();
@@ -169,6 +189,15 @@ impl Room {
 }
 
 impl State {
+    /// Looks for messages; what somebody has seen who knows an id is not what is smaller, where gateways were apart.
+    pub(super) fn find(&self, wanted: &Wanted) -> Found {
+        let origins = &self.far.origins;
+        match wanted.since.filter(|since| !self.far.is_alone && !origins.are_plain(*since)) {
+            Some(since) => self.history.find_unseen(wanted, |id| origins.has_seen(id, since)),
+            None => self.history.find(wanted),
+        }
+    }
+
     fn is_here(&self, id: MemberId) -> bool {
         self.people.has(id) || self.far.members.contains_key(&id)
     }

@@ -197,6 +197,25 @@ impl History {
         Found { gap: self.gap(wanted, from), records, more }
     }
 
+    /// The newest of the messages that somebody has not seen.
+    pub(super) fn find_unseen(&self, wanted: &Wanted, has_seen: impl Fn(MessageId) -> bool) -> Found {
+        let mut left = wanted.budget;
+        let fits = |record: &&Arc<Record>| {
+            let size = record.weight() + AROUND;
+            let fits = size <= left;
+            left = left.saturating_sub(size);
+            fits
+        };
+        let before = |id: MessageId| wanted.before.is_none_or(|before| id < before);
+        let unseen = || {
+            self.kept.iter().rev().map(|kept| &kept.record).filter(|record| before(record.id) && !has_seen(record.id))
+        };
+        let mut records: Vec<Arc<Record>> = unseen().take(wanted.most).take_while(fits).cloned().collect();
+        records.reverse();
+        let more = records.len() < unseen().count();
+        Found { gap: None, records, more }
+    }
+
     /// Messages behind `since` that are not there any more; `from` is the place of the first that is.
     fn gap(&self, wanted: &Wanted, from: usize) -> Option<(MessageId, MessageId)> {
         let since = wanted.since.filter(|since| *since < self.floor)?;

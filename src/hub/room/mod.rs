@@ -7,7 +7,7 @@ mod rules;
 mod say;
 mod tell;
 
-pub(crate) use far::notice;
+pub(crate) use far::{Origin, notice};
 pub(crate) use history::{Found, Wanted};
 pub(crate) use rules::{Fixed, Rules};
 pub(crate) use say::Speech;
@@ -249,7 +249,7 @@ impl Room {
 
     /// What was said.
     pub(crate) fn find(&self, wanted: &Wanted) -> Found {
-        self.state.lock().history.find(wanted)
+        self.state.lock().find(wanted)
     }
 
     /// Since when nobody is here; never, for a room that is always there.
@@ -284,7 +284,7 @@ impl State {
             read_only: self.rules.read_only,
             slow: self.rules.slow,
             history: self.rules.history.0,
-            found: self.history.find(wanted),
+            found: self.find(wanted),
         }
     }
 }

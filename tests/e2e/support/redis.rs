@@ -39,6 +39,10 @@ impl Redis {
     /// Starts it again, and waits until it answers.
     pub async fn again(&mut self) {
         let mut command = Command::new("redis-server");
+        let sentinel = self.folder.path().join("sentinel.conf");
+        if sentinel.exists() {
+            command.arg(sentinel).arg("--sentinel");
+        }
         command.args(["--unixsocket", "redis.sock", "--save", "", "--dir"]).arg(self.folder.path());
         command.args(&self.arguments).current_dir(self.folder.path()).stdout(Stdio::null()).stderr(Stdio::null());
         self.child = Some(command.spawn().expect("redis-server is needed: apt-get install redis-server"));

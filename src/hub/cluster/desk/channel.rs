@@ -54,7 +54,8 @@ impl Desk {
         let Some(room) = self.rooms.get_mut(address) else { return };
         let own = |node: &String| **node == *self.shared.node;
         match (fields.remove("attend"), fields.remove("node")) {
-            (Some(node), _) => room.ask_others |= !own(&node),
+            (Some(node), _) if !own(&node) => self.others_changed(address),
+            (Some(_), _) => {}
             (None, Some(node)) if !own(&node) => room.hall.hear(&node, fields),
             (None, _) => {}
         }

@@ -27,14 +27,15 @@ pub(super) struct Desked {
     /// Connections that wait for a message of theirs, by its key.
     speakers: HashMap<Arc<str>, u64>,
     /// Whether somebody has come or gone since it was written down.
-    pub(super) changed: bool,
+    changed: bool,
     /// Whether anybody was here when it was.
     attended: bool,
     /// Whether Redis is being asked what is new, and whether it must be asked once more.
     looking: bool,
     look_again: bool,
-    /// Whether others have changed, so that Redis is to be asked who is there.
-    pub(super) ask_others: bool,
+    /// Whether that is under way, and whether others have changed meanwhile, so that it must be done once more.
+    attending: bool,
+    ask_others: bool,
     /// Whether an opening is under way, or has failed and is to be tried again.
     opening: bool,
     /// Ticks for which messages have waited to be shown.
@@ -53,6 +54,7 @@ impl Desked {
             attended: false,
             looking: false,
             look_again: false,
+            attending: false,
             ask_others: false,
             opening: false,
             waited: 0,
@@ -87,7 +89,7 @@ impl Desked {
 
     /// Redis is gone.
     pub(super) fn lost(&mut self) {
-        (self.looking, self.look_again, self.opening) = (false, false, false);
+        (self.looking, self.look_again, self.opening, self.attending) = (false, false, false, false);
         if self.ledger.is_new() {
             self.hall.restore(Vec::new());
         }
@@ -95,10 +97,6 @@ impl Desked {
             self.show(show);
         }
         self.part(true);
-    }
-
-    pub(super) fn attended(&mut self, others: &[(String, String)]) {
-        self.hall.others(attend::read(others));
     }
 
     /// Nobody can say who is where any more.
@@ -166,10 +164,11 @@ impl Desk {
         }
     }
 
-    pub(super) fn opened(&mut self, address: &Address, raw: Raw) {
+    pub(super) fn opened(&mut self, address: &Address, raw: Raw, others: &[(String, String)]) {
         let shared = Arc::clone(&self.shared);
         let Some(room) = self.rooms.get_mut(address) else { return };
         room.opening = false;
+        room.hall.others(attend::read(others));
         let mut entries = room.entries(raw, &shared.facts);
         let is_new = room.ledger.is_new();
         if let Some(before) = room.ledger.learn(&mut entries) {
@@ -185,6 +184,7 @@ impl Desk {
         if again {
             self.look(address);
         }
+        self.attend(address);
     }
 
     pub(super) fn looked(&mut self, address: &Address, raw: Raw) {
@@ -269,15 +269,40 @@ impl Desk {
             room.waited = 0;
             self.look(address);
         }
+    }
+
+    /// Somebody has come or gone here.
+    pub(super) fn peopled(&mut self, address: &Address) {
+        if let Some(room) = self.rooms.get_mut(address) {
+            room.changed = true;
+            self.attend(address);
+        }
+    }
+
+    /// Somebody has come or gone elsewhere.
+    pub(super) fn others_changed(&mut self, address: &Address) {
+        if let Some(room) = self.rooms.get_mut(address) {
+            room.ask_others = true;
+            self.attend(address);
+        }
+    }
+
+    pub(super) fn attended(&mut self, address: &Address, others: &[(String, String)]) {
         let Some(room) = self.rooms.get_mut(address) else { return };
+        room.attending = false;
+        room.hall.others(attend::read(others));
         if room.changed || room.ask_others {
             self.attend(address);
         }
     }
 
-    /// Writes down who is here.
+    /// Writes down who is here; what changes while that is under way, when it is done.
     pub(super) fn attend(&mut self, address: &Address) {
-        let Some(room) = self.rooms.get_mut(address) else { return };
+        if !self.link.is_up() {
+            return;
+        }
+        let Some(room) = self.rooms.get_mut(address).filter(|room| !room.attending && !room.opening) else { return };
+        room.attending = true;
         let people = attend::written(room.hall.people(attend::NAMED));
         let tell = std::mem::take(&mut room.changed) && (!people.is_empty() || room.attended);
         room.ask_others = false;
