@@ -17,8 +17,8 @@ pub(super) type Prepared = (Cluster, Way);
 pub(super) fn prepare(wish: Option<&Wish>) -> Result<Option<Prepared>, Problems> {
     let Some(wish) = wish else { return Ok(None) };
     let mut problems = Vec::new();
-    let password =
-        wish.password.as_ref().and_then(|place| read_password(place).map_err(|problem| problems.push(problem)).ok());
+    let password = wish.password.as_ref().map(read_password).transpose();
+    let password = password.map_err(|found| problems.extend(found.0)).ok().flatten();
     let ca = wish.ca.as_ref().and_then(|path| read_ca(path, &mut problems));
     if !problems.is_empty() {
         return Err(Problems::new(problems));
@@ -43,7 +43,7 @@ pub(super) fn both<T>(built: Result<T, Problems>, cluster: Option<&Problems>) ->
 }
 
 /// The first line of a file, or a variable.
-fn read_password(place: &Password) -> Result<String, Problem> {
+fn read_password(place: &Password) -> Result<String, Problems> {
     let (key, name, text) = match place {
         Password::File(path) => {
             let text = std::fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"));
@@ -57,7 +57,7 @@ fn read_password(place: &Password) -> Result<String, Problem> {
     let line = text.map_err(|wrong| Problem::new(name.as_str(), key, wrong))?;
     match line.lines().next().map(str::trim_end) {
         Some(line) if !line.is_empty() => Ok(line.to_owned()),
-        _ => Err(Problem::new(name.as_str(), key, "is empty")),
+        _ => Err(Problem::new(name.as_str(), key, "is empty").into()),
     }
 }
 

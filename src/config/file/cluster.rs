@@ -34,13 +34,12 @@ pub(super) fn read_cluster(table: Option<Table<'_>>, base: &Path) -> Option<Clus
         presence_expiry: table.duration("presence_expiry", EXPIRY).unwrap_or(Duration::from_secs(15)),
         queue: table.count("queue", 16..=1_000_000).unwrap_or(4096),
     };
-    if let (Some(value), Some(redis)) = (table.get("ca"), &redis) {
-        if !redis.tls {
-            value.refuse("has no meaning without TLS", r#"an address that begins with "rediss""#);
-        }
+    if let Some(value) = table.get("ca").filter(|_| redis.as_ref().is_some_and(|redis| !redis.tls)) {
+        value.refuse("has no meaning without TLS", r#"an address that begins with "rediss""#);
     }
     table.finish();
-    Some(Cluster { redis: redis?, ..cluster })
+    // One that was refused has a stand-in, so that hubs are not told that there is none.
+    Some(Cluster { redis: redis.unwrap_or(cluster.redis), ..cluster })
 }
 
 /// Whether a hub shares its rooms.
@@ -49,7 +48,7 @@ pub(super) fn read_shared(table: &Table<'_>) -> Option<Placed<Shared>> {
     let read = |text: &str| read_prefix(text).map_err(|wrong| Wrong::new(wrong.what, SHARED));
     let shared = match value.raw.as_bool() {
         Some(flag) => Shared::Flag(flag),
-        None => Shared::Prefix(value.text(read)?),
+        None => value.text(read).map_or(Shared::Flag(false), Shared::Prefix),
     };
     Some(Placed::new(shared, value.place()))
 }

@@ -3,6 +3,7 @@
 
 mod channel;
 mod link;
+mod presence;
 mod room;
 
 use std::collections::{HashMap, VecDeque};

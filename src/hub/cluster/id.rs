@@ -11,12 +11,23 @@ pub(in crate::hub) const fn is_local(id: u64) -> bool {
     id & LOCAL != 0
 }
 
-/// The next id of a gateway alone: above `last`, and no earlier than now (milliseconds since 1970).
-pub(super) const fn next_local(last: u64, now: u64) -> u64 {
-    let now = now << 16;
-    let next = if last >= now { last + 1 } else { now };
-    // Only ever larger: the bit is added.
-    next | LOCAL
+/// Bits of a gateway's own in such a sequence, so that hardly ever two give out the same id; below them it counts.
+const TAGS: u64 = 1 << 10;
+const COUNT: u64 = 1 << 5;
+
+/// The next id of a gateway alone: above `last`, and no earlier than now (milliseconds since 1970). Of `tag`, the lowest
+/// bits tell its ids from those of others.
+pub(super) const fn next_local(last: u64, now: u64, tag: u64) -> u64 {
+    let own = LOCAL | ((tag % TAGS) * COUNT);
+    let time = if last >> 16 > now { last >> 16 } else { now };
+    let first = time << 16 | own;
+    if first > last {
+        first
+    } else if last - first < COUNT - 1 {
+        last + 1
+    } else {
+        (time + 1) << 16 | own
+    }
 }
 
 /// As an entry of a stream is named, `milliseconds-sequence`.
@@ -60,9 +71,11 @@ mod tests {
         }
 
         #[test]
-        fn local_ids_rise_and_are_marked(last in 0..u64::MAX / 2, now in 0..1u64 << 47) {
-            let id = next_local(last, now);
+        fn local_ids_rise_and_are_marked(last in 0..u64::MAX / 2, now in 0..1u64 << 47, tag: u64) {
+            let id = next_local(last, now, tag);
             prop_assert!(id > last && id >= now << 16 && is_local(id));
+            prop_assert_ne!(id, next_local(last, now, tag.wrapping_add(1)));
+            prop_assert!(next_local(id, now, tag) > id);
         }
 
         #[test]

@@ -47,6 +47,8 @@ pub(super) struct Ledger {
     length: usize,
     /// When the room came to be here, in milliseconds since 1970.
     since: u64,
+    /// By which its ids are told from those of others.
+    tag: u64,
     pub(super) state: State,
     /// Whether it is known what was said before.
     is_learned: bool,
@@ -63,11 +65,12 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    /// Of a room whose stream keeps `length` messages, at least 1, and which is there since `now`.
-    pub(super) fn new(length: usize, now: u64) -> Self {
+    /// Of a room whose stream keeps `length` messages, at least 1, and which is there since `now`; `tag` is the gateway's.
+    pub(super) fn new(length: usize, now: u64, tag: u64) -> Self {
         Self {
             length: length.max(1),
             since: now,
+            tag,
             state: State::New,
             is_learned: false,
             shown: 0,
@@ -239,7 +242,7 @@ impl Ledger {
     }
 
     fn show_own(&mut self, at: usize, now: u64) -> Show {
-        let id = id::next_local(self.shown, now);
+        let id = id::next_local(self.shown, now, self.tag);
         self.shown = id;
         self.waiting -= 1;
         let own = &mut self.own[at];
@@ -252,7 +255,7 @@ impl Ledger {
         let Entry { id: place, said, seen, .. } = entry;
         // While something is owed, a true id would say that its owner has seen all before it, here and elsewhere.
         let whole = self.state == State::Together || self.owed() == 0;
-        let id = if place > self.shown && whole { place } else { id::next_local(self.shown, now) };
+        let id = if place > self.shown && whole { place } else { id::next_local(self.shown, now, self.tag) };
         self.shown = id;
         self.place = self.place.max(place);
         let own = self.take_own(&said.key, id, place);

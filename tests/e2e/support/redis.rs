@@ -94,7 +94,8 @@ impl Redis {
         stream.write_all(&request).await.expect("write");
         let mut answer = Vec::new();
         within("an answer", stream.read_to_end(&mut answer)).await.expect("read");
-        String::from_utf8_lossy(&answer).trim_end_matches("+OK\r\n").to_owned()
+        let text = String::from_utf8_lossy(&answer).into_owned();
+        text.strip_suffix("+OK\r\n").expect("the answer to QUIT").to_owned()
     }
 }
 

@@ -17,6 +17,9 @@ use crate::lifecycle::clock;
 /// The first wait before Redis is tried again; twice as long each time.
 const FIRST: Duration = Duration::from_millis(100);
 
+/// How long a gateway that stops tries to say so.
+const FAREWELL: Duration = Duration::from_secs(2);
+
 /// Whether there is a connection.
 pub(super) enum Link {
     /// The first try is under way, or has not been made.
@@ -24,12 +27,12 @@ pub(super) enum Link {
     /// A try has failed, or a connection was lost.
     Lost,
     /// It is there.
-    Up { gear: Gear, patient: Line },
+    Up(Box<Gear>, Box<Line>),
 }
 
 impl Link {
     pub(super) const fn is_up(&self) -> bool {
-        matches!(self, Self::Up { .. })
+        matches!(self, Self::Up(..))
     }
 
     /// Whether it is known that Redis is not there.
@@ -39,7 +42,7 @@ impl Link {
 
     pub(super) fn gear(&self) -> Option<Gear> {
         match self {
-            Self::Up { gear, .. } => Some(gear.clone()),
+            Self::Up(gear, _) => Some(Gear::clone(gear)),
             Self::Down | Self::Lost => None,
         }
     }
@@ -87,7 +90,7 @@ impl Desk {
             node: Arc::clone(&self.shared.node),
             expiry: self.shared.wishes.expiry,
         };
-        self.link = Link::Up { gear, patient };
+        self.link = Link::Up(Box::new(gear), Box::new(patient));
         (self.pushes, self.lost, self.canary) = (Some(pushes), None, None);
         let chapters: Vec<Arc<Chapter>> = self.chapters.values().cloned().collect();
         chapters.iter().for_each(|chapter| self.enlist(chapter));
@@ -102,11 +105,11 @@ impl Desk {
     }
 
     fn enlist(&mut self, chapter: &Arc<Chapter>) {
-        let Link::Up { gear, patient } = &self.link else { return };
+        let Link::Up(gear, patient) = &self.link else { return };
         let inlet = Inlet {
             chapter: Arc::clone(chapter),
-            gear: gear.clone(),
-            patient: patient.clone(),
+            gear: Gear::clone(gear),
+            patient: Line::clone(patient),
             facts: Arc::clone(&self.shared.facts),
         };
         let (generation, answers) = (self.generation, self.answers.clone());
@@ -183,7 +186,7 @@ impl Desk {
         let rooms: Vec<Address> = self.rooms.keys().cloned().collect();
         rooms.iter().for_each(|address| self.close(address));
         let Some(mut gear) = self.link.gear() else { return };
-        let time = self.way.timeout;
+        let time = self.way.timeout.min(FAREWELL);
         let last = async {
             while self.flying > 0 {
                 match answers.recv().await {

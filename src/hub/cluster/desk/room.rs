@@ -27,28 +27,28 @@ pub(super) struct Desked {
     /// Connections that wait for a message of theirs, by its key.
     speakers: HashMap<Arc<str>, u64>,
     /// Whether somebody has come or gone since it was written down.
-    changed: bool,
+    pub(super) changed: bool,
     /// Whether anybody was here when it was.
-    attended: bool,
+    pub(super) attended: bool,
     /// Whether Redis is being asked what is new, and whether it must be asked once more.
     looking: bool,
     look_again: bool,
     /// Whether that is under way, and whether others have changed meanwhile, so that it must be done once more.
-    attending: bool,
-    ask_others: bool,
+    pub(super) attending: bool,
+    pub(super) ask_others: bool,
     /// Whether an opening is under way, or has failed and is to be tried again.
-    opening: bool,
+    pub(super) opening: bool,
     /// Ticks for which messages have waited to be shown.
     waited: u32,
     apart: bool,
 }
 
 impl Desked {
-    fn new(chapter: &Arc<Chapter>, hall: Arc<dyn Hall>) -> Self {
+    fn new(chapter: &Arc<Chapter>, hall: Arc<dyn Hall>, tag: u64) -> Self {
         Self {
             chapter: Arc::clone(chapter),
             hall,
-            ledger: Ledger::new(chapter.length(), now()),
+            ledger: Ledger::new(chapter.length(), now(), tag),
             speakers: HashMap::new(),
             changed: true,
             attended: false,
@@ -121,7 +121,7 @@ impl Desk {
         if known.is_some_and(|known| !is_new || known.hall.number() == hall.number()) {
             return address;
         }
-        let mut room = Desked::new(chapter, hall);
+        let mut room = Desked::new(chapter, hall, self.shared.tag);
         if self.link.is_down() {
             room.lost();
         }
@@ -171,10 +171,9 @@ impl Desk {
         room.hall.others(attend::read(others));
         let mut entries = room.entries(raw, &shared.facts);
         let is_new = room.ledger.is_new();
-        if let Some(before) = room.ledger.learn(&mut entries) {
-            if is_new || !before.is_empty() {
-                room.hall.restore(before);
-            }
+        let before = room.ledger.learn(&mut entries);
+        if let Some(before) = before.filter(|before| is_new || !before.is_empty()) {
+            room.hall.restore(before);
         }
         for arrived in room.ledger.returned(entries, now()) {
             room.took(arrived, &shared.facts);
@@ -269,46 +268,6 @@ impl Desk {
             room.waited = 0;
             self.look(address);
         }
-    }
-
-    /// Somebody has come or gone here.
-    pub(super) fn peopled(&mut self, address: &Address) {
-        if let Some(room) = self.rooms.get_mut(address) {
-            room.changed = true;
-            self.attend(address);
-        }
-    }
-
-    /// Somebody has come or gone elsewhere.
-    pub(super) fn others_changed(&mut self, address: &Address) {
-        if let Some(room) = self.rooms.get_mut(address) {
-            room.ask_others = true;
-            self.attend(address);
-        }
-    }
-
-    pub(super) fn attended(&mut self, address: &Address, others: &[(String, String)]) {
-        let Some(room) = self.rooms.get_mut(address) else { return };
-        room.attending = false;
-        room.hall.others(attend::read(others));
-        if room.changed || room.ask_others {
-            self.attend(address);
-        }
-    }
-
-    /// Writes down who is here; what changes while that is under way, when it is done.
-    pub(super) fn attend(&mut self, address: &Address) {
-        if !self.link.is_up() {
-            return;
-        }
-        let Some(room) = self.rooms.get_mut(address).filter(|room| !room.attending && !room.opening) else { return };
-        room.attending = true;
-        let people = attend::written(room.hall.people(attend::NAMED));
-        let tell = std::mem::take(&mut room.changed) && (!people.is_empty() || room.attended);
-        room.ask_others = false;
-        room.attended = !people.is_empty();
-        let job = Job::Attend(Arc::clone(&room.chapter), address.clone(), people, tell);
-        self.fly(job);
     }
 
     /// Rooms that Redis is asked about anew: those that are apart though it is there.

@@ -43,7 +43,7 @@ impl World {
     fn new(nodes: usize, length: usize) -> Self {
         let node = |at: usize| Node {
             name: format!("n{at}"),
-            ledger: Ledger::new(length, 0),
+            ledger: Ledger::new(length, 0, at as u64),
             up: false,
             channel: VecDeque::new(),
             shown: Vec::new(),
@@ -64,7 +64,7 @@ impl World {
         let prev = self.last;
         let mut id = (prev + 1).max(self.now << 16).max(ask.floor + 1);
         if id::is_local(id) {
-            id = (id >> 16) + 1 << 16;
+            id = ((id >> 16) + 1) << 16;
         }
         self.last = id;
         let entry = Entry { id, prev: None, said: Arc::clone(&ask.said), seen: ask.seen };
