@@ -4,6 +4,9 @@ use std::sync::Arc;
 
 use super::fault::Fault;
 
+/// How names begin that are given and not chosen.
+const FORM: &str = "User #";
+
 /// A member's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Name {
@@ -17,7 +20,11 @@ impl Name {
     /// The name of whoever has chosen none.
     #[must_use]
     pub(crate) fn of_user(user: u64) -> Self {
-        Self { text: format!("User #{user}").into(), vouched: false }
+        // By hand: it is made for each message of the plain language.
+        let mut text = String::with_capacity(FORM.len() + 20);
+        text.push_str(FORM);
+        push_digits(&mut text, user);
+        Self { text: text.into(), vouched: false }
     }
 
     /// A name that somebody chooses, without the spaces at its ends; `most` is in characters.
@@ -26,7 +33,7 @@ impl Name {
     /// Empty, too long, invisible, or one that is given and not chosen.
     pub(crate) fn chosen(text: &str, most: usize) -> Result<Self, Fault> {
         let name = Self::sound(text, most)?;
-        if fold(&name).starts_with("user #") {
+        if fold(&name).starts_with(&fold(FORM)) {
             return Err(Fault::BadName);
         }
         Ok(Self { text: name.into(), vouched: false })
@@ -61,6 +68,13 @@ impl Name {
         }
         Ok(name.to_owned())
     }
+}
+
+fn push_digits(text: &mut String, number: u64) {
+    if number > 9 {
+        push_digits(text, number / 10);
+    }
+    text.push(char::from(b'0' + (number % 10) as u8));
 }
 
 fn fold(name: &str) -> String {
@@ -109,6 +123,13 @@ mod tests {
         for text in ["", "   ", &long, "a\nb", "a\u{202e}b", "\u{200b}", "a\u{2028}b", "User #1", "uSER #x", " user #"]
         {
             assert_eq!(Name::chosen(text, 32), Err(Fault::BadName), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn who_has_chosen_none_is_a_number() {
+        for user in [0, 7, 10, 1234, u64::MAX] {
+            assert_eq!(*Name::of_user(user).text, *format!("User #{user}"));
         }
     }
 

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::support::frames::{CLOSE, TEXT};
+use crate::hub::narrow;
+use crate::support::frames::{CLOSE, TEXT, client};
 use crate::support::{Peer, Running, gateway};
 
 const CHAT: &str = "Sec-WebSocket-Protocol: wsgate.chat.v1";
@@ -26,8 +27,16 @@ impl Member {
         Self::come_with(gateway, path, &[]).await
     }
 
+    /// One whose kernel takes little for it.
+    pub async fn come_narrow(gateway: &Running, path: &str) -> Self {
+        Self::upgrade(narrow(gateway).await, path, &[]).await
+    }
+
     pub async fn come_with(gateway: &Running, path: &str, more: &[&str]) -> Self {
-        let mut peer = gateway.connect().await;
+        Self::upgrade(gateway.connect().await, path, more).await
+    }
+
+    async fn upgrade(mut peer: Peer, path: &str, more: &[&str]) -> Self {
         let answer = peer.upgrade(path, &[&[CHAT], more].concat()).await;
         assert_eq!((answer.status, answer.header("sec-websocket-protocol")), (101, Some("wsgate.chat.v1")));
         let mut member = Self { peer, hello: Value::Null };
@@ -90,6 +99,28 @@ impl Member {
     pub async fn say(&mut self, text: &str) -> Value {
         self.send(&json!({ "type": "say", "text": text })).await;
         self.expect("say").await
+    }
+
+    pub async fn send_raw(&mut self, text: &str) {
+        self.peer.say(text).await;
+    }
+
+    pub async fn send_bytes(&mut self, bytes: &[u8]) {
+        self.peer.send(bytes).await;
+    }
+
+    /// What comes next, or the Close.
+    pub async fn next_or_close(&mut self) -> Result<Value, (u16, String)> {
+        let frame = self.peer.message().await;
+        match frame.opcode {
+            CLOSE => Err((frame.code(), frame.reason())),
+            _ => Ok(serde_json::from_str(frame.text()).expect("JSON")),
+        }
+    }
+
+    /// The two directions of its WebSocket.
+    pub fn split(self) -> (Peer, Peer) {
+        self.peer.split()
     }
 
     pub async fn closed(&mut self) -> (u16, String) {
@@ -305,9 +336,8 @@ async fn somebody_writes_at_most_once_a_second() {
     let (mut ann, mut bob) =
         (Member::joined(&gateway, "/chat", "Ann").await, Member::joined(&gateway, "/chat", "Bob").await);
     ann.expect("join").await;
-    for _ in 0..3 {
-        bob.send(&json!({ "type": "typing" })).await;
-    }
+    // In one write, so that they are within a second.
+    bob.send_bytes(&client(TEXT, b"{\"type\":\"typing\"}").repeat(3)).await;
     bob.send(&json!({ "type": "say", "text": "done" })).await;
     let typing = ann.expect("typing").await;
     assert_eq!(typing, json!({ "type": "typing", "room": "lobby", "from": { "id": bob.id(), "name": "Bob" } }));

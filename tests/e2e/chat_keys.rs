@@ -84,7 +84,8 @@ async fn what_is_said_is_so_long() {
     let mut plain = gateway.open("/chat").await;
     assert_eq!(plain.message().await.text(), "Ann: 12345");
     plain.say("123456").await;
-    assert_eq!(plain.message().await.code(), 1009);
+    let close = plain.message().await;
+    assert_eq!((close.code(), close.reason().as_str()), (1009, "text over 5 bytes"));
 }
 
 #[tokio::test]
@@ -173,6 +174,26 @@ async fn a_token_says_where_one_may_go_and_who_one_is() {
     assert_eq!(code(&mut other, &json!({ "type": "name", "name": "Bob" })).await, "name");
     other.join(&json!({ "type": "join", "room": "news" })).await;
     assert_eq!(code(&mut other, &json!({ "type": "say", "room": "news", "text": "x" })).await, "read_only");
+}
+
+#[tokio::test]
+async fn a_page_brings_its_token_beside_the_language() {
+    let (_folder, auth) = jwt("token = \"subprotocol\"");
+    let gateway = gateway(&format!("[[route]]\npath = \"/chat\"\n{auth}hub = {{}}\n"));
+    let token = token(&json!({ "exp": now() + 600, "name": "Ann", "rooms": ["team-*"] }));
+    for (offer, answered) in [("wsgate.chat.v1, bearer, ", "wsgate.chat.v1"), ("bearer, ", "bearer")] {
+        let mut peer = gateway.connect().await;
+        let offer = format!("Sec-WebSocket-Protocol: {offer}{token}");
+        let answer = peer.upgrade("/chat/team-1", &[&offer]).await;
+        assert_eq!((answer.status, answer.header("sec-websocket-protocol")), (101, Some(answered)));
+        if answered == "bearer" {
+            peer.say("x").await;
+            assert_eq!(peer.message().await.text(), "Ann: x");
+        } else {
+            let hello: Value = serde_json::from_str(peer.message().await.text()).expect("JSON");
+            assert_eq!(hello["name"], "Ann");
+        }
+    }
 }
 
 #[tokio::test]

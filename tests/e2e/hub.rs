@@ -250,18 +250,18 @@ async fn bad_text_is_1007_even_where_text_is_not_checked() {
 }
 
 /// A member whose kernel takes little for it.
-async fn narrow(gateway: &Running, room: &str) -> Peer {
+pub async fn narrow(gateway: &Running) -> Peer {
     let socket = TcpSocket::new_v4().expect("socket");
     socket.set_recv_buffer_size(16 << 10).expect("buffer");
-    let mut peer = Peer::new(socket.connect(gateway.address().parse().expect("address")).await.expect("connect"));
-    assert_eq!(peer.upgrade(room, &[]).await.status, 101);
-    settle(peer).await
+    Peer::new(socket.connect(gateway.address().parse().expect("address")).await.expect("connect"))
 }
 
 #[tokio::test]
 async fn a_slow_member_is_sent_away_and_nobody_waits_for_it() {
     let gateway = house("workers = 1\nlimits = { send_queue = \"32KiB\" }", "history = 0");
-    let mut slow = narrow(&gateway, "/chat").await;
+    let mut slow = narrow(&gateway).await;
+    assert_eq!(slow.upgrade("/chat", &[]).await.status, 101);
+    let mut slow = settle(slow).await;
     let mut quick = enter(&gateway, "/chat").await;
     let pad = "x".repeat(16_000);
     // More than the kernel takes for one who does not read.

@@ -86,28 +86,33 @@ impl<'a> Desk<'a> {
     fn answer(&mut self, text: &str, out: &mut Vec<u8>) -> Result<(), Close> {
         let asked = request::parse(text);
         let reference = asked.reference.as_deref();
-        let done = asked.request.map_err(Failure::from).and_then(|request| {
-            self.pace(&request)?;
-            self.serve(request, reference, out)
-        });
-        done.or_else(|failure| self.fail(&failure, reference, out))
+        let request = match asked.request {
+            Ok(request) => request,
+            Err(fault) => return self.fail(&fault.into(), reference, out),
+        };
+        if let Err(fault) = self.pace(&request) {
+            self.fail(&fault.into(), reference, out)?;
+            return self.excess();
+        }
+        self.serve(request, reference, out).or_else(|failure| self.fail(&failure, reference, out))
     }
 
-    /// Says what went wrong; ends the session of a client that goes on like this.
+    /// Says what went wrong; ends the session of a client whose requests make no sense.
     fn fail(&self, Failure(fault, room): &Failure, reference: Reference<'_>, out: &mut Vec<u8>) -> Result<(), Close> {
         let retry = fault.retry().map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1));
         let (code, text, room) = (fault.code(), fault.text(), room.as_deref());
         Event::Error { reference, code, text: &text, room, retry }.append(out);
-        let mut state = self.talker.state.borrow_mut();
-        let now = self.talker.place.now();
-        if fault.is_misconduct() && state.misconduct.add(now) {
-            return Err(Close::new(Code::POLICY, "too many bad requests"));
-        }
-        let is_excess = matches!(fault, Fault::RateLimited(wait) if *wait != LATER);
-        if is_excess && state.excess.take(now, self.talker.hub().wishes().say).is_err() {
-            return Err(Close::new(Code::POLICY, "too many messages"));
-        }
-        Ok(())
+        let is_over = fault.is_misconduct() && self.talker.state.borrow_mut().misconduct.add(self.talker.place.now());
+        if is_over { Err(Close::new(Code::POLICY, "too many bad requests")) } else { Ok(()) }
+    }
+
+    /// Another request that came too fast; ends the session of a client that goes on like this.
+    fn excess(&self) -> Result<(), Close> {
+        let say = self.talker.hub().wishes().say;
+        // Where one may say what one likes, one may still not ask without end.
+        let rate = if say.rate.is_some() { say } else { SayRate::default() };
+        let taken = self.talker.state.borrow_mut().excess.take(self.talker.place.now(), rate);
+        taken.map_err(|_| Close::new(Code::POLICY, "too many messages"))
     }
 
     /// Takes a token out of the bucket that the request belongs to.

@@ -131,7 +131,7 @@ impl Listener for Speaker<'_> {
     fn message(&mut self, opcode: Opcode, payload: &[u8], _: &mut Vec<u8>) -> Result<(), Close> {
         match (opcode, std::str::from_utf8(payload)) {
             (Opcode::Text, Ok("")) => Ok(()),
-            (Opcode::Text, Ok(text)) => self.say(text).map_err(told),
+            (Opcode::Text, Ok(text)) => self.say(text).map_err(|fault| told(fault, self.queue)),
             // Only reached where the limits say that text is not checked: the room is shared, so here it is.
             (Opcode::Text, Err(_)) => Err(Close::new(Code::INVALID_PAYLOAD, "text is not UTF-8")),
             _ => Err(Close::new(Code::UNSUPPORTED, "the chat takes text only")),
@@ -165,9 +165,10 @@ impl Speaker<'_> {
 }
 
 /// The plain language has no words for what went wrong: the Close says it.
-fn told(fault: Fault) -> Close {
+fn told(fault: Fault, queue: usize) -> Close {
     match fault {
-        Fault::TooLong(_) => Close::new(Code::TOO_BIG, "message over what members may have queued"),
+        Fault::TooLong(most) if most == queue => Close::new(Code::TOO_BIG, "message over what members may have queued"),
+        Fault::TooLong(most) => Close::new(Code::TOO_BIG, format!("text over {most} bytes")),
         fault => Close::new(Code::POLICY, fault.text()),
     }
 }

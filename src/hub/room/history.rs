@@ -59,12 +59,12 @@ pub(crate) struct Found {
 const AROUND: usize = 140;
 
 impl History {
-    /// Without memory of what was said before this message's time.
+    /// Without memory of what was said up to this id.
     pub(super) fn new(beginning: MessageId) -> Self {
         Self {
             kept: VecDeque::new(),
             weight: 0,
-            last: beginning,
+            last: MessageId::default(),
             has_last: false,
             floor: beginning,
             references: HashMap::new(),
@@ -123,6 +123,10 @@ impl History {
     /// Keeps a message that has its place at the end, within so many messages and bytes.
     pub(super) fn keep(&mut self, record: Arc<Record>, plain: Option<Bytes>, (most, size): (usize, usize)) {
         let id = record.id;
+        if !self.has_last {
+            // Whoever gives the ids may have another clock: the first one is where this memory begins at the latest.
+            self.floor = self.floor.min(MessageId(id.0.saturating_sub(1)));
+        }
         if most == 0 || record.weight() > size {
             (self.last, self.has_last, self.floor) = (id, true, id);
             return;
@@ -280,6 +284,15 @@ mod tests {
         let history = History::new(MessageId(9));
         assert_eq!(history.find(&since(3)).gap, Some((MessageId(3), MessageId(10))));
         assert_eq!((history.find(&since(9)).gap, history.last()), (None, None));
+    }
+
+    #[test]
+    fn another_clock_may_be_slow() {
+        let mut history = History::new(MessageId(1000));
+        history.keep(record(10, "x"), None, (5, 1000));
+        let found = history.find(&since(9));
+        assert_eq!((ids(&found), found.gap, history.last()), (vec![10], None, Some(MessageId(10))));
+        assert_eq!(history.find(&since(8)).gap, Some((MessageId(8), MessageId(10))));
     }
 
     #[test]

@@ -290,4 +290,6 @@ impl State {
 }
 
 #[cfg(test)]
+mod law;
+#[cfg(test)]
 mod tests;
