@@ -78,6 +78,7 @@ pub(super) fn config() -> Config {
             route("/quiet", hub(false)),
         ],
         pools: BTreeMap::new(),
+        cluster: None,
         log: Log { format: LogFormat::Text, level: "info".to_owned(), buffer: 1 },
     }
 }

@@ -208,7 +208,7 @@ fn is_host_name(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(label) && (!numeric || text.parse::<Ipv4Addr>().is_ok())
 }
 
-fn read_authority(authority: &str, default_port: u16) -> Result<(String, u16), Wrong> {
+pub(super) fn read_authority(authority: &str, default_port: u16) -> Result<(String, u16), Wrong> {
     // Before the path: a password may hold a slash.
     if authority.contains('@') {
         return Err(Wrong::new("has a user part", HOST_AND_PORT));
@@ -257,7 +257,7 @@ fn read_port(text: &str) -> Option<u16> {
     text.parse().ok().filter(|port| digits && *port != 0)
 }
 
-fn read_unix(path: &str, base: &Path, allowed: &'static str) -> Result<PathBuf, Wrong> {
+pub(super) fn read_unix(path: &str, base: &Path, allowed: &'static str) -> Result<PathBuf, Wrong> {
     if path.is_empty() {
         return Err(Wrong::new("no path", allowed));
     }

@@ -28,6 +28,7 @@ pub(crate) fn difference(old: &Config, new: &Config) -> Vec<Change> {
         limits,
         routes,
         pools,
+        cluster,
         log,
     } = old;
     let fixed = [
@@ -40,6 +41,8 @@ pub(crate) fn difference(old: &Config, new: &Config) -> Vec<Change> {
         ("tls", *tls != new.tls, tls.is_some() != new.tls.is_some()),
         ("admin.listen", *admin != new.admin, true),
         ("limits", *limits != new.limits, false),
+        // Other gateways know this one by its connection.
+        ("cluster", *cluster != new.cluster, true),
         // The log is opened once, by the program, before there is a gateway.
         ("log", *log != new.log, true),
     ];

@@ -2,6 +2,7 @@
 
 mod auth;
 mod backend_head;
+mod cluster;
 mod document;
 mod draft;
 mod gateway;

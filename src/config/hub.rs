@@ -69,6 +69,8 @@ pub struct Hub {
     pub history_store: HistoryStore,
     /// Rooms that are always there, by name.
     pub fixed: Vec<FixedRoom>,
+    /// What keys and channels of its rooms begin with in Redis; absent: they are this gateway's alone.
+    pub shared: Option<String>,
 }
 
 /// Where histories are kept.
@@ -214,6 +216,7 @@ impl Default for Hub {
             history_age: Some(Duration::from_secs(30 * 24 * 3600)),
             history_store: HistoryStore::Memory,
             fixed: Vec::new(),
+            shared: None,
         }
     }
 }

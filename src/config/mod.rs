@@ -3,6 +3,7 @@
 mod address;
 pub(crate) mod auth;
 mod backend_head;
+pub(crate) mod cluster;
 mod difference;
 mod error;
 mod file;
@@ -33,6 +34,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use self::auth::Auth;
+use self::cluster::Cluster;
 pub(crate) use crate::limits::{AddressLimits, GatewayLimits, Rate, SessionLimits, SlowClient};
 use crate::wire::close::Code;
 use crate::wire::origin::OriginRule;
@@ -60,6 +62,8 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// Backend pools by name; every pool that a route names is here.
     pub pools: BTreeMap<String, Pool>,
+    /// The Redis that several gateways share; absent: this one is alone.
+    pub cluster: Option<Cluster>,
     /// How logs are written.
     pub log: Log,
 }

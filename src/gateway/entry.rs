@@ -25,8 +25,8 @@ pub(super) fn own_limits(
     if own == **limits { Arc::clone(limits) } else { Arc::new(own) }
 }
 
-/// A client that asks for the newer language speaks it; any other subprotocol is left unanswered.
-pub(super) fn enter(
+/// Waits until it is known what was said in a room that is shared with other gateways. A client that asks for the newer language speaks it; any other subprotocol is left unanswered.
+pub(super) async fn enter(
     hub: &Arc<hub::Hub>,
     rest: &str,
     offered: &[String],
@@ -39,6 +39,7 @@ pub(super) fn enter(
         hub::Refused::Full => Refusal::RouteFull,
         hub::Refused::Forbidden => Refusal::Room,
     })?;
+    seat.ready().await;
     Ok((Place::Room(seat), protocol.map(str::to_owned)))
 }
 

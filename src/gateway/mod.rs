@@ -3,6 +3,7 @@
 mod accept;
 mod answer;
 mod checks;
+mod cluster;
 mod connection;
 mod entry;
 mod farewell;
@@ -22,10 +23,10 @@ use tokio::sync::watch;
 
 use self::accept::{Bound, Door};
 use self::snapshot::Snapshot;
-use self::worker::{Clock, Worker};
+use self::worker::{Clock, Service, Worker};
 use crate::admin;
 use crate::config::{Change, Config, Listen, Problem, Problems};
-use crate::hub::{Mailbox, Site};
+use crate::hub::{Mailbox, Site, Way};
 use crate::lifecycle::{Life, Phase, clock};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::roster::Order;
@@ -41,6 +42,8 @@ pub struct Gateway {
     orders: watch::Receiver<bool>,
     handle: Handle,
     warnings: Vec<Problem>,
+    /// The way to Redis, until the cluster has its thread.
+    way: Option<Way>,
 }
 
 /// What all workers see.
@@ -63,9 +66,13 @@ impl Shared {
             };
             let histories = move || same.upgrade().map_or_else(Vec::new, |shared| shared.snapshot.load().histories());
             snapshot.take_over();
+            let mut metrics = Metrics::with_pools(pools).with_histories(histories);
+            if let Some(cluster) = site.cluster.clone() {
+                metrics = metrics.with_cluster(move || cluster.facts());
+            }
             Self {
                 snapshot: ArcSwap::from_pointee(snapshot),
-                metrics: Arc::new(Metrics::with_pools(pools).with_histories(histories)),
+                metrics: Arc::new(metrics),
                 life: Life::default(),
                 site,
                 reloads: watch::Sender::default(),
@@ -164,7 +171,9 @@ impl Gateway {
     /// Certificates or authorities that cannot be used, addresses that cannot be bound.
     pub fn bind(config: Config) -> Result<Self, StartError> {
         let mailboxes: Arc<[Arc<Mailbox>]> = (0..config.workers).map(|_| Arc::new(Mailbox::default())).collect();
-        let site = Site { mailboxes, archives: Some(Arc::default()) };
+        let prepared = cluster::prepare(config.cluster.as_ref()).map_err(StartError::Config)?;
+        let (cluster, way) = prepared.unzip();
+        let site = Site { mailboxes, archives: Some(Arc::default()), cluster };
         let (snapshot, warnings) = Snapshot::build(config, &site, None).map_err(StartError::Config)?;
         let bind = |listen: &Listen| Bound::bind(listen).map_err(|error| StartError::Listen(name_of(listen), error));
         let bound = snapshot.config.listen.iter().map(bind).collect::<Result<_, _>>()?;
@@ -172,7 +181,7 @@ impl Gateway {
         let shared = Shared::new(snapshot, site);
         let (drain, orders) = watch::channel(false);
         let handle = Handle { shared: Arc::clone(&shared), drain };
-        Ok(Self { bound, admin, shared, orders, handle, warnings })
+        Ok(Self { bound, admin, shared, orders, handle, warnings, way })
     }
 
     /// Where clients connect, as URLs with the real ports: `wss://127.0.0.1:8443`.
@@ -206,11 +215,13 @@ impl Gateway {
     /// # Errors
     /// When the workers cannot be started.
     pub async fn run(self) -> Result<Totals, StartError> {
-        let Self { bound, admin, shared, mut orders, .. } = self;
+        let Self { bound, admin, shared, mut orders, way, .. } = self;
         let timers = Clock::start().map_err(StartError::Worker)?;
         let workers = 0..shared.site.mailboxes.len();
         let workers = workers.map(|at| Worker::start(at, &shared, &timers)).collect::<Result<Vec<_>, _>>();
         let workers: Arc<[Worker]> = workers.map_err(StartError::Worker)?.into();
+        let cluster =
+            shared.site.cluster.clone().zip(way).map(Service::start).transpose().map_err(StartError::Worker)?;
         let tasks = worker::service_tasks();
         if let Some(bound) = admin {
             let door = admin::Door::new(Arc::clone(&shared.metrics), shared.life.clone());
@@ -225,6 +236,8 @@ impl Gateway {
         shared.life.enter(Phase::Running);
         shared.life.reached(Phase::Draining).await;
         let totals = drain(&shared, &workers, &mut orders).await;
+        // After the last member has left, so that other gateways hear of it.
+        drop(cluster);
         if let Some(archives) = &shared.site.archives {
             archives.settle(SETTLE);
         }
@@ -275,8 +288,11 @@ async fn sweep(shared: Arc<Shared>) {
 /// Every problem at once.
 pub fn check(config: Config) -> Result<Vec<Problem>, Problems> {
     let mailboxes: Arc<[Arc<Mailbox>]> = Arc::new([Arc::default()]);
-    let site = Site { mailboxes, archives: None };
-    Snapshot::build(config, &site, None).map(|(_, warnings)| warnings)
+    let prepared = cluster::prepare(config.cluster.as_ref());
+    let cluster = prepared.as_ref().ok().and_then(Option::as_ref).map(|(cluster, _)| cluster.clone());
+    let site = Site { mailboxes, archives: None, cluster };
+    let built = Snapshot::build(config, &site, None).map(|(_, warnings)| warnings);
+    cluster::both(built, prepared.as_ref().err())
 }
 
 fn name_of(listen: &Listen) -> String {

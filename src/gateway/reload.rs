@@ -15,6 +15,7 @@ pub(super) fn reload(shared: &Shared, mut config: Config) -> Result<Vec<Change>,
     config.listen.clone_from(&old.config.listen);
     config.admin.clone_from(&old.config.admin);
     config.workers = old.config.workers;
+    config.cluster.clone_from(&old.config.cluster);
     if config.tls.is_some() != old.config.tls.is_some() {
         config.tls.clone_from(&old.config.tls);
     }

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::accept::Arrival;
 use super::{Shared, connection};
-use crate::hub::Shard;
+use crate::hub::{Cluster, Shard, Way};
 use crate::lifecycle::{Tasks, clock};
 use crate::telemetry::roster::{Order, Roster};
 
@@ -120,6 +120,46 @@ impl Worker {
     pub(super) fn stop(&self) {
         let _ = self.jobs.send(Job::Stop);
         if let Some(thread) = self.thread.lock().take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The cluster's thread: Redis is spoken with there, on a runtime that has a clock of its own. Dropped, it says goodbye to
+/// the other gateways, and is waited for.
+pub(super) struct Service {
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Service {
+    pub(super) fn start((cluster, way): (Cluster, Way)) -> io::Result<Self> {
+        let (stop, stopped) = oneshot::channel();
+        let (ready, started) = std::sync::mpsc::channel();
+        let thread =
+            thread::Builder::new().name("wsgate-cluster".to_owned()).spawn(
+                move || match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
+                    Ok(runtime) => {
+                        let _ = ready.send(Ok(()));
+                        runtime.block_on(cluster.run(way, stopped));
+                        runtime.shutdown_background();
+                    }
+                    Err(error) => {
+                        let _ = ready.send(Err(error));
+                    }
+                },
+            )?;
+        started.recv().map_err(io::Error::other)??;
+        Ok(Self { stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+        if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }

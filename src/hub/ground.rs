@@ -1,7 +1,7 @@
 //! What all rooms of one hub stand on: the workers' mailboxes, who is connected, who orders and who keeps.
 
 use std::collections::HashMap;
-use std::hash::RandomState;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -43,8 +43,19 @@ impl Ground {
     #[must_use]
     pub(crate) fn new(mailboxes: Arc<[Arc<Mailbox>]>, order: Box<dyn Order>, store: Box<dyn Store>) -> Self {
         let (keys, connected) = (RandomState::new(), Mutex::default());
+        // Numbers begin elsewhere on each gateway, so that few members of a room are the same "User #1".
+        let first = if order.is_alone() { 0 } else { (keys.hash_one(0) % 9000 + 1000) * 1000 };
         let number = GROUNDS.fetch_add(1, Ordering::Relaxed);
-        Self { mailboxes, keys, order, store, number, users: AtomicU64::new(0), messages: AtomicU64::new(0), connected }
+        Self {
+            mailboxes,
+            keys,
+            order,
+            store,
+            number,
+            users: AtomicU64::new(first),
+            messages: AtomicU64::new(0),
+            connected,
+        }
     }
 
     /// A number that no other connection of this hub has.

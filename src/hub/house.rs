@@ -38,6 +38,7 @@ impl House {
     pub(crate) fn new(wishes: &Arc<config::Hub>, fixed: &Arc<[Fixed]>, ground: Ground) -> Self {
         let inside = Inside { rooms: HashMap::new(), wishes: Arc::clone(wishes), fixed: Arc::clone(fixed) };
         let house = Self { ground: Arc::new(ground), inside: Mutex::new(inside) };
+        house.ground.order.begin(&house.ground);
         house.inside.lock().furnish(&house.ground);
         house
     }
@@ -108,8 +109,9 @@ impl Inside {
         for fixed in Arc::clone(&self.fixed).iter() {
             let name = fixed.wishes.name.as_str();
             if !self.rooms.contains_key(name) {
-                let room = Room::new(name, Rules::new(&self.wishes, Some(fixed)), ground);
-                self.rooms.insert(name.into(), Arc::new(room));
+                let room = Arc::new(Room::new(name, Rules::new(&self.wishes, Some(fixed)), ground));
+                ground.order.opened(&room);
+                self.rooms.insert(name.into(), room);
             }
         }
     }
@@ -126,6 +128,7 @@ impl Inside {
             return Err(Fault::RoomsFull);
         }
         let room = Arc::new(Room::new(name, self.rules(name), ground));
+        ground.order.opened(&room);
         self.rooms.insert(name.into(), Arc::clone(&room));
         Ok(room)
     }

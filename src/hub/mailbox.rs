@@ -8,6 +8,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use super::language::v1::request::Join;
 use super::room::Room;
 use crate::wire::close::Close;
 
@@ -58,6 +59,17 @@ pub(crate) enum Word {
     Frame(Bytes),
     /// To go.
     Close(Close),
+    /// To come into a room that was not ready when it asked.
+    Again(Again),
+}
+
+/// A request that waited for its room.
+#[derive(Clone, Debug)]
+pub(crate) struct Again {
+    pub(crate) join: Box<Join>,
+    pub(crate) reference: Option<Box<str>>,
+    /// Bytes that the answer may have.
+    pub(crate) budget: usize,
 }
 
 impl Letter {
@@ -68,6 +80,7 @@ impl Letter {
             Self::Room { content: Content::Event { frame, .. }, .. } => frame.len(),
             Self::Member { word: Word::Frame(frame), .. } => frame.len(),
             Self::Member { word: Word::Close(close), .. } => close.reason.len(),
+            Self::Member { word: Word::Again(_), .. } => 0,
         }
     }
 }

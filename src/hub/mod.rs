@@ -1,6 +1,7 @@
 //! Rooms where clients talk: who may enter, one order of messages in each room, and a shard of members on each worker.
 
 mod bucket;
+mod cluster;
 mod fault;
 mod ground;
 mod house;
@@ -17,6 +18,7 @@ mod secret;
 mod shard;
 mod store;
 
+pub(crate) use cluster::{Cluster, Way, Wishes as ClusterWishes};
 pub(crate) use language::Language;
 pub(crate) use mailbox::Mailbox;
 pub(crate) use member::{Credentials, Seat, Sitting};
@@ -24,12 +26,13 @@ pub(crate) use shard::Shard;
 pub(crate) use store::{Archives, Condition, Facts};
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use self::cluster::{Chapter, Together};
 use self::fault::Fault;
 use self::ground::Ground;
 use self::house::House;
-use self::order::Alone;
+use self::order::{Alone, Order};
 use self::room::Fixed;
 use self::store::{Archive, Bounds, Memory, Store, inspect};
 use crate::config::{self, Problem, Problems};
@@ -51,6 +54,8 @@ pub(crate) struct Site {
     pub(crate) mailboxes: Arc<[Arc<Mailbox>]>,
     /// The histories that are open; absent where files are only looked at.
     pub(crate) archives: Option<Arc<Archives>>,
+    /// What hubs share with other gateways, if they do.
+    pub(crate) cluster: Option<Cluster>,
 }
 
 /// Why somebody cannot enter a room.
@@ -73,7 +78,8 @@ impl Hub {
     pub(crate) fn build(wishes: &config::Hub, site: &Site, key: &str, before: Option<&Self>) -> Result<Self, Problems> {
         let fixed: Arc<[Fixed]> = secret::read(&wishes.fixed, key)?.into();
         let wishes = Arc::new(wishes.clone());
-        if let Some(before) = before {
+        // Rooms that are shared otherwise are other rooms: members of the old ones stay there until they leave.
+        if let Some(before) = before.filter(|before| before.wishes.shared == wishes.shared) {
             let (house, archive) = (Arc::clone(&before.house), before.archive.clone());
             return Ok(Self { wishes, fixed, house, archive });
         }
@@ -82,7 +88,13 @@ impl Hub {
             Some(archive) => Box::new(Arc::clone(archive)),
             None => Box::new(Memory),
         };
-        let ground = Ground::new(Arc::clone(&site.mailboxes), Box::new(Alone), store);
+        let chapter =
+            wishes.shared.as_deref().and_then(|prefix| Some((site.cluster.as_ref()?, chapter(prefix, &wishes))));
+        let order: Box<dyn Order> = match chapter {
+            Some((cluster, chapter)) => Box::new(Together::new(cluster, chapter)),
+            None => Box::new(Alone),
+        };
+        let ground = Ground::new(Arc::clone(&site.mailboxes), order, store);
         let house = Arc::new(House::new(&wishes, &fixed, ground));
         if let Some(archive) = &archive {
             let house = Arc::downgrade(&house);
@@ -162,6 +174,20 @@ fn open_archive(wishes: &config::Hub, site: &Site, key: &str) -> Result<Option<A
         let wrong = format!("{error}{because}");
         let problem = Problem::new(path.display().to_string(), format!("{key}.history_file"), wrong);
         problem.allowing("a file that this gateway alone reads and writes, in a folder that is there").into()
+    })
+}
+
+/// For how long Redis keeps what was said in a room in which nothing is said any more.
+const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// What a hub is among several gateways.
+fn chapter(prefix: &str, wishes: &Arc<config::Hub>) -> Chapter {
+    let longest = wishes.fixed.iter().filter_map(|fixed| fixed.history).fold(wishes.history, usize::max);
+    let wishes = Arc::clone(wishes);
+    let chapter = Chapter::new(prefix, (longest, KEPT, wishes.text));
+    chapter.allowing(move |room| {
+        let is_fixed = wishes.fixed.iter().any(|fixed| fixed.name == room);
+        is_fixed || (wishes.create && wishes.room_names.allows(room))
     })
 }
 

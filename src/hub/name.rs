@@ -48,6 +48,12 @@ impl Name {
         Some(Self { vouched: true, ..name })
     }
 
+    /// A name that another gateway tells.
+    #[must_use]
+    pub(crate) fn elsewhere(text: &str, most: usize) -> Option<Self> {
+        Some(Self { text: Self::sound(text, most).ok()?.into(), vouched: false })
+    }
+
     /// The same for equal names: in lower case.
     #[must_use]
     pub(crate) fn key(&self) -> Box<str> {

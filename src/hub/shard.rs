@@ -103,7 +103,7 @@ impl Shard {
         loop {
             match self.mailbox.next().await {
                 Letter::Room { room, number, content } => self.deliver(&room, number, &content).await,
-                Letter::Member { to, word } => self.tell(to, word),
+                Letter::Member { to, word } => self.tell(to, &word),
             }
             // Members flush and answer between two letters, however many wait.
             tokio::task::yield_now().await;
@@ -168,12 +168,13 @@ impl Shard {
         end < members.capacity()
     }
 
-    fn tell(&self, to: (u64, u64), word: Word) {
+    fn tell(self: &Rc<Self>, to: (u64, u64), word: &Word) {
         let Some(talker) = self.talkers.borrow().get(&to).cloned() else { return };
         let mut cx = Context::from_waker(Waker::noop());
         match word {
-            Word::Frame(frame) => talker.deliver(&mut cx, &frame),
-            Word::Close(close) => talker.dismiss(&mut cx, close),
+            Word::Frame(frame) => talker.deliver(&mut cx, frame),
+            Word::Close(close) => talker.dismiss(&mut cx, close.clone()),
+            Word::Again(again) => talker.again(&mut cx, self, again),
         }
     }
 }

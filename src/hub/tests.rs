@@ -7,7 +7,7 @@ use crate::config::FixedRoom;
 
 fn build(wishes: &config::Hub, before: Option<&Hub>) -> Arc<Hub> {
     let mailboxes: Arc<[Arc<Mailbox>]> = Arc::new([Arc::new(Mailbox::default())]);
-    let site = Site { mailboxes, archives: None };
+    let site = Site { mailboxes, archives: None, cluster: None };
     Arc::new(Hub::build(wishes, &site, "hub", before).expect("hub"))
 }
 
@@ -109,7 +109,7 @@ fn a_secret_that_cannot_be_read_is_a_problem_with_its_key() {
     let secret = Some(config::RoomSecret::File(path.clone()));
     let wishes = config::Hub { fixed: vec![fixed("a"), FixedRoom { secret, ..fixed("b") }], ..config::Hub::default() };
     let mailboxes: Arc<[Arc<Mailbox>]> = Arc::new([]);
-    let site = Site { mailboxes, archives: None };
+    let site = Site { mailboxes, archives: None, cluster: None };
     let read = || Hub::build(&wishes, &site, "route \"/chat\".hub", None).map(|hub| hub.fixed[1].secret.clone());
     assert_eq!(read().expect_err("no file").0[0].key, "route \"/chat\".hub.fixed[1].secret_file");
     for (content, wrong) in [("\nx", "there is no secret in it"), (&"x".repeat(257)[..], "the secret is too long")] {

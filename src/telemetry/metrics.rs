@@ -1,5 +1,7 @@
 //! Counters and gauges, and their text for Prometheus.
 
+mod cluster;
+
 use std::fmt;
 
 use prometheus_client::collector::Collector;
@@ -10,6 +12,8 @@ pub(crate) use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
+
+pub(crate) use self::cluster::ClusterFacts;
 
 /// Labels of one counter. Their values come from fixed sets and the configuration, never from a client.
 pub(crate) type Labels = Vec<(&'static str, String)>;
@@ -155,6 +159,13 @@ impl Metrics {
     #[must_use]
     pub(crate) fn with_histories(mut self, histories: impl Fn() -> Vec<HistoryFacts> + Send + Sync + 'static) -> Self {
         self.registry.register_collector(Box::new(Histories(histories)));
+        self
+    }
+
+    /// Tells of the cluster at each scrape, too.
+    #[must_use]
+    pub(crate) fn with_cluster(mut self, facts: impl Fn() -> ClusterFacts + Send + Sync + 'static) -> Self {
+        self.registry.register_collector(Box::new(cluster::Cluster(facts)));
         self
     }
 

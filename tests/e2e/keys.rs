@@ -33,6 +33,17 @@ const SEEN: &[(&str, &str)] = &[
     ("log.format", "keys::log_format_and_level"),
     ("log.level", "keys::log_format_and_level"),
     ("log.buffer", "log::a_log_that_nobody_reads_stops_nobody_and_says_what_is_missing"),
+    ("cluster.redis", "cluster::members_of_two_gateways_see_one_order_and_the_same_ids"),
+    ("cluster.username", "cluster::a_redis_with_users_and_passwords_lets_in_who_knows_them"),
+    ("cluster.password_file", "cluster::a_redis_with_users_and_passwords_lets_in_who_knows_them"),
+    ("cluster.ca", "cluster::tls_to_redis_is_checked_against_its_ca"),
+    ("cluster.prefix", "cluster::prefixes_keep_rooms_apart"),
+    ("cluster.node", "cluster::members_of_a_gateway_that_dies_are_gone_within_the_expiry"),
+    ("cluster.timeout", "cluster::a_redis_that_does_not_answer_in_time_is_gone"),
+    ("cluster.reconnect", "cluster::redis_is_tried_again_as_often_as_is_wished"),
+    ("cluster.presence_expiry", "cluster::members_of_a_gateway_that_dies_are_gone_within_the_expiry"),
+    ("cluster.queue", "cluster::what_redis_does_not_take_is_not_read"),
+    ("route.hub.cluster", "cluster::prefixes_keep_rooms_apart"),
     ("limits.connections", "keys::connections_are_counted_in_all"),
     ("limits.pending", "keys::pending_connections_are_counted"),
     ("limits.pending_per_address", "keys::pending_connections_are_counted"),
@@ -169,12 +180,13 @@ const SEEN: &[(&str, &str)] = &[
 ];
 
 /// The modules whose tests may stand in [`SEEN`].
-const MODULES: [(&str, &str); 14] = [
+const MODULES: [(&str, &str); 15] = [
     ("chat", include_str!("chat.rs")),
     ("chat_keys", include_str!("chat_keys.rs")),
     // What waits inside is seen only there.
     ("hub_tests", include_str!("../../src/hub/tests.rs")),
     ("auth", include_str!("auth.rs")),
+    ("cluster", include_str!("cluster.rs")),
     ("head", include_str!("head.rs")),
     ("health", include_str!("health.rs")),
     ("histories", include_str!("histories.rs")),

@@ -12,6 +12,7 @@ mod chat;
 mod chat_errors;
 mod chat_keys;
 mod chat_life;
+mod cluster;
 mod command;
 mod frames;
 mod head;

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use super::document::{Placed, Table};
 use super::gateway::TlsDraft;
 use super::route::{self, Draft as RouteDraft};
-use super::{gateway, limits, pool};
-use crate::config::{Admin, Config, Listen, Problem, SessionLimits};
+use super::{cluster, gateway, limits, pool};
+use crate::config::{Admin, Config, Listen, Problem, SessionLimits, Target};
 
 /// The configuration so far; its `listen` and `admin` are filled at the end.
 pub(super) struct Draft {
@@ -51,6 +51,7 @@ impl Draft {
                 limits,
                 routes: Vec::new(),
                 pools: pool::read_pools(root.table("pool"), base),
+                cluster: cluster::read_cluster(root.table("cluster"), base),
                 log: gateway::read_log(&root),
             },
         };
@@ -74,8 +75,20 @@ impl Draft {
         problems
     }
 
+    /// Under which prefix each hub shares its rooms, by route.
+    fn prefixes(&self, problems: &mut Vec<Problem>) -> Vec<Option<String>> {
+        let hubs: Vec<_> = self.routes.iter().map(|draft| draft.hub.as_ref().map(|hub| &hub.shared)).collect();
+        cluster::prefixes(self.config.cluster.as_ref(), &hubs, problems)
+    }
+
     /// The finished configuration; only for a draft without problems.
-    pub(super) fn into_config(self) -> Config {
+    pub(super) fn into_config(mut self) -> Config {
+        let prefixes = self.prefixes(&mut Vec::new());
+        for (draft, prefix) in self.routes.iter_mut().zip(prefixes) {
+            if let Target::Hub(hub) = &mut draft.route.target {
+                hub.shared = prefix;
+            }
+        }
         Config {
             listen: self.listen.into_iter().map(|listen| listen.value).collect(),
             tls: self.tls.map(|tls| tls.value.tls),
@@ -145,7 +158,13 @@ impl Draft {
     /// Rooms of one name on two hubs would be one room in the file.
     fn check_histories(&self, problems: &mut Vec<Problem>) {
         let mut seen: HashMap<&Path, &Placed<PathBuf>> = HashMap::new();
-        for history in self.routes.iter().filter_map(|draft| draft.history.as_ref()) {
+        let prefixes = self.prefixes(problems);
+        for (draft, prefix) in self.routes.iter().zip(prefixes) {
+            let Some(history) = draft.hub.as_ref().and_then(|hub| hub.history.as_ref()) else { continue };
+            if prefix.is_some() {
+                let wrong = "has no use where rooms are shared: their history is in Redis";
+                problems.push(history.place.problem(wrong, "history_store = \"memory\", or cluster = false"));
+            }
             match seen.get(&*history.value) {
                 Some(first) => problems.push(history.place.problem(taken("used", first), "a file for each hub")),
                 None => drop(seen.insert(&history.value, history)),

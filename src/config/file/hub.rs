@@ -4,8 +4,10 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::cluster::read_shared;
 use super::document::{Placed, Table, Value};
 use super::pool::read_file_path;
+use crate::config::cluster::Shared;
 use crate::config::error::Wrong;
 use crate::config::{FixedRoom, HistoryStore, Hub, NamePattern, RoomSecret, SayRate, Secret};
 
@@ -24,20 +26,31 @@ const FIXED: &str = r#"a list of tables such as { name = "news", read_only = tru
 const PATTERN: &str = r"a regular expression for the whole name, such as '^[\w .-]+$'";
 const SECRET: &str = "text of 1 to 256 bytes";
 
-/// Reads the hub of a route, and the file of its history, which must be its own; paths in it start at `base`.
-pub(super) fn read_hub(value: &Value<'_>, base: &Path) -> (Hub, Option<Placed<PathBuf>>) {
+/// What a hub says that has to fit what other hubs say.
+pub(super) struct Beside {
+    /// Where it keeps its history.
+    pub(super) history: Option<Placed<PathBuf>>,
+    /// What it says of other gateways.
+    pub(super) shared: Placed<Shared>,
+}
+
+/// Reads the hub of a route, the file of its history, which must be its own, and what it says of other gateways; paths in it
+/// start at `base`.
+pub(super) fn read_hub(value: &Value<'_>, base: &Path) -> (Hub, Beside) {
     let default = Hub::default();
+    let alone = || Placed::new(Shared::Default, value.place());
     let Some(table) = value.table() else {
-        return (default, None);
+        return (default, Beside { history: None, shared: alone() });
     };
-    let file = read_store(&table, base);
+    let history = read_store(&table, base);
+    let shared = read_shared(&table).unwrap_or_else(alone);
     let room_names = table.text("room_names", read_pattern).unwrap_or_default();
     let room = |text: &str| read_room_name(text, &room_names);
     let hub = Hub {
         history: table.count("history", HISTORY).unwrap_or(default.history),
         history_size: table.size("history_size", KIB..=64 << 20).unwrap_or(default.history_size),
         history_age: table.optional_duration("history_age", AGE).unwrap_or(default.history_age),
-        history_store: file.as_ref().map_or(HistoryStore::Memory, |file| HistoryStore::File(file.value.clone())),
+        history_store: history.as_ref().map_or(HistoryStore::Memory, |file| HistoryStore::File(file.value.clone())),
         page: table.flag("page").unwrap_or(default.page),
         to_sender: table.flag("to_sender").unwrap_or(default.to_sender),
         escape: table.flag("escape").unwrap_or(default.escape),
@@ -56,6 +69,8 @@ pub(super) fn read_hub(value: &Value<'_>, base: &Path) -> (Hub, Option<Placed<Pa
         rooms_claim: table.text("rooms_claim", read_claim).unwrap_or(default.rooms_claim),
         name_claim: table.text("name_claim", read_claim).unwrap_or(default.name_claim),
         moderator_claim: table.text("moderator_claim", read_claim).unwrap_or(default.moderator_claim),
+        // Once it is known whether there is a [cluster]: see the draft.
+        shared: None,
         fixed: read_fixed(&table, &room_names, base),
         room_names,
     };
@@ -66,7 +81,7 @@ pub(super) fn read_hub(value: &Value<'_>, base: &Path) -> (Hub, Option<Placed<Pa
         table.incomplete("has no rooms and makes none", "rooms in `fixed`, or create = true");
     }
     table.finish();
-    (hub, file)
+    (hub, Beside { history, shared })
 }
 
 /// The file, where the history is kept in one.

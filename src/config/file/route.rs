@@ -1,11 +1,11 @@
 //! Reads `[[route]]`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::auth::read_auth;
 use super::backend_head;
 use super::document::{Placed, Table, Value};
-use super::hub::read_hub;
+use super::hub::{Beside, read_hub};
 use super::legacy::{read_hold, read_legacy};
 use super::limits::{RouteLimits, read_route as read_limits};
 use crate::config::address::read_host;
@@ -26,8 +26,8 @@ pub(super) struct Draft {
     pub(super) path: Option<Placed<String>>,
     pub(super) pool: Option<Placed<String>>,
     pub(super) redirect: Option<Placed<String>>,
-    /// Where a hub keeps its history.
-    pub(super) history: Option<Placed<PathBuf>>,
+    /// What its hub says that has to fit what others say.
+    pub(super) hub: Option<Beside>,
 }
 
 /// A route of this path and target with everything else as it is when nothing is said.
@@ -77,7 +77,7 @@ pub(super) fn read_route(table: Table<'_>, gateway: &GatewayLimits, session: Ses
         ..route_of(name, target.target, session)
     };
     table.finish();
-    Draft { route, path, pool: target.pool, redirect: target.redirect, history: target.history }
+    Draft { route, path, pool: target.pool, redirect: target.redirect, hub: target.hub }
 }
 
 fn read_refuse(value: &Value<'_>) -> Refuse {
@@ -98,12 +98,12 @@ struct Aim {
     target: Target,
     pool: Option<Placed<String>>,
     redirect: Option<Placed<String>>,
-    history: Option<Placed<PathBuf>>,
+    hub: Option<Beside>,
 }
 
 /// All four are read even when one too many is there, so that the problems of each are told.
 fn read_target(table: &Table<'_>, path: &str, base: &Path) -> Aim {
-    let (hub, history) = table.get("hub").map(|value| read_hub(&value, base)).unzip();
+    let (hub, beside) = table.get("hub").map(|value| read_hub(&value, base)).unzip();
     let hub = hub.map(Target::Hub);
     let echo = table.get("echo").map(|value| read_echo(&value));
     let (proxy, pool) = table.get("proxy").map(|value| read_proxy(&value, path)).unzip();
@@ -115,7 +115,7 @@ fn read_target(table: &Table<'_>, path: &str, base: &Path) -> Aim {
         _ => table.problem("leads to more than one target", TARGETS),
     }
     let target = targets.pop().unwrap_or(Target::Echo);
-    Aim { target, pool: pool.flatten(), redirect: place.flatten(), history: history.flatten() }
+    Aim { target, pool: pool.flatten(), redirect: place.flatten(), hub: beside }
 }
 
 fn read_echo(value: &Value<'_>) -> Target {

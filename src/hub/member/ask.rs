@@ -66,9 +66,15 @@ impl Listener for Desk<'_> {
             cx.waker().wake_by_ref();
             return false;
         }
-        let wishes = self.talker.hub().wishes();
+        let mut state = self.talker.state.borrow_mut();
+        if state.joining > 0 {
+            // What comes next may be for the room that is not ready yet.
+            state.waker = Some(cx.waker().clone());
+            return false;
+        }
+        let (wishes, ground) = (self.talker.hub().wishes(), self.talker.hub().house().ground());
         let bounds = Bounds { letters: wishes.mailbox, bytes: wishes.mailbox_size };
-        self.talker.hub().house().ground().mailboxes.iter().all(|mailbox| mailbox.has_room(cx, bounds))
+        ground.order.has_room(cx) && ground.mailboxes.iter().all(|mailbox| mailbox.has_room(cx, bounds))
     }
 }
 
@@ -196,10 +202,12 @@ impl<'a> Desk<'a> {
         let ground = hub.house().ground();
         let id = ground.next_message();
         let from = Person { id: state.id, name: &state.name.text };
-        let event = Event::To { id, time: id.time(), from, to: Person { id: member, name: &name }, text: &to.text };
+        let receiver = Person { id: member, name: &name };
+        let event = Event::To { id, time: id.time(), from, to: receiver, text: &to.text };
         self.has_said = true;
         if !ground.tell(member, Word::Frame(event.frame())) {
-            return Err(Fault::NoSuchMember);
+            let node = state.rooms.iter().find_map(|room| room.chair.room().node_of(member));
+            ground.order.whisper(&node.ok_or(Fault::NoSuchMember)?, (id, &to.text), from, receiver);
         }
         if reference.is_some() {
             Event::Ack { reference, id, time: id.time(), room: None }.append(out);

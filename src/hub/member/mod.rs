@@ -56,6 +56,13 @@ impl Seat {
         matches!(self, Self::Hub(_))
     }
 
+    /// Waits until its room knows what was said in it. Cancel safe.
+    pub(crate) async fn ready(&self) {
+        if let Self::Room(chair, _) = self {
+            chair.room().ready().await;
+        }
+    }
+
     /// Takes the seat: the member is present from now on, and has the first that it is to hear in its queue.
     #[must_use]
     pub(crate) fn take(self, socket: Socket, vigil: Vigil, place: Place, shard: &Rc<Shard>) -> Sitting {

@@ -146,7 +146,8 @@ impl Listener for Speaker<'_> {
         }
         let room = self.member.room();
         let bounds = room.bounds();
-        room.ground().mailboxes.iter().all(|mailbox| mailbox.has_room(cx, bounds))
+        let ground = room.ground();
+        ground.order.has_room(cx) && ground.mailboxes.iter().all(|mailbox| mailbox.has_room(cx, bounds))
     }
 }
 

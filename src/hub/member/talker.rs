@@ -15,7 +15,7 @@ use crate::hub::house::Chair;
 use crate::hub::id::{self, MemberId, Session};
 use crate::hub::language::Language;
 use crate::hub::language::v1::event::{Event, Limits};
-use crate::hub::mailbox::Word;
+use crate::hub::mailbox::{Again, Word};
 use crate::hub::name::Name;
 use crate::hub::room::{Guest, Room};
 use crate::hub::shard::Shard;
@@ -56,6 +56,9 @@ pub(super) struct State {
     pub(super) asks: Bucket,
     pub(super) excess: Bucket,
     pub(super) misconduct: Misconduct,
+    /// Rooms that are not ready for it yet, and who is to be woken when they are.
+    pub(super) joining: usize,
+    pub(super) waker: Option<Waker>,
 }
 
 /// A member in one of its rooms.
@@ -117,6 +120,21 @@ impl Talker {
         let kept = endpoint.deliver(cx, self.place.now(), frame);
         if !kept || endpoint.has_backlog() {
             self.place.wake();
+        }
+    }
+
+    /// Lets it into a room that is ready now.
+    pub(crate) fn again(self: &Rc<Self>, cx: &mut Context<'_>, shard: &Rc<Shard>, again: &Again) {
+        let mut answer = Vec::new();
+        Desk::new(self, shard, again.budget).again(again, &mut answer);
+        self.deliver(cx, &Bytes::from(answer));
+        let waker = {
+            let mut state = self.state.borrow_mut();
+            state.joining -= 1;
+            state.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
         }
     }
 
@@ -187,6 +205,8 @@ impl Sitting {
             asks: Bucket::default(),
             excess: Bucket::default(),
             misconduct: Misconduct::default(),
+            joining: 0,
+            waker: None,
         };
         ground.connect(state.id, (shard.worker(), user), Word::Close(superseded()));
         let (endpoint, state) = (RefCell::new(Endpoint::new(socket, vigil)), RefCell::new(state));

@@ -83,6 +83,28 @@ impl History {
         }
     }
 
+    /// What was said before all that is kept, oldest first, by the only store there is: what it does not have was not said,
+    /// unless it lets go of its oldest.
+    pub(super) fn precede(&mut self, records: Vec<Record>, bounds: (usize, usize)) {
+        if self.kept.is_empty() && !self.has_last {
+            (self.last, self.floor) = (MessageId(0), MessageId(0));
+        }
+        let kept = std::mem::take(&mut self.kept);
+        let (last, has_last) = (self.last, self.has_last);
+        let first = kept.front().map_or(MessageId(u64::MAX), |kept| kept.record.id);
+        for record in records.into_iter().map(Arc::new) {
+            let is_double = record.reference.is_some() && self.said(record.from, record.reference.as_ref()).is_some();
+            if record.id < first && !is_double {
+                self.push(record, None);
+            }
+        }
+        if has_last {
+            (self.last, self.has_last) = (last, true);
+        }
+        self.kept.extend(kept);
+        self.trim(bounds);
+    }
+
     /// The newest message; `None` before the first.
     pub(super) fn last(&self) -> Option<MessageId> {
         self.has_last.then_some(self.last)
@@ -192,6 +214,25 @@ impl History {
         records.reverse();
         let more = records.len() < end.saturating_sub(from);
         Found { gap: self.gap(wanted, from), records, more }
+    }
+
+    /// The newest of the messages that somebody has not seen.
+    pub(super) fn find_unseen(&self, wanted: &Wanted, has_seen: impl Fn(MessageId) -> bool) -> Found {
+        let mut left = wanted.budget;
+        let fits = |record: &&Arc<Record>| {
+            let size = record.weight() + AROUND;
+            let fits = size <= left;
+            left = left.saturating_sub(size);
+            fits
+        };
+        let before = |id: MessageId| wanted.before.is_none_or(|before| id < before);
+        let unseen = || {
+            self.kept.iter().rev().map(|kept| &kept.record).filter(|record| before(record.id) && !has_seen(record.id))
+        };
+        let mut records: Vec<Arc<Record>> = unseen().take(wanted.most).take_while(fits).cloned().collect();
+        records.reverse();
+        let more = records.len() < unseen().count();
+        Found { gap: None, records, more }
     }
 
     /// Messages behind `since` that are not there any more; `from` is the place of the first that is.

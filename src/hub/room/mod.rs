@@ -1,11 +1,13 @@
 //! One room: the order of what is said in it, what is remembered of it, and on which workers its members are.
 
+mod far;
 mod history;
 mod people;
 mod rules;
 mod say;
 mod tell;
 
+pub(crate) use far::{Origin, notice};
 pub(crate) use history::{Found, Wanted};
 pub(crate) use rules::{Fixed, Rules};
 pub(crate) use say::Speech;
@@ -17,6 +19,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use self::far::Far;
 use self::history::History;
 use self::people::{Came, People};
 use super::fault::Fault;
@@ -47,6 +50,7 @@ struct State {
     /// Seats that are taken or promised.
     seats: usize,
     people: People,
+    far: Far,
     /// When members last said something; only where the room is slow.
     spoke: HashMap<MemberId, Instant>,
     empty_since: Option<Instant>,
@@ -80,6 +84,8 @@ pub(crate) struct Welcome {
     pub(crate) slow: Duration,
     /// Messages that the room keeps.
     pub(crate) history: usize,
+    /// Whether members on other gateways cannot be reached.
+    pub(crate) apart: bool,
     pub(crate) found: Found,
 }
 
@@ -98,6 +104,7 @@ impl Room {
             present: vec![Present::default(); ground.mailboxes.len()].into_boxed_slice(),
             seats: 0,
             people: People::default(),
+            far: Far::new(ground.order.is_alone()),
             spoke: HashMap::new(),
             empty_since: Some(Instant::now()),
         };
@@ -174,6 +181,7 @@ impl Room {
     /// Somebody else has its name.
     pub(crate) fn arrive(self: &Arc<Self>, guest: &Guest<'_>, wanted: &Wanted) -> Result<Welcome, Fault> {
         let mut state = self.state.lock();
+        state.far.allows(guest.id, guest.name)?;
         if state.people.come(guest.id, guest.user, guest.name)? == Came::Newly {
             self.tell_presence(&mut state, guest, true);
         }
@@ -205,7 +213,9 @@ impl Room {
     /// Somebody else has the name.
     pub(crate) fn rename(self: &Arc<Self>, guest: &Guest<'_>) -> Result<Option<Name>, Fault> {
         let mut state = self.state.lock();
+        state.far.allows(guest.id, guest.name)?;
         let was = state.people.rename(guest.id, guest.name)?;
+        self.ground.order.people(self);
         if let Some(was) = was.as_ref().filter(|was| was.text != guest.name.text) {
             let (name, was) = (&*guest.name.text, &*was.text);
             let event = Event::Name { reference: None, id: guest.id, name, was, room: Some(&self.name) };
@@ -218,6 +228,7 @@ impl Room {
     pub(crate) fn typing(self: &Arc<Self>, guest: &Guest<'_>) {
         let from = Person { id: guest.id, name: &guest.name.text };
         self.tell(&mut self.state.lock(), &Event::Typing { room: &self.name, from }, guest.user);
+        self.ground.order.typing(self, guest.id, &guest.name.text);
     }
 
     /// What is older than this is forgotten.
@@ -228,17 +239,22 @@ impl Room {
     /// How many are here, and so many of them at most.
     pub(crate) fn who(&self, most: usize) -> (usize, Vec<(MemberId, Arc<str>)>) {
         let state = self.state.lock();
-        (state.people.count(), state.people.list(most, &self.ground.keys))
+        let near = state.people.list(most, &self.ground.keys);
+        let left = most - near.len();
+        let far: Vec<_> = state.far.list().filter(|(id, _)| !state.people.has(*id)).take(left).collect();
+        (state.people.count() + state.far.count(), [near, far].concat())
     }
 
     /// What somebody is called who can be told something alone.
     pub(crate) fn name_of(&self, id: MemberId) -> Option<Arc<str>> {
-        self.state.lock().people.name(id).map(|name| Arc::clone(&name.text))
+        let state = self.state.lock();
+        let name = state.people.name(id).or_else(|| state.far.name(id));
+        name.map(|name| Arc::clone(&name.text))
     }
 
     /// What was said.
     pub(crate) fn find(&self, wanted: &Wanted) -> Found {
-        self.state.lock().history.find(wanted)
+        self.state.lock().find(wanted)
     }
 
     /// Since when nobody is here; never, for a room that is always there.
@@ -267,12 +283,13 @@ impl State {
     fn welcome(&self, wanted: &Wanted) -> Welcome {
         Welcome {
             letter: self.letters,
-            members: self.people.count(),
+            members: self.people.count() + self.far.count(),
+            apart: self.far.is_apart(),
             last: self.history.last(),
             read_only: self.rules.read_only,
             slow: self.rules.slow,
             history: self.rules.history.0,
-            found: self.history.find(wanted),
+            found: self.find(wanted),
         }
     }
 }

@@ -16,16 +16,23 @@ impl Room {
             false => Event::Leave { room, id, name, time },
         };
         self.tell(state, &event, guest.user);
+        self.ground.order.people(self);
     }
 
     /// Tells everybody but one who speaks the newer language, in rooms that are not too large for it.
     pub(super) fn tell(self: &Arc<Self>, state: &mut State, event: &Event<'_>, except: u64) {
-        if state.people.count() > state.rules.presence || state.present.iter().all(|present| present.v1 == 0) {
-            return;
+        if state.people.count() + state.far.count() <= state.rules.presence {
+            self.tell_any(state, event, except);
         }
-        let frame = event.frame();
-        let content = || Content::Event { frame: frame.clone(), except };
-        self.post(state, |present| (present.v1 > 0).then(content));
+    }
+
+    /// The same, however large the room is.
+    pub(super) fn tell_any(self: &Arc<Self>, state: &mut State, event: &Event<'_>, except: u64) {
+        if state.present.iter().any(|present| present.v1 > 0) {
+            let frame = event.frame();
+            let content = || Content::Event { frame: frame.clone(), except };
+            self.post(state, |present| (present.v1 > 0).then(content));
+        }
     }
 
     /// Everybody who speaks the newer language hears about the room, however many they are.

@@ -195,7 +195,7 @@ fn what_is_old_goes_and_so_do_rooms_beyond_the_bound() {
     file.prune(oldest, &[]).expect("pruned");
     assert_eq!(tails.newest("old", 1000, MessageId(0)).len(), 30);
     let gone = tails.prune(MessageId(0), 1);
-    assert_eq!(gone, ["old".into()]);
+    assert_eq!(gone, [Arc::<str>::from("old")]);
     file.prune(MessageId(0), &gone).expect("pruned");
     drop(file);
     let size = fs::metadata(&path).expect("a file").len();

@@ -7,6 +7,7 @@ pub mod frames;
 pub mod peer;
 pub mod process;
 pub mod records;
+pub mod redis;
 pub mod tls;
 pub mod trust;
 

@@ -92,7 +92,7 @@ pub(crate) enum Event<'a> {
     },
     /// Somebody is writing.
     Typing { room: &'a str, from: Person<'a> },
-    /// Something that the client should know.
+    /// Something about a room, or about the client.
     Notice {
         #[serde(skip_serializing_if = "Option::is_none")]
         room: Option<&'a str>,

@@ -35,7 +35,7 @@ pub(crate) enum Request<'a> {
 }
 
 /// To enter a room.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 pub(crate) struct Join {
     /// Absent: that of the path.
     pub(crate) room: Option<String>,

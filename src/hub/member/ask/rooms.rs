@@ -5,7 +5,8 @@ use super::{Desk, Done, Failure, Reference};
 use crate::hub::fault::Fault;
 use crate::hub::language::v1::event::{Event, Message, Person};
 use crate::hub::language::v1::request::{History, Join};
-use crate::hub::room::{Found, Wanted, Welcome};
+use crate::hub::mailbox::Again;
+use crate::hub::room::{Found, Wanted, Welcome, notice};
 
 /// Members that are named in one answer.
 const WHO: usize = 500;
@@ -19,20 +20,39 @@ impl Desk<'_> {
         let name = self.named(join.room.clone());
         let most = join.history.unwrap_or(usize::MAX);
         let wanted = Wanted { since: join.since, before: None, most, budget };
-        let welcome = self.enter(&name, join.secret.as_deref(), &wanted);
-        let welcome = welcome.map_err(|fault| Failure(fault, Some(name.clone())))?;
-        let Welcome { members, last, read_only, slow, history, found, .. } = welcome;
+        let again = || Again { join: Box::new(join.clone()), reference: reference.map(Box::from), budget };
+        let welcome = self.enter(&name, join.secret.as_deref(), (&wanted, again));
+        let Some(welcome) = welcome.map_err(|fault| Failure(fault, Some(name.clone())))? else { return Ok(()) };
+        let Welcome { members, last, read_only, slow, history, apart, found, .. } = welcome;
         let (room, slow) = (&*name, slow.as_secs());
         Event::Joined { reference, room, members, last, read_only, slow, history }.append(out);
         tell_found(room, None, &found, out);
+        if apart {
+            notice(room, true).append(out);
+        }
         Ok(())
     }
 
-    fn enter(&self, name: &str, secret: Option<&str>, wanted: &Wanted) -> Result<Welcome, Fault> {
+    /// The room was not ready when this was asked for.
+    pub(in crate::hub::member) fn again(&self, Again { join, reference, budget }: &Again, out: &mut Vec<u8>) {
+        let reference = reference.as_deref();
+        if let Err(failure) = self.join(join, reference, *budget, out) {
+            // No fault of this kind is misconduct.
+            let _ = self.fail(&failure, reference, out);
+        }
+    }
+
+    /// What the member finds in a room; nothing yet, when the room is not ready.
+    fn enter(
+        &self,
+        name: &str,
+        secret: Option<&str>,
+        (wanted, again): (&Wanted, impl FnOnce() -> Again),
+    ) -> Result<Option<Welcome>, Fault> {
         let Talker { arrival, state, .. } = &**self.talker;
         let mut state = state.borrow_mut();
         if let Some(room) = state.room(name) {
-            return Ok(room.welcome(wanted));
+            return Ok(Some(room.welcome(wanted)));
         }
         if !arrival.credentials.admits(name) {
             return Err(Fault::Forbidden);
@@ -42,10 +62,14 @@ impl Desk<'_> {
         }
         let chair = arrival.hub.house().enter(name, secret, Some(state.id))?;
         let guest = state.guest(self.talker.user(), self.shard.worker());
+        if !chair.room().is_ready(&guest, again) {
+            state.joining += 1;
+            return Ok(None);
+        }
         let welcome = chair.room().arrive(&guest, wanted)?;
         let key = self.shard.listen(chair.room(), self.talker, welcome.letter);
         state.rooms.push(InRoom { chair, key, typed: None });
-        Ok(welcome)
+        Ok(Some(welcome))
     }
 
     pub(super) fn leave(&self, room: Option<String>, reference: Reference<'_>, out: &mut Vec<u8>) -> Done {

@@ -1,0 +1,207 @@
+//! What is asked of Redis, one question at a time, each in a task of its own.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{FromRedisValue, RedisResult, Value, cmd};
+
+use super::chapter::Chapter;
+use super::connect::Line;
+use super::entry::Said;
+use super::id;
+use super::ledger::Ask;
+use super::script::Scripts;
+
+/// Entries of a stream as they come: each with its name and what it has.
+pub(super) type Raw = Vec<(String, HashMap<String, String>)>;
+
+/// A room, by its hub's prefix and its name.
+pub(super) type Address = (Arc<str>, Arc<str>);
+
+/// One question.
+#[derive(Debug)]
+pub(super) enum Job {
+    /// Listen to a room's channels, then look through the newest of its stream, and who is there.
+    Open(Arc<Chapter>, Address),
+    /// Look at what comes after a place.
+    Look(Arc<Chapter>, Address, u64),
+    /// Add a message.
+    Add(Arc<Chapter>, Address, Ask),
+    /// Write down who is here; whether others are to be told.
+    Attend(Arc<Chapter>, Address, String, bool),
+    /// Listen to a room no more, and nobody is there.
+    Leave(Arc<Chapter>, Address),
+    /// Take a message out.
+    Erase(Arc<Chapter>, Address, u64),
+    /// Tell a channel something.
+    Publish(String, String),
+    /// Take the lead among the gateways of a hub, or keep it.
+    Lead(Arc<Chapter>),
+    /// Listen to what concerns a hub.
+    Begin(Arc<Chapter>),
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// The newest of its stream, and who is there on other gateways.
+    Opened(Address, Raw, Vec<(String, String)>),
+    Looked(Address, Raw),
+    /// The message with this key has this place.
+    Added(Address, Arc<str>, Option<u64>),
+    /// What other gateways have written down.
+    Attended(Address, Vec<(String, String)>),
+    Led(Arc<str>, bool),
+    Done,
+}
+
+/// Whom a question concerns, when it fails.
+#[derive(Debug)]
+pub(super) enum Concern {
+    Room(Address),
+    Nobody,
+}
+
+/// What all questions need.
+#[derive(Clone)]
+pub(super) struct Gear {
+    pub(super) line: Line,
+    pub(super) listener: MultiplexedConnection,
+    pub(super) scripts: Rc<Scripts>,
+    pub(super) node: Arc<str>,
+    /// For how long others may believe what is written down of this gateway.
+    pub(super) expiry: Duration,
+}
+
+impl Job {
+    pub(super) fn concern(&self) -> Concern {
+        match self {
+            Self::Open(_, room) | Self::Look(_, room, _) | Self::Add(_, room, _) | Self::Attend(_, room, ..) => {
+                Concern::Room(room.clone())
+            }
+            Self::Leave(..) | Self::Erase(..) | Self::Publish(..) | Self::Lead(_) | Self::Begin(_) => Concern::Nobody,
+        }
+    }
+}
+
+impl Gear {
+    /// Asks. Each question has the connection's own timeout. Not cancel safe: whether it was heard is not known.
+    pub(super) async fn fly(mut self, job: Job) -> RedisResult<Outcome> {
+        match job {
+            Job::Open(chapter, room) => {
+                self.listener.subscribe(&[chapter.said(&room.1), chapter.tell(&room.1)]).await?;
+                let raw = self.newest(&chapter, &room.1, "-").await?;
+                let others = self.attend(&chapter, &room.1, ("", false)).await?;
+                Ok(Outcome::Opened(room, raw, others))
+            }
+            Job::Look(chapter, room, after) => {
+                let after = format!("({}", id::to_stream(after));
+                let raw = self.newest(&chapter, &room.1, &after).await?;
+                Ok(Outcome::Looked(room, raw))
+            }
+            Job::Add(chapter, room, ask) => {
+                let place = self.add(&chapter, &room.1, &ask).await?;
+                Ok(Outcome::Added(room, Arc::clone(&ask.said.key), place))
+            }
+            Job::Attend(chapter, room, people, tell) => {
+                let others = self.attend(&chapter, &room.1, (&people, tell)).await?;
+                Ok(Outcome::Attended(room, others))
+            }
+            Job::Leave(chapter, room) => {
+                self.attend(&chapter, &room.1, ("", true)).await?;
+                self.listener.unsubscribe(&[chapter.said(&room.1), chapter.tell(&room.1)]).await?;
+                Ok(Outcome::Done)
+            }
+            Job::Erase(chapter, room, place) => {
+                let mut command = cmd("XDEL");
+                command.arg(chapter.stream(&room.1)).arg(id::to_stream(place));
+                let _: i64 = command.query_async(&mut self.line).await?;
+                Ok(Outcome::Done)
+            }
+            Job::Publish(channel, text) => {
+                let _: i64 = cmd("PUBLISH").arg(channel).arg(text).query_async(&mut self.line).await?;
+                Ok(Outcome::Done)
+            }
+            Job::Lead(chapter) => {
+                let mut ask = self.scripts.lead.key(chapter.lease());
+                let leads: i64 = ask.arg(&*self.node).arg(millis(self.expiry)).invoke_async(&mut self.line).await?;
+                Ok(Outcome::Led(Arc::clone(chapter.prefix()), leads == 1))
+            }
+            Job::Begin(chapter) => {
+                self.listener.subscribe(chapter.node(&self.node)).await?;
+                self.listener.psubscribe(format!("{}*", chapter.say())).await?;
+                Ok(Outcome::Done)
+            }
+        }
+    }
+
+    /// The newest entries behind `after`, oldest first, as many as a stream is meant to keep.
+    async fn newest(&mut self, chapter: &Chapter, room: &str, after: &str) -> RedisResult<Raw> {
+        let mut command = cmd("XREVRANGE");
+        command.arg(chapter.stream(room)).arg("+").arg(after).arg("COUNT").arg(chapter.length());
+        let mut raw = sound(command.query_async(&mut self.line).await?);
+        raw.reverse();
+        Ok(raw)
+    }
+
+    /// Adds a message; where it stands now.
+    pub(super) async fn add(&mut self, chapter: &Chapter, room: &str, ask: &Ask) -> RedisResult<Option<u64>> {
+        let mut invocation = self.scripts.add.key(chapter.stream(room));
+        invocation
+            .arg(chapter.said(room))
+            .arg(chapter.length())
+            .arg(millis(chapter.age))
+            .arg(ask.floor >> 16)
+            .arg(ask.floor & 0xffff)
+            .arg(u8::from(ask.again))
+            .arg(&*ask.said.key);
+        for (name, value) in ask.said.fields(ask.seen) {
+            invocation.arg(name).arg(value);
+        }
+        let name: String = invocation.invoke_async(&mut self.line).await?;
+        Ok(id::of_stream(&name))
+    }
+
+    async fn attend(
+        &mut self,
+        chapter: &Chapter,
+        room: &str,
+        (people, tell): (&str, bool),
+    ) -> RedisResult<Vec<(String, String)>> {
+        let mut invocation = self.scripts.attend.key(chapter.who(room));
+        invocation.arg(chapter.tell(room)).arg(&*self.node).arg(millis(self.expiry)).arg(people).arg(u8::from(tell));
+        let flat: Vec<Vec<u8>> = invocation.invoke_async(&mut self.line).await?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Ok(flat.chunks_exact(2).map(|pair| (text(&pair[0]), text(&pair[1]))).collect())
+    }
+}
+
+/// Entries of a stream; one that is not text from end to end has nothing but its name, and is found to be bad.
+pub(super) fn sound(entries: Vec<Value>) -> Raw {
+    let entry = |entry: Value| {
+        // One that was taken out meanwhile may come as nothing at all.
+        let (name, fields): (String, Value) = FromRedisValue::from_redis_value(entry).ok()?;
+        Some((name, FromRedisValue::from_redis_value(fields).unwrap_or_default()))
+    };
+    entries.into_iter().filter_map(entry).collect()
+}
+
+/// A message that a script says.
+pub(super) fn of_script(key: String, node: &Arc<str>, (text, name): (String, String)) -> Ask {
+    let said = Said {
+        key: key.into(),
+        node: Arc::clone(node),
+        from: super::entry::SCRIPT.into(),
+        name: name.into(),
+        text: text.into(),
+        reference: None,
+    };
+    Ask { said: Arc::new(said), floor: 0, again: true, seen: None }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
