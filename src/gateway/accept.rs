@@ -195,3 +195,11 @@ async fn accept_each(accept: impl AsyncFn() -> io::Result<()>) -> io::Error {
         }
     }
 }
+
+/// How logs and errors name an address.
+pub(super) fn name_of(listen: &Listen) -> String {
+    match listen {
+        Listen::Tcp(address) => address.to_string(),
+        Listen::Unix(path) => format!("unix:{}", path.display()),
+    }
+}

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant, SystemTime};
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
-use self::accept::{Bound, Door};
+use self::accept::{Bound, Door, name_of};
 use self::snapshot::Snapshot;
 use self::worker::{Clock, Service, Worker};
 use crate::admin;
@@ -293,13 +293,6 @@ pub fn check(config: Config) -> Result<Vec<Problem>, Problems> {
     let site = Site { mailboxes, archives: None, cluster };
     let built = Snapshot::build(config, &site, None).map(|(_, warnings)| warnings);
     cluster::both(built, prepared.as_ref().err())
-}
-
-fn name_of(listen: &Listen) -> String {
-    match listen {
-        Listen::Tcp(address) => address.to_string(),
-        Listen::Unix(path) => format!("unix:{}", path.display()),
-    }
 }
 
 fn now() -> SystemTime {

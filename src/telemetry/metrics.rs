@@ -1,6 +1,8 @@
 //! Counters and gauges, and their text for Prometheus.
 
 mod cluster;
+mod history;
+mod holds;
 
 use std::fmt;
 
@@ -14,6 +16,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
 pub(crate) use self::cluster::ClusterFacts;
+pub(crate) use self::history::HistoryFacts;
+pub(crate) use self::holds::Holds;
 
 /// Labels of one counter. Their values come from fixed sets and the configuration, never from a client.
 pub(crate) type Labels = Vec<(&'static str, String)>;
@@ -54,39 +58,6 @@ pub(crate) struct Metrics {
     pub log_lost: Counter,
     /// Clients that were held while their backend restarted.
     pub holds: Holds,
-}
-
-/// Clients that are held while their backend restarts, by pool.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Holds {
-    begun: Family<Labels, Counter>,
-    ended: Family<Labels, Counter>,
-    replayed: Family<Labels, Counter>,
-}
-
-impl Holds {
-    /// One is held.
-    pub(crate) fn begin(&self, pool: &str) {
-        self.begun.get_or_create(&label("pool", pool)).inc();
-    }
-
-    /// One is held no longer; how that came, in one word.
-    pub(crate) fn end(&self, pool: &str, how: &'static str) {
-        self.ended.get_or_create(&vec![("pool", pool.to_owned()), ("how", how.to_owned())]).inc();
-    }
-
-    /// One of its first messages was sent again.
-    pub(crate) fn replay(&self, pool: &str) {
-        self.replayed.get_or_create(&label("pool", pool)).inc();
-    }
-
-    fn register(&self, registry: &mut Registry) {
-        let help = "Clients that were held because their backend had died, by pool";
-        registry.register("holds", help, self.begun.clone());
-        registry.register("holds_ended", "Clients that are held no longer, by pool and how", self.ended.clone());
-        let help = "First messages of clients that a backend got again, by pool";
-        registry.register("replayed_messages", help, self.replayed.clone());
-    }
 }
 
 /// A route, as its path (and host) stand in the configuration.
@@ -158,7 +129,7 @@ impl Metrics {
     /// And of what these histories are.
     #[must_use]
     pub(crate) fn with_histories(mut self, histories: impl Fn() -> Vec<HistoryFacts> + Send + Sync + 'static) -> Self {
-        self.registry.register_collector(Box::new(Histories(histories)));
+        self.registry.register_collector(Box::new(history::Histories(histories)));
         self
     }
 
@@ -209,70 +180,6 @@ pub(crate) struct BackendFacts {
     pub usable: bool,
     /// How often it was ejected.
     pub ejections: u64,
-}
-
-/// What there is to tell of the history of one hub now, which is in a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct HistoryFacts {
-    /// The hub's route.
-    pub route: String,
-    /// Whether the disk takes nothing.
-    pub is_failing: bool,
-    /// Messages that were written.
-    pub kept: u64,
-    /// Messages for which there was no room in the queue.
-    pub dropped: u64,
-    /// Errors of the disk or the database.
-    pub errors: u64,
-    /// Bytes on disk.
-    pub file_bytes: u64,
-    /// What waits to be written.
-    pub queue: usize,
-}
-
-/// Asks the histories each time, as [`Pools`] does the pools.
-struct Histories<F>(F);
-
-impl<F> fmt::Debug for Histories<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Histories")
-    }
-}
-
-impl<F: Fn() -> Vec<HistoryFacts> + Send + Sync + 'static> Collector for Histories<F> {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let histories = self.0();
-        let values = |number: fn(&HistoryFacts) -> u64| {
-            histories.iter().map(move |history| (label("route", &*history.route), number(history)))
-        };
-        let gauges = [
-            (
-                "history_failing",
-                "Whether messages cannot be written to the history",
-                values(|facts| facts.is_failing.into()),
-            ),
-            ("history_queue", "Messages that wait to be written to the history", values(|facts| facts.queue as u64)),
-            ("history_file_bytes", "Bytes of the history on disk", values(|facts| facts.file_bytes)),
-        ];
-        let counters = [
-            ("history_messages", "Messages written to the history", values(|facts| facts.kept)),
-            ("history_overflow", "Messages that did not fit into the queue", values(|facts| facts.dropped)),
-            ("history_errors", "Errors of the disk or the database", values(|facts| facts.errors)),
-        ];
-        for (name, help, values) in gauges {
-            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-            for (labels, value) in values {
-                family.encode_family(&labels)?.encode_gauge(&value)?;
-            }
-        }
-        for (name, help, values) in counters {
-            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-            for (labels, value) in values {
-                family.encode_family(&labels)?.encode_counter::<Labels, _, u64>(&value, None)?;
-            }
-        }
-        Ok(())
-    }
 }
 
 /// Asks the pools each time that somebody wants to know, so that pools that are gone leave nothing behind.
