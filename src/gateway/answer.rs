@@ -203,7 +203,7 @@ async fn upgrade(asker: &Asker, mut admission: Admission, head: &request::Parts)
     }
     let offered = &admission.offer.protocols;
     let (place, protocol) = match &live.target {
-        LiveTarget::Hub(hub) => enter(hub, &admission.rest, offered, pass.as_ref())?,
+        LiveTarget::Hub(hub) => enter(hub, &admission.rest, offered, pass.as_ref(), admission.client)?,
         LiveTarget::Echo => (Place::Echo, offered.first().cloned()),
         LiveTarget::Redirect(_) => return Err(Refusal::NoRoute),
         LiveTarget::Proxy { pool, legacy, head } => match dial(asker, (pool, head), shown, offered).await? {

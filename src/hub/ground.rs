@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 
 use super::id::{self, MemberId, MessageId};
 use super::mailbox::{Letter, Mailbox, Word};
+use super::moderation::Moderation;
 use super::order::Order;
 use super::store::Store;
 
@@ -23,6 +24,7 @@ pub(crate) struct Ground {
     pub(crate) keys: RandomState,
     pub(crate) order: Box<dyn Order>,
     pub(crate) store: Box<dyn Store>,
+    pub(crate) moderation: Moderation,
     /// Its own among all hubs that there were.
     number: u64,
     users: AtomicU64,
@@ -43,8 +45,10 @@ impl Ground {
     #[must_use]
     pub(crate) fn new(mailboxes: Arc<[Arc<Mailbox>]>, order: Box<dyn Order>, store: Box<dyn Store>) -> Self {
         let (keys, connected) = (RandomState::new(), Mutex::default());
+        let moderation = Moderation::default();
         let number = GROUNDS.fetch_add(1, Ordering::Relaxed);
-        Self { mailboxes, keys, order, store, number, users: AtomicU64::new(0), messages: AtomicU64::new(0), connected }
+        let (users, messages) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { mailboxes, keys, order, store, moderation, number, users, messages, connected }
     }
 
     /// A number that no other connection of this hub has.

@@ -1,12 +1,14 @@
 //! One room: the order of what is said in it, what is remembered of it, and on which workers its members are.
 
 mod history;
+mod moderate;
 mod people;
 mod rules;
 mod say;
 mod tell;
 
 pub(crate) use history::{Found, Wanted};
+pub(crate) use moderate::Facts;
 pub(crate) use rules::{Fixed, Rules};
 pub(crate) use say::Speech;
 
@@ -47,6 +49,8 @@ struct State {
     /// Seats that are taken or promised.
     seats: usize,
     people: People,
+    /// What moderators wish of `rules.slow`; it outlives reloads.
+    slow: Option<Duration>,
     /// When members last said something; only where the room is slow.
     spoke: HashMap<MemberId, Instant>,
     empty_since: Option<Instant>,
@@ -98,6 +102,7 @@ impl Room {
             present: vec![Present::default(); ground.mailboxes.len()].into_boxed_slice(),
             seats: 0,
             people: People::default(),
+            slow: None,
             spoke: HashMap::new(),
             empty_since: Some(Instant::now()),
         };
@@ -123,7 +128,8 @@ impl Room {
             state.history.forget_frames();
         }
         state.history.trim(rules.history);
-        state.rules = rules;
+        let slow = state.slow.unwrap_or(rules.slow);
+        state.rules = Rules { slow, ..rules };
     }
 
     /// Somebody is promised a seat. Who is here already by another connection finds one in a full room, too.

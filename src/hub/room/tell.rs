@@ -23,6 +23,16 @@ impl Room {
         if state.people.count() > state.rules.presence || state.present.iter().all(|present| present.v1 == 0) {
             return;
         }
+        self.send(state, event, except);
+    }
+
+    /// Tells everybody who speaks the newer language, however many they are.
+    pub(super) fn tell_all(self: &Arc<Self>, state: &mut State, event: &Event<'_>) {
+        // Nobody has this number.
+        self.send(state, event, 0);
+    }
+
+    fn send(self: &Arc<Self>, state: &mut State, event: &Event<'_>, except: u64) {
         let frame = event.frame();
         let content = || Content::Event { frame: frame.clone(), except };
         self.post(state, |present| (present.v1 > 0).then(content));

@@ -1,11 +1,14 @@
 //! Requests about rooms: to come in and go, and to be told what was said and who is there.
 
+use std::time::Instant;
+
 use super::super::talker::{InRoom, Talker};
 use super::{Desk, Done, Failure, Reference};
 use crate::hub::fault::Fault;
 use crate::hub::language::v1::event::{Event, Message, Person};
 use crate::hub::language::v1::request::{History, Join};
 use crate::hub::room::{Found, Wanted, Welcome};
+use crate::hub::sentence::Who;
 
 /// Members that are named in one answer.
 const WHO: usize = 500;
@@ -40,6 +43,9 @@ impl Desk<'_> {
         if state.rooms.len() >= arrival.hub.wishes().rooms_per_member {
             return Err(Fault::TooManyRooms);
         }
+        let ground = arrival.hub.house().ground();
+        let whom = [Who::Member(state.id), Who::named(&state.name.text)];
+        ground.moderation.admits(Some(name), &whom, Instant::now())?;
         let chair = arrival.hub.house().enter(name, secret, Some(state.id))?;
         let guest = state.guest(self.talker.user(), self.shard.worker());
         let welcome = chair.room().arrive(&guest, wanted)?;
@@ -56,7 +62,7 @@ impl Desk<'_> {
         let (room, id) = (state.rooms.swap_remove(at), state.id);
         drop(state);
         self.talker.leave(self.shard, room, id);
-        Event::Left { reference, room: &name, why: None }.append(out);
+        Event::Left { reference, room: &name, why: None, text: None }.append(out);
         Ok(())
     }
 
