@@ -8,12 +8,15 @@ mod entry;
 mod farewell;
 mod front;
 mod reload;
+mod rooms;
 mod session;
 mod snapshot;
+mod token;
 mod visit;
 mod worker;
 
 use std::fmt;
+use std::rc::Rc;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -27,7 +30,7 @@ use crate::admin;
 use crate::config::{Change, Config, Listen, Problem, Problems};
 use crate::hub::Mailbox;
 use crate::lifecycle::{Life, Phase, clock};
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::{Facts, Metrics};
 use crate::telemetry::roster::Order;
 
 /// A gateway whose listeners are bound, and which serves once it runs.
@@ -54,14 +57,14 @@ impl Shared {
     fn new(snapshot: Snapshot, mailboxes: Arc<[Arc<Mailbox>]>) -> Arc<Self> {
         Arc::new_cyclic(|shared: &Weak<Self>| {
             let shared = Weak::clone(shared);
-            let pools = move || {
+            let facts = move || {
                 let shared = shared.upgrade();
-                shared.map_or_else(Vec::new, |shared| shared.snapshot.load().pools().map(|pool| pool.facts()).collect())
+                shared.map_or_else(Facts::default, |shared| shared.snapshot.load().facts())
             };
             snapshot.take_over();
             Self {
                 snapshot: ArcSwap::from_pointee(snapshot),
-                metrics: Arc::new(Metrics::with_pools(pools)),
+                metrics: Arc::new(Metrics::with_facts(facts)),
                 life: Life::default(),
                 mailboxes,
                 reloads: watch::Sender::default(),
@@ -203,7 +206,8 @@ impl Gateway {
         let workers: Arc<[Worker]> = workers.map_err(StartError::Worker)?.into();
         let tasks = worker::service_tasks();
         if let Some(bound) = admin {
-            let door = admin::Door::new(Arc::clone(&shared.metrics), shared.life.clone());
+            let desk = Rc::new(rooms::Desk::new(Arc::clone(&shared)));
+            let door = admin::Door::new(Arc::clone(&shared.metrics), shared.life.clone(), desk);
             tasks.spawn(accept::serve_admin(bound, door, shared.life.clone()));
         }
         for listener in bound {
