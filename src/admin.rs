@@ -1,12 +1,14 @@
-//! The operator's door: health, readiness and metrics, on a listener of its own.
+//! The operator's door: health, readiness and metrics, on a listener of its own; and a desk for what else may be asked.
 
 use std::convert::Infallible;
 use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Method, Request, Response, StatusCode, header};
-use http_body_util::Full;
+use http::header::{HeaderName, HeaderValue};
+use http::{Method, Request, Response, StatusCode, header, request};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -14,37 +16,80 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Semaphore;
 
+use crate::lifecycle::clock::timeout;
 use crate::lifecycle::{Life, Phase, Tasks};
 use crate::telemetry::metrics::Metrics;
 
 /// Connections to the door at once; more are closed.
 const CONNECTIONS: usize = 64;
-/// For each request head.
+/// For each request head, and for each body.
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Who answers what this room knows nothing of.
+pub(crate) trait Desk {
+    /// Whether this path is the desk's.
+    fn has(&self, path: &str) -> bool;
+
+    /// Whether this may be asked at all: the bytes that its body may have, before anything of it is read.
+    ///
+    /// # Errors
+    /// The answer to what may not be asked.
+    fn admit(&self, head: &request::Parts) -> Result<usize, Reply>;
+
+    /// Answers. Must not wait.
+    fn serve(&self, head: &request::Parts, body: &[u8]) -> Reply;
+
+    /// What is said where the body did not come as it should.
+    fn unread(&self, why: Unread) -> Reply;
+}
+
+/// An answer of the desk's.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+    pub(crate) body: Vec<u8>,
+}
+
+/// What was wrong with a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unread {
+    /// It has more bytes than it may.
+    TooLarge,
+    /// It did not come in time.
+    TooSlow,
+    /// It ended before its end.
+    Broken,
+}
 
 /// The door; serves on the tasks of the thread that made it.
 pub(crate) struct Door {
     metrics: Arc<Metrics>,
     life: Life,
+    desk: Rc<dyn Desk>,
     tasks: Tasks,
     places: Arc<Semaphore>,
 }
 
 impl Door {
-    /// A door that tells of these.
+    /// A door that tells of these, with a desk behind it.
     #[must_use]
-    pub(crate) fn new(metrics: Arc<Metrics>, life: Life) -> Self {
-        Self { metrics, life, tasks: Tasks::default(), places: Arc::new(Semaphore::new(CONNECTIONS)) }
+    pub(crate) fn new(metrics: Arc<Metrics>, life: Life, desk: Rc<dyn Desk>) -> Self {
+        Self { metrics, life, desk, tasks: Tasks::default(), places: Arc::new(Semaphore::new(CONNECTIONS)) }
     }
 
     /// Serves one connection in a task of its own.
     pub(crate) fn serve(&self, stream: io::Result<impl AsyncRead + AsyncWrite + Unpin + 'static>) {
         let (Ok(stream), Ok(place)) = (stream, Arc::clone(&self.places).try_acquire_owned()) else { return };
-        let (metrics, life) = (Arc::clone(&self.metrics), self.life.clone());
+        let (metrics, life, desk) = (Arc::clone(&self.metrics), self.life.clone(), Rc::clone(&self.desk));
         self.tasks.spawn(async move {
             let service = service_fn(|request: Request<Incoming>| {
-                let answer = answer(&request, &metrics, &life);
-                async move { Ok::<_, Infallible>(answer) }
+                let (metrics, life, desk) = (Arc::clone(&metrics), life.clone(), Rc::clone(&desk));
+                async move {
+                    let is_desks = desk.has(request.uri().path());
+                    let answer = if is_desks { ask(&*desk, request).await } else { answer(&request, &metrics, &life) };
+                    Ok::<_, Infallible>(answer)
+                }
             });
             let served = http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -59,10 +104,39 @@ impl Door {
     }
 }
 
+/// Nothing of a body is read before it is known whether there may be one. Cancel safe.
+async fn ask(desk: &dyn Desk, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    let (head, body) = request.into_parts();
+    let most = match desk.admit(&head) {
+        Ok(most) => most,
+        Err(reply) => return told(reply, true),
+    };
+    match timeout(TIMEOUT, Limited::new(body, most).collect()).await {
+        Ok(Ok(body)) => told(desk.serve(&head, &body.to_bytes()), false),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => told(desk.unread(Unread::TooLarge), true),
+        Ok(Err(_)) => told(desk.unread(Unread::Broken), true),
+        Err(_) => told(desk.unread(Unread::TooSlow), true),
+    }
+}
+
+/// Where the body was not read, nobody knows where the next request would begin.
+fn told(reply: Reply, is_last: bool) -> Response<Full<Bytes>> {
+    let mut answer = Response::new(Full::from(reply.body));
+    *answer.status_mut() = reply.status;
+    let headers = answer.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.extend(reply.headers);
+    if is_last {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    answer
+}
+
 fn answer(request: &Request<Incoming>, metrics: &Metrics, life: &Life) -> Response<Full<Bytes>> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are answered here\n".into());
-        answer.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static("GET, HEAD"));
+        answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
         return answer;
     }
     match request.uri().path() {
@@ -75,17 +149,20 @@ fn answer(request: &Request<Incoming>, metrics: &Metrics, life: &Life) -> Respon
         "/metrics" => {
             let mut answer = text(StatusCode::OK, metrics.text());
             let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-            answer.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
+            answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
             answer
         }
-        _ => text(StatusCode::NOT_FOUND, "there are /healthz, /readyz and /metrics\n".into()),
+        _ => text(
+            StatusCode::NOT_FOUND,
+            "there are /healthz, /readyz, /metrics, /hubs, /rooms, /mutes and /bans\n".into(),
+        ),
     }
 }
 
 fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
     let mut answer = Response::new(Full::from(body));
     *answer.status_mut() = status;
-    let kind = header::HeaderValue::from_static("text/plain; charset=utf-8");
+    let kind = HeaderValue::from_static("text/plain; charset=utf-8");
     answer.headers_mut().insert(header::CONTENT_TYPE, kind);
     answer
 }

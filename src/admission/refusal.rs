@@ -45,6 +45,8 @@ pub(crate) enum Refusal {
     RouteFull,
     /// The room is not for this client (RFC 9110 §15.5.4).
     Room,
+    /// A moderator has banned the client from the hub for a time.
+    Banned,
     /// The gateway is about to stop (RFC 9110 §15.6.4).
     Draining,
     /// The token does not open this route (RFC 6750 §3).
@@ -106,7 +108,7 @@ impl Refusal {
             Self::Head(_) => (StatusCode::BAD_REQUEST, Beside::End),
             Self::NoRoute => (StatusCode::NOT_FOUND, Beside::Nothing),
             Self::Malformed(malformed) => (malformed.status(), Beside::Explained(malformed)),
-            Self::Origin(_) | Self::Room => (StatusCode::FORBIDDEN, Beside::Nothing),
+            Self::Origin(_) | Self::Room | Self::Banned => (StatusCode::FORBIDDEN, Beside::Nothing),
             Self::AddressRate { retry_after } => (StatusCode::TOO_MANY_REQUESTS, Beside::Retry(retry_after.get())),
             Self::AddressCap => (StatusCode::TOO_MANY_REQUESTS, Beside::Retry(RETRY_CAP)),
             Self::Token(fault) => (fault.status(), Beside::Challenge(fault.challenge())),
@@ -152,6 +154,7 @@ impl Refusal {
             | Self::BackendTimeout => Some(Code::TRY_LATER),
             Self::BackendNonsense => Some(Code::INTERNAL),
             Self::Draining => Some(Code::GOING_AWAY),
+            Self::Banned => Some(Code::PUT_OUT),
         }
     }
 
@@ -170,6 +173,7 @@ impl Refusal {
             Self::GatewayFull => "the gateway has no room for more connections",
             Self::RouteFull => "there is no room for more connections here",
             Self::Room => "you may not enter this room",
+            Self::Banned => "you may not come in for a time",
             Self::Draining => "the gateway is about to stop",
             Self::BackendHead { over } => {
                 return format!("the request head is {over} bytes over what the backend takes\n");
@@ -205,6 +209,7 @@ impl Refusal {
             Self::GatewayFull => "gateway_full",
             Self::RouteFull => "route_full",
             Self::Room => "room",
+            Self::Banned => "banned",
             Self::Draining => "draining",
             Self::BackendHead { .. } => "backend_head_too_large",
             Self::BackendStatus(_) => "backend_status",

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Config, Pool, Route, Target};
+use super::{Admin, Config, Listen, Pool, Route, Target};
 
 /// One key, table or list that is not what it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +39,8 @@ pub(crate) fn difference(old: &Config, new: &Config) -> Vec<Change> {
         ("drain_timeout", *drain_timeout != new.drain_timeout, false),
         // Other certificates are taken up while running; clients of a plain listener cannot be made to speak TLS.
         ("tls", *tls != new.tls, tls.is_some() != new.tls.is_some()),
-        ("admin.listen", *admin != new.admin, true),
+        ("admin.listen", listens(admin) != listens(&new.admin), true),
+        ("admin", *admin != new.admin && listens(admin) == listens(&new.admin), false),
         ("limits", *limits != new.limits, false),
         // Other gateways know this one by its connection.
         ("cluster", *cluster != new.cluster, true),
@@ -73,6 +74,10 @@ impl Config {
         }
         changes
     }
+}
+
+fn listens(admin: &Option<Admin>) -> Option<&Listen> {
+    admin.as_ref().map(|admin| &admin.listen)
 }
 
 /// Added, removed and altered entries of two maps, none of which needs a restart.

@@ -57,6 +57,10 @@ pub struct Hub {
     pub mailbox: usize,
     /// The same in bytes.
     pub mailbox_size: usize,
+    /// Bans that are remembered at once.
+    pub bans: usize,
+    /// And mutes.
+    pub mutes: usize,
     /// The claim of a token that lists the rooms its bearer may enter.
     pub rooms_claim: String,
     /// The claim that is its bearer's name.
@@ -210,6 +214,8 @@ impl Default for Hub {
             forget_empty: Duration::from_secs(600),
             mailbox: 1024,
             mailbox_size: 4 << 20,
+            bans: 10_000,
+            mutes: 10_000,
             rooms_claim: "rooms".to_owned(),
             name_claim: "name".to_owned(),
             moderator_claim: "moderator".to_owned(),

@@ -145,6 +145,19 @@ pub enum TlsVersion {
 pub struct Admin {
     /// Its own listener, never the public one.
     pub listen: Listen,
+    /// What opens the part of it that can change something; absent: nothing does.
+    pub token: Option<AdminToken>,
+    /// Bytes of one request's body.
+    pub body: usize,
+}
+
+/// Where the admin door's token is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AdminToken {
+    /// The first line of this file.
+    File(PathBuf),
+    /// This variable of the environment.
+    Variable(String),
 }
 
 /// How logs are written.

@@ -203,7 +203,7 @@ async fn upgrade(asker: &Asker, mut admission: Admission, head: &request::Parts)
     }
     let offered = &admission.offer.protocols;
     let (place, protocol) = match &live.target {
-        LiveTarget::Hub(hub) => enter(hub, &admission.rest, offered, pass.as_ref()).await?,
+        LiveTarget::Hub(hub) => enter(hub, &admission.rest, offered, pass.as_ref(), admission.client).await?,
         LiveTarget::Echo => (Place::Echo, offered.first().cloned()),
         LiveTarget::Redirect(_) => return Err(Refusal::NoRoute),
         LiveTarget::Proxy(proxy) => match dial(asker, proxy, shown, offered).await? {

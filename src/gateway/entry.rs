@@ -1,5 +1,6 @@
 //! The way into a hub: which language is spoken, what a token says of the member, and what it may do.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,13 +32,16 @@ pub(super) async fn enter(
     rest: &str,
     offered: &[String],
     pass: Option<&Pass>,
+    client: IpAddr,
 ) -> Result<(Place, Option<String>), Refusal> {
     let (language, protocol) = hub::Language::among(offered);
-    let seat = hub.enter(rest, language, pass.map(|pass| credentials(pass, hub)).unwrap_or_default());
+    let own = pass.map(|pass| credentials(pass, hub)).unwrap_or_default();
+    let seat = hub.enter(rest, language, hub::Credentials { address: Some(client), ..own });
     let seat = seat.map_err(|refused| match refused {
         hub::Refused::NoRoom => Refusal::NoRoute,
         hub::Refused::Full => Refusal::RouteFull,
         hub::Refused::Forbidden => Refusal::Room,
+        hub::Refused::Banned => Refusal::Banned,
     })?;
     seat.ready().await;
     Ok((Place::Room(seat), protocol.map(str::to_owned)))
@@ -50,5 +54,6 @@ fn credentials(pass: &Pass, hub: &hub::Hub) -> hub::Credentials {
         rooms: pass.texts(&wishes.rooms_claim),
         name: pass.text(&wishes.name_claim).map(str::to_owned),
         moderator: pass.is_true(&wishes.moderator_claim),
+        address: None,
     }
 }

@@ -9,12 +9,15 @@ mod entry;
 mod farewell;
 mod front;
 mod reload;
+mod rooms;
 mod session;
 mod snapshot;
+mod token;
 mod visit;
 mod worker;
 
 use std::fmt;
+use std::rc::Rc;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -28,7 +31,7 @@ use crate::admin;
 use crate::config::{Change, Config, Listen, Problem, Problems};
 use crate::hub::{Mailbox, Site, Way};
 use crate::lifecycle::{Life, Phase, clock};
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::{Facts, Metrics};
 use crate::telemetry::roster::Order;
 
 /// How long the end waits for a disk that takes the last messages of chat histories.
@@ -60,13 +63,13 @@ impl Shared {
     fn new(snapshot: Snapshot, site: Site) -> Arc<Self> {
         Arc::new_cyclic(|shared: &Weak<Self>| {
             let (shared, same) = (Weak::clone(shared), Weak::clone(shared));
-            let pools = move || {
+            let facts = move || {
                 let shared = shared.upgrade();
-                shared.map_or_else(Vec::new, |shared| shared.snapshot.load().pools().map(|pool| pool.facts()).collect())
+                shared.map_or_else(Facts::default, |shared| shared.snapshot.load().facts())
             };
             let histories = move || same.upgrade().map_or_else(Vec::new, |shared| shared.snapshot.load().histories());
             snapshot.take_over();
-            let mut metrics = Metrics::with_pools(pools).with_histories(histories);
+            let mut metrics = Metrics::with_facts(facts).with_histories(histories);
             if let Some(cluster) = site.cluster.clone() {
                 metrics = metrics.with_cluster(move || cluster.facts());
             }
@@ -224,7 +227,8 @@ impl Gateway {
             shared.site.cluster.clone().zip(way).map(Service::start).transpose().map_err(StartError::Worker)?;
         let tasks = worker::service_tasks();
         if let Some(bound) = admin {
-            let door = admin::Door::new(Arc::clone(&shared.metrics), shared.life.clone());
+            let desk = Rc::new(rooms::Desk::new(Arc::clone(&shared)));
+            let door = admin::Door::new(Arc::clone(&shared.metrics), shared.life.clone(), desk);
             tasks.spawn(accept::serve_admin(bound, door, shared.life.clone()));
         }
         for listener in bound {

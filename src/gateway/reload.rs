@@ -13,7 +13,10 @@ pub(super) fn reload(shared: &Shared, mut config: Config) -> Result<Vec<Change>,
     changes.extend(config.keep_histories(&old.config));
     // What only a restart can change stays as it is in force.
     config.listen.clone_from(&old.config.listen);
-    config.admin.clone_from(&old.config.admin);
+    match (&mut config.admin, &old.config.admin) {
+        (Some(admin), Some(old)) => admin.listen.clone_from(&old.listen),
+        (admin, old) => admin.clone_from(old),
+    }
     config.workers = old.config.workers;
     config.cluster.clone_from(&old.config.cluster);
     if config.tls.is_some() != old.config.tls.is_some() {

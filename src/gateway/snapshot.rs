@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::token::Token;
 use crate::admission::Gate;
 use crate::auth::Guard;
 use crate::client::Trust;
 use crate::config::{self, BackendHead, Config, Habits, Hold, Legacy, Problem, Problems, SessionLimits};
 use crate::hub::{self, Hub, Site};
 use crate::pool::Pool;
-use crate::telemetry::metrics::{HistoryFacts, Route};
+use crate::telemetry::metrics::{Facts, HistoryFacts, HubFacts, Route};
 use crate::tls;
 
 /// One configuration in force. A connection keeps the one it came in with.
@@ -19,6 +20,8 @@ pub(super) struct Snapshot {
     pub(super) tls: Option<Arc<tls::Acceptor>>,
     /// In the order of [`Config::routes`].
     pub(super) routes: Vec<LiveRoute>,
+    /// What opens the admin door beyond health and metrics.
+    pub(super) token: Option<Token>,
     pools: BTreeMap<String, Arc<Pool>>,
 }
 
@@ -57,6 +60,8 @@ impl Snapshot {
         let pools = build_pools(&config, before, &mut problems);
         let guards = build_guards(&config, before, &mut problems);
         let hubs = build_hubs(&config, site, before, &mut problems);
+        let token = config.admin.as_ref().and_then(|admin| admin.token.as_ref()).map(Token::read);
+        let token = token.transpose().map_err(|found| problems.extend(found.0)).ok().flatten();
         // With problems so far nothing is swapped: the certificates are read only to tell what is wrong with them too.
         let tls = build_tls(&config, before.filter(|_| problems.is_empty()));
         let (tls, warnings) = match tls {
@@ -70,13 +75,22 @@ impl Snapshot {
         let gate = Gate::new(&config, before.map(|before| &before.gate));
         let routes = config.routes.iter().zip(guards).zip(hubs);
         let routes = routes.map(|((route, guard), hub)| live(route, guard, hub, &pools)).collect();
-        Ok((Self { config, gate, tls, routes, pools }, warnings))
+        Ok((Self { config, gate, tls, routes, token, pools }, warnings))
     }
 
     /// It has been put into force: what pools and hubs share with those before goes by their new wishes.
     pub(super) fn take_over(&self) {
         self.pools().for_each(|pool| pool.take_over());
         self.hubs().for_each(Hub::take_over);
+    }
+
+    /// What metrics tell of pools and hubs.
+    pub(super) fn facts(&self) -> Facts {
+        let hub = |(live, hub): (&LiveRoute, &Hub)| HubFacts {
+            route: live.route.route.clone(),
+            moderated: hub.house().ground().moderation.counts(),
+        };
+        Facts { pools: self.pools().map(|pool| pool.facts()).collect(), hubs: self.hub_routes().map(hub).collect() }
     }
 
     /// All pools.
@@ -105,7 +119,7 @@ impl Snapshot {
             _ => None,
         });
         let told = hubs.map(|(route, facts)| {
-            let hub::Facts { condition, kept, dropped, errors, file_bytes, queue } = facts;
+            let hub::ArchiveFacts { condition, kept, dropped, errors, file_bytes, queue } = facts;
             let is_failing = condition == hub::Condition::Failing;
             HistoryFacts { route: route.route.route.clone(), is_failing, kept, dropped, errors, file_bytes, queue }
         });
@@ -114,8 +128,13 @@ impl Snapshot {
 
     /// All hubs.
     pub(super) fn hubs(&self) -> impl Iterator<Item = &Hub> {
+        self.hub_routes().map(|(_, hub)| hub)
+    }
+
+    /// All hubs with their routes.
+    pub(super) fn hub_routes(&self) -> impl Iterator<Item = (&LiveRoute, &Hub)> {
         self.routes.iter().filter_map(|route| match &route.target {
-            LiveTarget::Hub(hub) => Some(&**hub),
+            LiveTarget::Hub(hub) => Some((route, &**hub)),
             _ => None,
         })
     }

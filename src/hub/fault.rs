@@ -37,10 +37,16 @@ pub(crate) enum Fault {
     NameTaken,
     /// Nobody here has this id.
     NoSuchMember,
+    /// There is no such message, or not any more.
+    NoSuchMessage,
     /// Too much at once; when it may go on.
     RateLimited(Duration),
     /// The room is slow; when the member may say something again.
     SlowMode(Duration),
+    /// A moderator wishes not to hear the member; for how long.
+    Muted(Duration),
+    /// The member may not come in; for how long.
+    Banned(Duration),
     /// What had to come first did not.
     TooLate,
 }
@@ -66,8 +72,11 @@ impl Fault {
             Self::BadName => "bad_name",
             Self::NameTaken => "name_taken",
             Self::NoSuchMember => "no_such_member",
+            Self::NoSuchMessage => "no_such_message",
             Self::RateLimited(_) => "rate_limited",
             Self::SlowMode(_) => "slow_mode",
+            Self::Muted(_) => "muted",
+            Self::Banned(_) => "banned",
             Self::TooLate => "too_late",
         }
     }
@@ -92,8 +101,11 @@ impl Fault {
             Self::BadName => "nobody may be called so",
             Self::NameTaken => "somebody else is called so",
             Self::NoSuchMember => "there is no such member",
+            Self::NoSuchMessage => "there is no such message",
             Self::RateLimited(_) => "not so fast",
             Self::SlowMode(_) => "this room is slow: wait a little",
+            Self::Muted(_) => "you are not heard for a time",
+            Self::Banned(_) => "you may not come in for a time",
             Self::TooLate => "this has to come first",
         };
         text.to_owned()
@@ -103,7 +115,7 @@ impl Fault {
     #[must_use]
     pub(crate) const fn retry(self) -> Option<Duration> {
         match self {
-            Self::RateLimited(wait) | Self::SlowMode(wait) => Some(wait),
+            Self::RateLimited(wait) | Self::SlowMode(wait) | Self::Muted(wait) | Self::Banned(wait) => Some(wait),
             _ => None,
         }
     }

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 
 use super::id::{self, MemberId, MessageId};
 use super::mailbox::{Letter, Mailbox, Word};
+use super::moderation::Moderation;
 use super::order::Order;
 use super::store::Store;
 
@@ -23,6 +24,7 @@ pub(crate) struct Ground {
     pub(crate) keys: RandomState,
     pub(crate) order: Box<dyn Order>,
     pub(crate) store: Box<dyn Store>,
+    pub(crate) moderation: Moderation,
     /// Its own among all hubs that there were.
     number: u64,
     users: AtomicU64,
@@ -51,6 +53,7 @@ impl Ground {
             keys,
             order,
             store,
+            moderation: Moderation::default(),
             number,
             users: AtomicU64::new(first),
             messages: AtomicU64::new(0),

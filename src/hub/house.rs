@@ -40,6 +40,7 @@ impl House {
         let house = Self { ground: Arc::new(ground), inside: Mutex::new(inside) };
         house.ground.order.begin(&house.ground);
         house.inside.lock().furnish(&house.ground);
+        house.bound(wishes);
         house
     }
 
@@ -58,6 +59,33 @@ impl House {
         (inside.wishes, inside.fixed) = (Arc::clone(wishes), Arc::clone(fixed));
         inside.rooms.iter().for_each(|(name, room)| room.adopt(inside.rules(name)));
         inside.furnish(&self.ground);
+        self.bound(wishes);
+    }
+
+    fn bound(&self, wishes: &config::Hub) {
+        self.ground.moderation.bans.bound(wishes.bans);
+        self.ground.moderation.mutes.bound(wishes.mutes);
+    }
+
+    /// The room of this name, if it is there.
+    #[must_use]
+    pub(crate) fn find(&self, name: &str) -> Option<Arc<Room>> {
+        self.inside.lock().find(name)
+    }
+
+    /// The same, made if it may be, without a seat in it.
+    ///
+    /// # Errors
+    /// A name that no room may have, no such room, or no place for another.
+    pub(crate) fn open(&self, name: &str) -> Result<Arc<Room>, Fault> {
+        let mut inside = self.inside.lock();
+        inside.find(name).map_or_else(|| inside.make(name, &self.ground), Ok)
+    }
+
+    /// All rooms that are there.
+    #[must_use]
+    pub(crate) fn all(&self) -> Vec<Arc<Room>> {
+        self.inside.lock().rooms.values().map(Arc::clone).collect()
     }
 
     /// A seat in the room of this name, which is made if it may be.
@@ -66,14 +94,9 @@ impl House {
     /// A name that no room may have, no such room, no place for another, the wrong secret, or no seat.
     pub(crate) fn enter(&self, name: &str, secret: Option<&str>, id: Option<MemberId>) -> Result<Chair, Fault> {
         let mut inside = self.inside.lock();
-        let most = inside.wishes.forget_empty;
         let oldest = store::oldest(inside.wishes.history_age, SystemTime::now());
         inside.rooms.values().for_each(|room| room.forget_before(oldest));
-        let room = match inside.rooms.get(name) {
-            // A room that nobody has swept away yet is forgotten all the same.
-            Some(room) if !room.is_forgotten(Instant::now(), most) => Arc::clone(room),
-            _ => inside.make(name, &self.ground)?,
-        };
+        let room = inside.find(name).map_or_else(|| inside.make(name, &self.ground), Ok)?;
         // Under the lock, so that the room is not forgotten in between.
         room.expect(secret, id)?;
         Ok(Chair(room))
@@ -84,10 +107,12 @@ impl House {
         let mut inside = self.inside.lock();
         let most = inside.wishes.forget_empty;
         inside.rooms.retain(|_, room| !room.is_forgotten(now, most));
+        self.ground.moderation.bans.sweep(now);
+        self.ground.moderation.mutes.sweep(now);
     }
 
     /// Tells all members of the newer language something about all rooms.
-    pub(crate) fn notice(&self, code: &str, text: &str) {
+    pub(crate) fn announce(&self, code: &str, text: &str) {
         let rooms: Vec<_> = self.inside.lock().rooms.values().cloned().collect();
         rooms.iter().for_each(|room| room.notice(code, text));
     }
@@ -102,6 +127,12 @@ impl House {
 impl Inside {
     fn rules(&self, name: &str) -> Rules {
         Rules::new(&self.wishes, self.fixed.iter().find(|fixed| fixed.wishes.name == name))
+    }
+
+    /// A room that nobody has swept away yet is forgotten all the same.
+    fn find(&self, name: &str) -> Option<Arc<Room>> {
+        let most = self.wishes.forget_empty;
+        self.rooms.get(name).filter(|room| !room.is_forgotten(Instant::now(), most)).map(Arc::clone)
     }
 
     /// Makes the fixed rooms that are not there yet.

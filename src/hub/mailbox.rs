@@ -8,6 +8,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use super::id::MemberId;
 use super::language::v1::request::Join;
 use super::room::Room;
 use crate::wire::close::Close;
@@ -37,6 +38,8 @@ pub(crate) enum Content {
     Said(Said),
     /// Something happened that only the newer language has words for; all but this member are told.
     Event { frame: Bytes, except: u64 },
+    /// Some are put out.
+    Out(Out),
 }
 
 /// What was said, in each language that has members in the room.
@@ -50,6 +53,23 @@ pub(crate) struct Said {
     pub(super) ack: Option<Bytes>,
     /// Whether it hears itself.
     pub(super) to_sender: bool,
+}
+
+/// Who is put out of a room, and how that is told.
+#[derive(Clone, Debug)]
+pub(crate) struct Out {
+    pub(super) ids: Arc<[MemberId]>,
+    pub(super) why: &'static str,
+    pub(super) reason: Option<Arc<str>>,
+    /// Whether its connection ends, though its language knows more than one room.
+    pub(super) close: bool,
+}
+
+impl Out {
+    /// For whoever is told by a Close.
+    pub(super) fn line(&self) -> String {
+        self.reason.as_ref().map_or_else(|| self.why.to_owned(), |reason| format!("{}: {reason}", self.why))
+    }
 }
 
 /// What one member is told.
@@ -78,6 +98,7 @@ impl Letter {
         match self {
             Self::Room { content: Content::Said(Said { plain, v1, ack, .. }), .. } => len(plain) + len(v1) + len(ack),
             Self::Room { content: Content::Event { frame, .. }, .. } => frame.len(),
+            Self::Room { content: Content::Out(out), .. } => size_of_val(&*out.ids),
             Self::Member { word: Word::Frame(frame), .. } => frame.len(),
             Self::Member { word: Word::Close(close), .. } => close.reason.len(),
             Self::Member { word: Word::Again(_), .. } => 0,

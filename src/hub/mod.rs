@@ -9,31 +9,37 @@ mod id;
 mod language;
 mod mailbox;
 mod member;
+pub(crate) mod moderation;
 mod name;
 mod order;
 pub(crate) mod page;
 mod record;
 mod room;
 mod secret;
+pub(crate) mod sentence;
 mod shard;
 mod store;
 
 pub(crate) use cluster::{Cluster, Way, Wishes as ClusterWishes};
+pub(crate) use fault::Fault;
+pub(crate) use id::{MemberId, MessageId};
 pub(crate) use language::Language;
 pub(crate) use mailbox::Mailbox;
 pub(crate) use member::{Credentials, Seat, Sitting};
+pub(crate) use room::{Facts, Room, Wanted};
 pub(crate) use shard::Shard;
-pub(crate) use store::{Archives, Condition, Facts};
+pub(crate) use store::{Archives, Condition, Facts as ArchiveFacts};
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use self::cluster::{Chapter, Together};
-use self::fault::Fault;
 use self::ground::Ground;
 use self::house::House;
 use self::order::{Alone, Order};
-use self::room::Fixed;
+use self::record::Draft;
+use self::room::{Fixed, Speech};
+use self::sentence::Who;
 use self::store::{Archive, Bounds, Memory, Store, inspect};
 use crate::config::{self, Problem, Problems};
 
@@ -67,6 +73,17 @@ pub(crate) enum Refused {
     Full,
     /// Not this client, or not in this way.
     Forbidden,
+    /// Not this client, for a time.
+    Banned,
+}
+
+/// What became of something that the server says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Posted {
+    /// It has its place.
+    Placed(MessageId),
+    /// It will have one, or is not kept where its place could be looked up.
+    Underway,
 }
 
 impl Hub {
@@ -100,7 +117,7 @@ impl Hub {
             let house = Arc::downgrade(&house);
             archive.listen(move |condition| {
                 if let Some(house) = house.upgrade() {
-                    house.notice("store", condition.text());
+                    house.announce("store", condition.text());
                 }
             });
         }
@@ -133,6 +150,7 @@ impl Hub {
         credentials: Credentials,
     ) -> Result<Seat, Refused> {
         let name = if path.is_empty() { &self.wishes.room } else { path };
+        self.admit(name, language, &credentials)?;
         let entered = match language {
             Language::V1 if self.wishes.room_names.allows(name) => Ok(Seat::in_hub(self, name, credentials)),
             Language::V1 => Err(Fault::BadRoom),
@@ -147,8 +165,36 @@ impl Hub {
 
     /// How its history is, where it is in a file.
     #[must_use]
-    pub(crate) fn history(&self) -> Option<Facts> {
+    pub(crate) fn history(&self) -> Option<ArchiveFacts> {
         self.archive.as_ref().map(|archive| archive.facts())
+    }
+
+    /// Whether nobody has banned this client from the hub, or from the one room where it cannot go elsewhere.
+    fn admit(&self, room: &str, language: Language, credentials: &Credentials) -> Result<(), Fault> {
+        let address = credentials.address.map(Who::at);
+        let name = credentials.name.as_deref().map(Who::named);
+        let room = (language == Language::Plain).then_some(room);
+        let whom: Vec<Who> = address.into_iter().chain(name).collect();
+        self.house.ground().moderation.admits(room, &whom, Instant::now())
+    }
+
+    /// The server says something under this name, in a room that is made where members could make it. With a `reference`
+    /// it is said once, however often it is asked for; `queue` is what a member may have queued, in bytes.
+    ///
+    /// # Errors
+    /// No such room, or a text that is too long.
+    pub(crate) fn post(
+        &self,
+        room: &str,
+        (name, text): (&str, &str),
+        reference: Option<&str>,
+        queue: usize,
+    ) -> Result<Posted, Fault> {
+        let room = self.house.open(room)?;
+        let reference = reference.map(Arc::from);
+        let draft = Draft { from: MemberId(0), user: 0, name: name.into(), text: text.into(), reference };
+        let speech = Speech { now: Instant::now(), queue, moderates: true };
+        Ok(room.post_once(draft, speech)?.map_or(Posted::Underway, Posted::Placed))
     }
 
     /// The rooms.
@@ -196,6 +242,7 @@ impl From<Fault> for Refused {
         match fault {
             Fault::RoomFull | Fault::RoomsFull | Fault::TooManyRooms => Self::Full,
             Fault::WrongSecret | Fault::Forbidden => Self::Forbidden,
+            Fault::Banned(_) => Self::Banned,
             _ => Self::NoRoom,
         }
     }

@@ -77,7 +77,9 @@ fn push_digits(text: &mut String, number: u64) {
     text.push(char::from(b'0' + (number % 10) as u8));
 }
 
-fn fold(name: &str) -> String {
+/// The same for names that are the same: in lower case.
+#[must_use]
+pub(super) fn fold(name: &str) -> String {
     name.to_lowercase()
 }
 

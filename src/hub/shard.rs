@@ -8,9 +8,10 @@ use std::task::{Context, Waker};
 
 use slab::Slab;
 
-use super::mailbox::{Content, Letter, Mailbox, Said, Word};
+use super::mailbox::{Content, Letter, Mailbox, Out, Said, Word};
 use super::member::{Member, Talker};
 use super::room::Room;
+use crate::wire::close::{Close, Code};
 
 /// Members that are served before others on this worker get their turn.
 ///
@@ -111,6 +112,9 @@ impl Shard {
     }
 
     async fn deliver(&self, room: &Arc<Room>, number: u64, content: &Content) {
+        if let Content::Out(out) = content {
+            return self.put_out(room, number, out);
+        }
         if let Content::Said(Said { plain: Some(_), .. }) = content {
             let mut at = 0;
             while self.deliver_plain(room, (number, content), at) {
@@ -154,7 +158,7 @@ impl Shard {
             }
             match content {
                 Content::Event { frame, except } if *except != talker.user() => talker.deliver(&mut cx, frame),
-                Content::Event { .. } => {}
+                Content::Event { .. } | Content::Out(_) => {}
                 Content::Said(Said { user, v1, ack, to_sender, .. }) => {
                     let own = *user == talker.user();
                     let heard = v1.as_ref().filter(|_| !own || *to_sender);
@@ -166,6 +170,21 @@ impl Shard {
             }
         }
         end < members.capacity()
+    }
+
+    /// Those who came before it, in one walk: it is rare.
+    fn put_out(&self, room: &Arc<Room>, number: u64, out: &Out) {
+        let (mut plain, mut v1) = (Vec::new(), Vec::new());
+        if let Some(company) = self.rooms.borrow().get(&Arc::as_ptr(room)) {
+            let meant = |member: &&Rc<Member>| number > member.last && out.ids.contains(&member.id());
+            plain.extend(company.plain.iter().map(|(_, member)| member).filter(meant).cloned());
+            let listening = company.v1.iter().map(|(_, listening)| listening);
+            let meant = listening.filter(|one| number > one.since && out.ids.contains(&one.talker.id()));
+            v1.extend(meant.map(|one| Rc::clone(&one.talker)));
+        }
+        let mut cx = Context::from_waker(Waker::noop());
+        plain.iter().for_each(|member| member.dismiss(&mut cx, Close::new(Code::PUT_OUT, out.line())));
+        v1.iter().for_each(|talker| talker.put_out(&mut cx, self, room, out));
     }
 
     fn tell(self: &Rc<Self>, to: (u64, u64), word: &Word) {

@@ -118,11 +118,11 @@ impl Metrics {
         self.holds.register(registry);
     }
 
-    /// Tells of what these pools are found to be at each scrape, too.
+    /// Tells of what pools and hubs are found to be at each scrape, too.
     #[must_use]
-    pub(crate) fn with_pools(pools: impl Fn() -> Vec<PoolFacts> + Send + Sync + 'static) -> Self {
+    pub(crate) fn with_facts(facts: impl Fn() -> Facts + Send + Sync + 'static) -> Self {
         let mut metrics = Self::default();
-        metrics.registry.register_collector(Box::new(Pools(pools)));
+        metrics.registry.register_collector(Box::new(Found(facts)));
         metrics
     }
 
@@ -148,6 +148,24 @@ impl Metrics {
         let _ = encode(&mut text, &self.registry);
         text
     }
+}
+
+/// What there is to tell now.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Facts {
+    /// Of each pool.
+    pub pools: Vec<PoolFacts>,
+    /// Of each hub.
+    pub hubs: Vec<HubFacts>,
+}
+
+/// What there is to tell of one hub now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct HubFacts {
+    /// Host and path.
+    pub route: String,
+    /// What its moderators have done, and how often.
+    pub moderated: Vec<(&'static str, u64)>,
 }
 
 /// What there is to tell of one pool now.
@@ -182,18 +200,23 @@ pub(crate) struct BackendFacts {
     pub ejections: u64,
 }
 
-/// Asks the pools each time that somebody wants to know, so that pools that are gone leave nothing behind.
-struct Pools<F>(F);
+/// Asks pools and hubs each time that somebody wants to know, so that those that are gone leave nothing behind.
+struct Found<F>(F);
 
-impl<F> fmt::Debug for Pools<F> {
+impl<F> fmt::Debug for Found<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Pools")
+        f.write_str("Found")
     }
 }
 
-impl<F: Fn() -> Vec<PoolFacts> + Send + Sync + 'static> Collector for Pools<F> {
+impl<F: Fn() -> Facts + Send + Sync + 'static> Collector for Found<F> {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let pools = self.0();
+        let Facts { pools, hubs } = self.0();
+        let by_hub = |numbers: fn(&HubFacts) -> &[(&'static str, u64)], name: &'static str| -> Vec<(Labels, u64)> {
+            let labels = |hub: &HubFacts, word: &str| vec![("route", hub.route.clone()), (name, word.to_owned())];
+            let of = |hub| numbers(hub).iter().map(move |(word, count)| (labels(hub, word), *count));
+            hubs.iter().flat_map(of).collect()
+        };
         let by_pool = |number: fn(&PoolFacts) -> u64| -> Vec<(Labels, u64)> {
             pools.iter().map(|pool| (label("pool", &*pool.pool), number(pool))).collect()
         };
@@ -218,6 +241,7 @@ impl<F: Fn() -> Vec<PoolFacts> + Send + Sync + 'static> Collector for Pools<F> {
             ("pool_refused", "Clients for whom no backend had a place", by_pool(|pool| pool.refused)),
             ("pool_retries", "Requests that were tried on another backend", by_pool(|pool| pool.retries)),
             ("pool_retries_refused", "Retries beyond the budget", by_pool(|pool| pool.retries_refused)),
+            ("hub_moderated", "What moderators have done", by_hub(|hub| &hub.moderated, "action")),
             ("backend_ejections", "Times a backend was ejected", by_backend(|backend| Some(backend.ejections))),
         ];
         for (name, help, values) in gauges {
@@ -267,7 +291,8 @@ mod tests {
         let facts = PoolFacts { pool, waiting, refused, retries, retries_refused, backends: vec![backend, free] };
         let pools = std::sync::Arc::new(Mutex::new(vec![facts]));
         let seen = std::sync::Arc::clone(&pools);
-        let metrics = Metrics::with_pools(move || seen.lock().expect("facts").clone());
+        let metrics =
+            Metrics::with_facts(move || Facts { pools: seen.lock().expect("facts").clone(), hubs: Vec::new() });
         let text = metrics.text();
         for line in [
             "wsgate_pool_waiting{pool=\"php\"} 1",

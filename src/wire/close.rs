@@ -30,6 +30,8 @@ impl Code {
     pub const TRY_LATER: Self = Self(1013);
     /// The credentials are over: the private code that is read as HTTP's 401.
     pub const EXPIRED: Self = Self(4401);
+    /// A chat member is kicked or banned: the private code that is read as HTTP's 403.
+    pub const PUT_OUT: Self = Self(4403);
     /// A chat member has come by another connection: the private code that is read as HTTP's 409.
     pub const SUPERSEDED: Self = Self(4409);
 

@@ -97,6 +97,23 @@ async fn provoke(code: &str) -> Value {
             said(&mut member, &json!({ "type": "resume", "session": session, "ref": "r" })).await
         }
         "forbidden" => forbidden().await,
+        "no_such_message" => {
+            let (chat, _folder, bearer) = crate::moderation::chat("");
+            let mut boss = Member::come_with(&chat, "/chat", &[&bearer("Boss", true)]).await;
+            boss.join(&json!({ "type": "join" })).await;
+            said(&mut boss, &json!({ "type": "delete", "id": "0123456789abcdef", "ref": "r" })).await
+        }
+        "muted" | "banned" => {
+            let (chat, _folder, bearer) = crate::moderation::chat("");
+            let mut boss = Member::come_with(&chat, "/chat", &[&bearer("Boss", true)]).await;
+            let mut ann = Member::come_with(&chat, "/chat", &[&bearer("Ann", false)]).await;
+            ann.join(&json!({ "type": "join" })).await;
+            let kind = if code == "muted" { "mute" } else { "ban" };
+            assert_eq!(boss.ask(&json!({ "type": kind, "name": "ann" })).await["type"], "ack");
+            // She hears of it first.
+            ann.next().await;
+            said(&mut ann, &if code == "muted" { say() } else { join("lobby") }).await
+        }
         _ => panic!("there is no case for {code}: write one"),
     }
 }
@@ -121,7 +138,7 @@ async fn every_code_is_in_the_manual_and_has_its_case() {
         assert!(error["text"].as_str().is_some_and(|text| text.len() > 5), "{error}");
         let reference = if code == "bad_json" { Value::Null } else { json!("r") };
         assert_eq!(error["ref"], reference, "{error}");
-        let retry = matches!(code.as_str(), "rate_limited" | "slow_mode");
+        let retry = matches!(code.as_str(), "rate_limited" | "slow_mode" | "muted" | "banned");
         assert_eq!(error["retry"].is_u64(), retry, "{error}");
     }
 }

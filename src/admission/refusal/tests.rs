@@ -59,6 +59,7 @@ fn all() -> Vec<Refusal> {
         R::GatewayFull,
         R::RouteFull,
         R::Room,
+        R::Banned,
         R::Draining,
         R::BackendHead { over: 7 },
         R::BackendsFull,
@@ -128,6 +129,7 @@ fn every_row_of_the_table_has_its_answer() {
         (Refusal::GatewayFull, 503, &[("retry-after", "5")]),
         (Refusal::RouteFull, 503, &[("retry-after", "5")]),
         (Refusal::Room, 403, &[]),
+        (Refusal::Banned, 403, &[]),
         (Refusal::Draining, 503, &[("retry-after", "5")]),
         (Refusal::BackendHead { over: 1 }, 431, &[]),
         (Refusal::BackendsFull, 503, &[("retry-after", "5")]),
@@ -172,6 +174,7 @@ fn what_can_be_told_in_a_close_has_a_code() {
     for refusal in all() {
         let expected = match refusal.status().as_u16() {
             _ if matches!(refusal, Refusal::Token(_) | Refusal::AuthStatus(_)) => Some(1008),
+            403 if refusal == Refusal::Banned => Some(4403),
             403 => Some(1008),
             431 if refusal != Refusal::HeadTooLarge => Some(1008),
             429 | 504 => Some(1013),

@@ -139,13 +139,6 @@ impl<'d> Table<'d> {
         }
     }
 
-    /// The same for a table that will know more one day.
-    pub(super) fn finish_unsupported(self) {
-        for problem in self.unknown("not supported yet") {
-            self.document.report(problem);
-        }
-    }
-
     /// A problem of the table as a whole.
     pub(super) fn problem(&self, wrong: &str, allowed: &str) {
         let problem = Problem::new(self.document.name, self.key.as_str(), wrong).allowing(allowed);

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use super::document::{Placed, Table};
+use super::document::{Place, Placed, Table};
 use super::gateway::TlsDraft;
 use super::route::{self, Draft as RouteDraft};
 use super::{cluster, gateway, limits, pool};
@@ -18,7 +18,7 @@ pub(super) struct Draft {
     pub(super) routes: Vec<RouteDraft>,
     /// Whether there is a list of routes, be it one that was refused.
     routes_said: bool,
-    admin: Option<Placed<Listen>>,
+    admin: Option<Placed<Admin>>,
     plaintext: bool,
     /// What a session gets where its route says nothing.
     pub(super) session: SessionLimits,
@@ -92,7 +92,7 @@ impl Draft {
         Config {
             listen: self.listen.into_iter().map(|listen| listen.value).collect(),
             tls: self.tls.map(|tls| tls.value.tls),
-            admin: self.admin.map(|listen| Admin { listen: listen.value }),
+            admin: self.admin.map(|admin| admin.value),
             routes: self.routes.into_iter().map(|draft| draft.route).collect(),
             ..self.config
         }
@@ -100,15 +100,17 @@ impl Draft {
 
     /// The kernel would refuse the second one at start, with less to say about it.
     fn check_listeners(&self, problems: &mut Vec<Problem>) {
-        let mut seen: HashMap<&Listen, &Placed<Listen>> = HashMap::new();
-        for listen in self.listen.iter().chain(&self.admin) {
+        let mut seen: HashMap<&Listen, &Place> = HashMap::new();
+        let listen = self.listen.iter().map(|listen| (&listen.value, &listen.place));
+        let admin = self.admin.iter().map(|admin| (&admin.value.listen, &admin.place));
+        for (listen, place) in listen.chain(admin) {
             // Port 0 is another port each time.
-            if matches!(listen.value, Listen::Tcp(address) if address.port() == 0) {
+            if matches!(listen, Listen::Tcp(address) if address.port() == 0) {
                 continue;
             }
-            match seen.get(&listen.value) {
-                Some(first) => problems.push(listen.place.problem(taken("listened on", first), "each address once")),
-                None => drop(seen.insert(&listen.value, listen)),
+            match seen.get(listen) {
+                Some(first) => problems.push(place.problem(taken("listened on", first), "each address once")),
+                None => drop(seen.insert(listen, place)),
             }
         }
     }
@@ -139,7 +141,7 @@ impl Draft {
             let key = (draft.route.host.as_deref(), path.value.as_str());
             match seen.get(&key) {
                 Some(first) => {
-                    problems.push(path.place.problem(taken("routed", first), "each path of a host once"));
+                    problems.push(path.place.problem(taken("routed", &first.place), "each path of a host once"));
                 }
                 None => drop(seen.insert(key, path)),
             }
@@ -166,7 +168,7 @@ impl Draft {
                 problems.push(history.place.problem(wrong, "history_store = \"memory\", or cluster = false"));
             }
             match seen.get(&*history.value) {
-                Some(first) => problems.push(history.place.problem(taken("used", first), "a file for each hub")),
+                Some(first) => problems.push(history.place.problem(taken("used", &first.place), "a file for each hub")),
                 None => drop(seen.insert(&history.value, history)),
             }
         }
@@ -186,10 +188,10 @@ impl Draft {
 }
 
 /// `already listened on at line 3`, or without the line when the command line said it.
-fn taken<T>(verb: &str, first: &Placed<T>) -> String {
-    match first.place.line {
-        Some(line) => format!("already {verb} by {} at line {line}", first.place.key),
-        None => format!("already {verb} by {}", first.place.key),
+fn taken(verb: &str, first: &Place) -> String {
+    match first.line {
+        Some(line) => format!("already {verb} by {} at line {line}", first.key),
+        None => format!("already {verb} by {}", first.key),
     }
 }
 
@@ -202,6 +204,6 @@ fn is_local(listen: &Listen) -> bool {
 
 fn default_listen() -> Vec<Placed<Listen>> {
     let address = SocketAddr::from(([127, 0, 0, 1], 8443));
-    let place = super::document::Place { file: String::new(), line: None, key: "listen".to_owned(), text: None };
+    let place = Place { file: String::new(), line: None, key: "listen".to_owned(), text: None };
     vec![Placed::new(Listen::Tcp(address), place)]
 }

@@ -11,7 +11,7 @@ use super::limits::SHORT;
 use super::pool::read_file_path;
 use crate::config::address::{is_certificate_name, read_listen, read_proxies};
 use crate::config::error::Wrong;
-use crate::config::{CertificateFiles, Listen, Log, LogFormat, Tls, TlsVersion};
+use crate::config::{Admin, AdminToken, CertificateFiles, Listen, Log, LogFormat, Tls, TlsVersion};
 
 pub(super) const LOG_FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
 
@@ -77,11 +77,27 @@ pub(super) fn read_tls(table: &Table<'_>, base: &Path) -> Option<Placed<TlsDraft
     Some(Placed::new(TlsDraft { tls, named }, value.place()))
 }
 
-pub(super) fn read_admin(table: &Table<'_>, base: &Path) -> Option<Placed<Listen>> {
+pub(super) fn read_admin(table: &Table<'_>, base: &Path) -> Option<Placed<Admin>> {
     let table = table.table("admin")?;
     let listen = table.require("listen", r#"an address such as "127.0.0.1:9443""#);
-    table.finish_unsupported();
-    read_placed_listen(&listen?, base)
+    let file = table.text("token_file", |text| read_file_path(text, base)).map(AdminToken::File);
+    let variable = table.text("token_env", read_variable).map(AdminToken::Variable);
+    if table.get("token_file").is_some() && table.get("token_env").is_some() {
+        table.problem("has both token_file and token_env", "one of them");
+    }
+    let body = table.size("body", 1 << 10..=16 << 20).unwrap_or(64 << 10);
+    table.finish();
+    let Placed { value: listen, place } = read_placed_listen(&listen?, base)?;
+    Some(Placed::new(Admin { listen, token: file.or(variable), body }, place))
+}
+
+/// POSIX 8.1: what a shell can set.
+fn read_variable(text: &str) -> Result<String, Wrong> {
+    let sound = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    match sound && text.bytes().next().is_some_and(|first| !first.is_ascii_digit()) {
+        true => Ok(text.to_owned()),
+        false => Err(Wrong::new("not a variable's name", "a name such as \"WSGATE_TOKEN\"")),
+    }
 }
 
 pub(super) fn read_log(table: &Table<'_>) -> Log {

@@ -66,6 +66,8 @@ pub(super) fn read_hub(value: &Value<'_>, base: &Path) -> (Hub, Beside) {
         forget_empty: table.duration("forget_empty", FORGET).unwrap_or(default.forget_empty),
         mailbox: table.count("mailbox", 16..=1_000_000).unwrap_or(default.mailbox),
         mailbox_size: table.size("mailbox_size", 64 * KIB..=1 << 30).unwrap_or(default.mailbox_size),
+        bans: table.count("bans", MANY).unwrap_or(default.bans),
+        mutes: table.count("mutes", MANY).unwrap_or(default.mutes),
         rooms_claim: table.text("rooms_claim", read_claim).unwrap_or(default.rooms_claim),
         name_claim: table.text("name_claim", read_claim).unwrap_or(default.name_claim),
         moderator_claim: table.text("moderator_claim", read_claim).unwrap_or(default.moderator_claim),

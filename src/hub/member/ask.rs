@@ -1,6 +1,7 @@
 //! What a member of `wsgate.chat.v1` asks for, and what it gets.
 
 mod identity;
+mod moderate;
 mod rooms;
 
 use std::num::NonZeroU32;
@@ -144,6 +145,7 @@ impl<'a> Desk<'a> {
             Request::History(history) => self.history(history, reference, out),
             Request::Typing(place) => self.typing(place.room),
             Request::Resume(resume) => self.resume(&resume, reference, out),
+            Request::Moderate(wish, about) => self.moderate(wish, about, reference, out),
         }
     }
 
@@ -198,7 +200,11 @@ impl<'a> Desk<'a> {
             size if size > most => return Err(Fault::TooLong(most)),
             _ => {}
         }
-        let name = state.rooms.iter().find_map(|room| room.chair.room().name_of(member)).ok_or(Fault::NoSuchMember)?;
+        let rooms = || state.rooms.iter().map(|room| room.chair.room());
+        let (room, name) = rooms().find_map(|room| Some((room, room.name_of(member)?))).ok_or(Fault::NoSuchMember)?;
+        if !self.talker.arrival.credentials.moderator {
+            hub.house().ground().moderation.hears(room.name(), state.id, &state.name.text, Instant::now())?;
+        }
         let ground = hub.house().ground();
         let id = ground.next_message();
         let from = Person { id: state.id, name: &state.name.text };

@@ -1,4 +1,6 @@
-//! What a token says of a member.
+//! What is known of a member before it comes in: by its token, and by its connection.
+
+use std::net::IpAddr;
 
 /// What is vouched for; by default nothing is, and nothing forbidden.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -9,6 +11,8 @@ pub(crate) struct Credentials {
     pub(crate) name: Option<String>,
     /// Whether it moderates.
     pub(crate) moderator: bool,
+    /// Where it comes from, as far as that is known.
+    pub(crate) address: Option<IpAddr>,
 }
 
 impl Credentials {

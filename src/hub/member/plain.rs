@@ -58,7 +58,14 @@ impl Member {
         }
     }
 
-    fn id(&self) -> MemberId {
+    /// Sends it away.
+    pub(crate) fn dismiss(&self, cx: &mut Context<'_>, close: Close) {
+        self.endpoint.borrow_mut().dismiss(cx, close);
+        self.place.wake();
+    }
+
+    /// Who it is.
+    pub(crate) fn id(&self) -> MemberId {
         MemberId::without_session(&self.room().ground().keys, self.user)
     }
 }
@@ -160,7 +167,9 @@ impl Speaker<'_> {
         says.set(bucket);
         taken.map_err(Fault::RateLimited)?;
         self.has_said = true;
-        room.submit_plain(*user, text, Speech { now: Instant::now(), queue: self.queue, moderates: false })
+        let said = room.submit_plain(*user, text, Speech { now: Instant::now(), queue: self.queue, moderates: false });
+        // Whoever is muted and sent away would come back as another number, and be heard.
+        if matches!(said, Err(Fault::Muted(_))) { Ok(()) } else { said }
     }
 }
 

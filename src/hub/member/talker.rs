@@ -15,7 +15,7 @@ use crate::hub::house::Chair;
 use crate::hub::id::{self, MemberId, Session};
 use crate::hub::language::Language;
 use crate::hub::language::v1::event::{Event, Limits};
-use crate::hub::mailbox::{Again, Word};
+use crate::hub::mailbox::{Again, Out, Word};
 use crate::hub::name::Name;
 use crate::hub::room::{Guest, Room};
 use crate::hub::shard::Shard;
@@ -142,6 +142,26 @@ impl Talker {
     pub(crate) fn dismiss(&self, cx: &mut Context<'_>, close: Close) {
         self.endpoint.borrow_mut().dismiss(cx, close);
         self.place.wake();
+    }
+
+    /// Who it is.
+    pub(crate) fn id(&self) -> MemberId {
+        self.state.borrow().id
+    }
+
+    /// It is in this room no more, and is told why.
+    pub(crate) fn put_out(&self, cx: &mut Context<'_>, shard: &Shard, room: &Arc<Room>, out: &Out) {
+        if out.close {
+            return self.dismiss(cx, Close::new(Code::PUT_OUT, out.line()));
+        }
+        let mut state = self.state.borrow_mut();
+        let at = state.rooms.iter().position(|known| Arc::ptr_eq(known.chair.room(), room));
+        let Some(left) = at.map(|at| state.rooms.swap_remove(at)) else { return };
+        let id = state.id;
+        drop(state);
+        self.leave(shard, left, id);
+        let event = Event::Left { reference: None, room: room.name(), why: Some(out.why), text: out.reason.as_deref() };
+        self.deliver(cx, &event.frame());
     }
 
     pub(super) fn leave(&self, shard: &Shard, InRoom { chair, key, .. }: InRoom, id: MemberId) {

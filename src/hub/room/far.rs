@@ -209,5 +209,5 @@ pub(crate) fn notice(room: &str, apart: bool) -> Event<'_> {
         true => ("apart", "members on other gateways cannot be reached"),
         false => ("together", "members on other gateways are back"),
     };
-    Event::Notice { room: Some(room), code, text }
+    Event::Notice { room: Some(room), code, text, seconds: None }
 }

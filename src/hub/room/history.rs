@@ -144,6 +144,20 @@ impl History {
         self.kept.push_back(Kept { record, plain });
     }
 
+    /// Messages in it.
+    pub(super) fn len(&self) -> usize {
+        self.kept.len()
+    }
+
+    /// Forgets one message, which is no gap; whether it was there.
+    pub(super) fn erase(&mut self, id: MessageId) -> bool {
+        let at = self.kept.binary_search_by_key(&id, |kept| kept.record.id);
+        let Some(Kept { record, .. }) = at.ok().and_then(|at| self.kept.remove(at)) else { return false };
+        self.weight -= record.weight();
+        self.forget_reference(&record);
+        true
+    }
+
     /// Drops the oldest until the rest is within these bounds.
     pub(super) fn trim(&mut self, (most, size): (usize, usize)) {
         while self.kept.len() > most || self.weight > size {
@@ -329,6 +343,16 @@ mod tests {
         assert_eq!((ids(&page(3)), page(3).more), (vec![], false));
         let small = history.find(&Wanted { budget: 300, ..since(12) });
         assert_eq!((ids(&small), small.more, small.gap), (vec![19, 20], true, None));
+    }
+
+    #[test]
+    fn what_is_erased_is_no_gap() {
+        let mut history = history(10..=14, 100);
+        assert!(history.erase(MessageId(12)) && !history.erase(MessageId(12)) && history.erase(MessageId(10)));
+        assert_eq!((ids(&history.find(&ALL)), history.find(&since(9)).gap), (vec![11, 13, 14], None));
+        assert_eq!((history.len(), history.references.len(), history.weight), (3, 3, 30));
+        assert!(history.erase(MessageId(14)));
+        assert_eq!(history.last(), Some(MessageId(14)));
     }
 
     #[test]

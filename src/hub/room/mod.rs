@@ -2,6 +2,7 @@
 
 mod far;
 mod history;
+mod moderate;
 mod people;
 mod rules;
 mod say;
@@ -9,6 +10,7 @@ mod tell;
 
 pub(crate) use far::{Origin, notice};
 pub(crate) use history::{Found, Wanted};
+pub(crate) use moderate::Facts;
 pub(crate) use rules::{Fixed, Rules};
 pub(crate) use say::Speech;
 
@@ -51,6 +53,8 @@ struct State {
     seats: usize,
     people: People,
     far: Far,
+    /// What moderators wish of `rules.slow`; it outlives reloads.
+    slow: Option<Duration>,
     /// When members last said something; only where the room is slow.
     spoke: HashMap<MemberId, Instant>,
     empty_since: Option<Instant>,
@@ -105,6 +109,7 @@ impl Room {
             seats: 0,
             people: People::default(),
             far: Far::new(ground.order.is_alone()),
+            slow: None,
             spoke: HashMap::new(),
             empty_since: Some(Instant::now()),
         };
@@ -130,7 +135,8 @@ impl Room {
             state.history.forget_frames();
         }
         state.history.trim(rules.history);
-        state.rules = rules;
+        let slow = state.slow.unwrap_or(rules.slow);
+        state.rules = Rules { slow, ..rules };
     }
 
     /// Somebody is promised a seat. Who is here already by another connection finds one in a full room, too.

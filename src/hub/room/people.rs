@@ -115,6 +115,12 @@ impl People {
         self.named.get(&id).map(|person| &person.name)
     }
 
+    /// Somebody who is only a number and has this id.
+    pub(super) fn numbered(&self, id: MemberId, keys: &RandomState) -> Option<(MemberId, Arc<str>)> {
+        let user = self.numbered.iter().find(|user| MemberId::without_session(keys, **user) == id)?;
+        Some((id, Name::of_user(*user).text))
+    }
+
     /// So many of them at most, those with names first.
     pub(super) fn list(&self, most: usize, keys: &RandomState) -> Vec<(MemberId, Arc<str>)> {
         let named = self.named.iter().map(|(id, person)| (*id, Arc::clone(&person.name.text)));

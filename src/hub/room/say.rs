@@ -51,6 +51,9 @@ impl Room {
         if let Some(id) = state.history.said(draft.from, draft.reference.as_ref()) {
             return Ok(Some(id));
         }
+        if !speech.moderates {
+            self.ground.moderation.hears(&self.name, draft.from, &draft.name, speech.now)?;
+        }
         state.judge(&draft, speech)?;
         drop(state);
         self.ground.order.place(self, draft);

@@ -35,11 +35,16 @@ impl Room {
         }
     }
 
-    /// Everybody who speaks the newer language hears about the room, however many they are.
+    /// Tells everybody who speaks the newer language, however many they are.
+    pub(super) fn tell_all(self: &Arc<Self>, state: &mut State, event: &Event<'_>) {
+        // Nobody has this number.
+        self.tell_any(state, event, 0);
+    }
+
+    /// Everybody who speaks the newer language hears about the room.
     pub(crate) fn notice(self: &Arc<Self>, code: &str, text: &str) {
-        let frame = Event::Notice { room: Some(&self.name), code, text }.frame();
-        let content = || Content::Event { frame: frame.clone(), except: 0 };
-        self.post(&mut self.state.lock(), |present| (present.v1 > 0).then(content));
+        let event = Event::Notice { room: Some(&self.name), code, text, seconds: None };
+        self.tell_all(&mut self.state.lock(), &event);
     }
 
     /// Puts one letter into the mailbox of each worker that has members for it, in one step: all have one order.

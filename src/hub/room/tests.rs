@@ -52,6 +52,7 @@ fn letters(room: &Room, worker: usize) -> Vec<String> {
                 let text = String::from_utf8_lossy(&frame).into_owned();
                 text.split('"').nth(3).unwrap_or_default().to_owned()
             }
+            Letter::Room { content: Content::Out(out), .. } => out.line(),
             Letter::Member { .. } => "word".to_owned(),
         });
     }

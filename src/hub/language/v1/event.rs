@@ -32,6 +32,9 @@ pub(crate) enum Event<'a> {
         room: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
         why: Option<&'a str>,
+        /// The moderator's words.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        text: Option<&'a str>,
     },
     /// Somebody else has come.
     Join { room: &'a str, id: MemberId, name: &'a str, time: u64 },
@@ -53,6 +56,13 @@ pub(crate) enum Event<'a> {
         time: u64,
         #[serde(skip_serializing_if = "Option::is_none")]
         room: Option<&'a str>,
+    },
+    /// What a moderator has asked for is done.
+    #[serde(rename = "ack")]
+    Done {
+        #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
+        reference: Option<&'a str>,
+        room: &'a str,
     },
     /// Somebody is called otherwise.
     Name {
@@ -92,12 +102,16 @@ pub(crate) enum Event<'a> {
     },
     /// Somebody is writing.
     Typing { room: &'a str, from: Person<'a> },
-    /// Something about a room, or about the client.
+    /// A message is to be forgotten.
+    Delete { room: &'a str, id: MessageId },
+    /// Something about a room, about all, or about the client.
     Notice {
         #[serde(skip_serializing_if = "Option::is_none")]
         room: Option<&'a str>,
         code: &'a str,
         text: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        seconds: Option<u64>,
     },
     /// A request was not done.
     Error {
@@ -192,9 +206,9 @@ mod tests {
 
     #[test]
     fn what_is_absent_is_not_there() {
-        let left = Event::Left { reference: None, room: "a", why: None };
+        let left = Event::Left { reference: None, room: "a", why: None, text: None };
         assert_eq!(text(&left), r#"{"type":"left","room":"a"}"#);
-        let left = Event::Left { reference: Some("1"), room: "a", why: Some("kicked") };
+        let left = Event::Left { reference: Some("1"), room: "a", why: Some("kicked"), text: None };
         assert_eq!(text(&left), r#"{"type":"left","ref":"1","room":"a","why":"kicked"}"#);
     }
 

@@ -32,6 +32,33 @@ pub(crate) enum Request<'a> {
     History(History),
     Typing(Place),
     Resume(Resume),
+    /// What only moderators may ask for.
+    Moderate(Wish, Moderate),
+}
+
+/// What a moderator wishes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wish {
+    Kick,
+    Mute,
+    Ban,
+    Unban,
+    Slow,
+    Delete,
+}
+
+/// About whom or what, as far as that is said.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Moderate {
+    pub(crate) room: Option<String>,
+    pub(crate) member: Option<String>,
+    pub(crate) name: Option<String>,
+    /// Seconds.
+    pub(crate) r#for: Option<u64>,
+    pub(crate) seconds: Option<u64>,
+    #[serde(default, deserialize_with = "message_id")]
+    pub(crate) id: Option<MessageId>,
+    pub(crate) reason: Option<String>,
 }
 
 /// To enter a room.
@@ -133,7 +160,22 @@ fn request(text: &str) -> Result<Request<'_>, Fault> {
         "history" => Request::History(read(text, "room, before, since or limit")?),
         "typing" => Request::Typing(read(text, "room")?),
         "resume" => Request::Resume(read(text, "session, name or rooms")?),
-        _ => return Err(Fault::UnknownType),
+        wish => {
+            let wish = moderators(wish).ok_or(Fault::UnknownType)?;
+            Request::Moderate(wish, read(text, "room, member, name, for, seconds, id or reason")?)
+        }
+    })
+}
+
+fn moderators(wish: &str) -> Option<Wish> {
+    Some(match wish {
+        "kick" => Wish::Kick,
+        "mute" => Wish::Mute,
+        "ban" => Wish::Ban,
+        "unban" => Wish::Unban,
+        "slow" => Wish::Slow,
+        "delete" => Wish::Delete,
+        _ => return None,
     })
 }
 

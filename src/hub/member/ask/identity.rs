@@ -1,6 +1,7 @@
 //! Requests about oneself: to be called otherwise, and to be who one was.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::super::talker::{self, Talker};
 use super::{Desk, Done, Failure, Reference};
@@ -10,6 +11,7 @@ use crate::hub::language::v1::event::Event;
 use crate::hub::language::v1::request::Resume;
 use crate::hub::mailbox::Word;
 use crate::hub::name::Name;
+use crate::hub::sentence::Who;
 
 impl Desk<'_> {
     /// In all its rooms or in none.
@@ -20,6 +22,9 @@ impl Desk<'_> {
             return Err(Fault::Forbidden);
         }
         let name = Name::chosen(name, arrival.hub.wishes().name_length)?;
+        let (bans, whom) = (&arrival.hub.house().ground().moderation, [Who::named(&name.text)]);
+        let rooms = state.rooms.iter().map(|room| Some(room.chair.room().name()));
+        rooms.chain([None]).try_for_each(|room| bans.admits(room, &whom, Instant::now()))?;
         let was = std::mem::replace(&mut state.name, name);
         let guest = state.guest(self.talker.user(), self.shard.worker());
         let renamed = state.rooms.iter().position(|room| room.chair.room().rename(&guest).is_err());

@@ -1,5 +1,7 @@
 //! Requests about rooms: to come in and go, and to be told what was said and who is there.
 
+use std::time::Instant;
+
 use super::super::talker::{InRoom, Talker};
 use super::{Desk, Done, Failure, Reference};
 use crate::hub::fault::Fault;
@@ -7,6 +9,7 @@ use crate::hub::language::v1::event::{Event, Message, Person};
 use crate::hub::language::v1::request::{History, Join};
 use crate::hub::mailbox::Again;
 use crate::hub::room::{Found, Wanted, Welcome, notice};
+use crate::hub::sentence::Who;
 
 /// Members that are named in one answer.
 const WHO: usize = 500;
@@ -60,6 +63,9 @@ impl Desk<'_> {
         if state.rooms.len() >= arrival.hub.wishes().rooms_per_member {
             return Err(Fault::TooManyRooms);
         }
+        let ground = arrival.hub.house().ground();
+        let whom = [Who::Member(state.id), Who::named(&state.name.text)];
+        ground.moderation.admits(Some(name), &whom, Instant::now())?;
         let chair = arrival.hub.house().enter(name, secret, Some(state.id))?;
         let guest = state.guest(self.talker.user(), self.shard.worker());
         if !chair.room().is_ready(&guest, again) {
@@ -80,7 +86,7 @@ impl Desk<'_> {
         let (room, id) = (state.rooms.swap_remove(at), state.id);
         drop(state);
         self.talker.leave(self.shard, room, id);
-        Event::Left { reference, room: &name, why: None }.append(out);
+        Event::Left { reference, room: &name, why: None, text: None }.append(out);
         Ok(())
     }
 

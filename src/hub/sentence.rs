@@ -1,0 +1,243 @@
+//! Who may not come in, or not speak, for a time: sentences with an end each, in a table that is bounded.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use super::id::MemberId;
+use super::name;
+
+/// Whom something is about.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Who {
+    /// A member, for as long as it has its session.
+    Member(MemberId),
+    /// Whoever is called so, in whatever case.
+    Name(Box<str>),
+    /// Whoever comes from there: an IPv4 address, or an IPv6 /64.
+    Address(IpAddr),
+}
+
+impl Who {
+    /// Whoever is called so.
+    #[must_use]
+    pub(crate) fn named(text: &str) -> Self {
+        Self::Name(name::fold(text.trim()).into())
+    }
+
+    /// Whoever comes from this address, or from one that is as good as the same.
+    #[must_use]
+    pub(crate) fn at(address: IpAddr) -> Self {
+        Self::Address(match address.to_canonical() {
+            IpAddr::V6(six) => Ipv6Addr::from_bits(six.to_bits() >> 64 << 64).into(),
+            four @ IpAddr::V4(_) => four,
+        })
+    }
+}
+
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Member(id) => write!(f, "member {id}"),
+            Self::Name(name) => write!(f, "name {name:?}"),
+            Self::Address(address) => write!(f, "address {address}"),
+        }
+    }
+}
+
+/// For how long, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Sentence {
+    /// When it ends.
+    pub(crate) until: Instant,
+    /// Who has said so.
+    pub(crate) by: Arc<str>,
+    pub(crate) reason: Option<Arc<str>>,
+    /// Whom it was asked for: a name that is meant also by a member's id has two sentences, which end as one.
+    pub(crate) asked: Who,
+}
+
+/// In one room, or in all, and whom.
+type Place = (Option<Box<str>>, Who);
+
+/// Sentences of one kind. Times are handed in by whoever asks.
+#[derive(Debug, Default)]
+pub(crate) struct Sentences {
+    all: Mutex<HashMap<Place, Sentence>>,
+    /// How many there are: where there are none, as in most hubs, nobody waits for the lock.
+    count: AtomicUsize,
+    most: AtomicUsize,
+}
+
+impl Sentences {
+    /// From now on there are so many at most; those that end first make way.
+    pub(crate) fn bound(&self, most: usize) {
+        self.most.store(most, Ordering::Relaxed);
+        let mut all = self.all.lock();
+        while all.len() > most && make_way(&mut all) {}
+        self.count.store(all.len(), Ordering::Relaxed);
+    }
+
+    /// Another one, or another end for one that there is. In a full table the one that would end first makes way.
+    pub(crate) fn pronounce(&self, room: Option<&str>, who: Who, sentence: Sentence, now: Instant) {
+        let mut all = self.all.lock();
+        let (place, most) = ((room.map(Box::from), who), self.most.load(Ordering::Relaxed));
+        if !all.contains_key(&place) && all.len() >= most {
+            all.retain(|_, sentence| sentence.until > now);
+            if all.len() >= most {
+                make_way(&mut all);
+            }
+        }
+        all.insert(place, sentence);
+        self.count.store(all.len(), Ordering::Relaxed);
+    }
+
+    /// Ends what was said about somebody, under whatever name; whether there was anything.
+    pub(crate) fn lift(&self, room: Option<&str>, who: &Who, now: Instant) -> bool {
+        let mut all = self.all.lock();
+        all.retain(|_, sentence| sentence.until > now);
+        let before = all.len();
+        all.retain(|(place, whom), sentence| place.as_deref() != room || (whom != who && sentence.asked != *who));
+        self.count.store(all.len(), Ordering::Relaxed);
+        all.len() < before
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.count.load(Ordering::Relaxed) == 0
+    }
+
+    /// How long any of these is still meant here, by a sentence for this room or for all; `None`: not at all.
+    #[must_use]
+    pub(crate) fn left(&self, room: Option<&str>, whom: &[Who], now: Instant) -> Option<Duration> {
+        if self.is_empty() {
+            return None;
+        }
+        let all = self.all.lock();
+        let left = |place: Place| all.get(&place)?.until.checked_duration_since(now).filter(|left| !left.is_zero());
+        let everywhere = whom.iter().filter_map(|who| left((None, who.clone())));
+        let here = room.into_iter().flat_map(|room| whom.iter().map(move |who| (Some(Box::from(room)), who.clone())));
+        everywhere.chain(here.filter_map(left)).max()
+    }
+
+    /// How many there are, and some of them by their end.
+    #[must_use]
+    pub(crate) fn list(&self, (skip, most): (usize, usize), now: Instant) -> (usize, Vec<(Place, Sentence)>) {
+        let mut all = self.all.lock();
+        all.retain(|_, sentence| sentence.until > now);
+        self.count.store(all.len(), Ordering::Relaxed);
+        let mut list: Vec<_> = all.iter().collect();
+        list.sort_unstable_by_key(|(_, sentence)| sentence.until);
+        let some = list.into_iter().skip(skip).take(most);
+        (all.len(), some.map(|(place, sentence)| (place.clone(), sentence.clone())).collect())
+    }
+
+    /// Forgets those that are over.
+    pub(crate) fn sweep(&self, now: Instant) {
+        let mut all = self.all.lock();
+        all.retain(|_, sentence| sentence.until > now);
+        if all.capacity() > 4 * all.len().max(16) {
+            all.shrink_to_fit();
+        }
+        self.count.store(all.len(), Ordering::Relaxed);
+    }
+}
+
+/// The one that ends first goes; whether there was one.
+fn make_way(all: &mut HashMap<Place, Sentence>) -> bool {
+    let first = all.iter().min_by_key(|(_, sentence)| sentence.until).map(|(place, _)| place.clone());
+    first.is_some_and(|place| all.remove(&place).is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn sentence(until: Instant, asked: &Who) -> Sentence {
+        Sentence { until, by: "test".into(), reason: None, asked: asked.clone() }
+    }
+
+    fn table(most: usize) -> Sentences {
+        let table = Sentences::default();
+        table.bound(most);
+        table
+    }
+
+    fn pronounce(table: &Sentences, room: Option<&str>, who: &Who, now: Instant, seconds: u32) {
+        table.pronounce(room, who.clone(), sentence(now + seconds * SECOND, who), now);
+    }
+
+    fn member(id: u64) -> Who {
+        Who::Member(MemberId(id))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_ends_in_its_time() {
+        let now = || tokio::time::Instant::now().into_std();
+        let (table, ann) = (table(9), Who::named(" ANN "));
+        pronounce(&table, Some("a"), &ann, now(), 10);
+        pronounce(&table, None, &member(1), now(), 5);
+        let left = |room, whom: &[Who]| table.left(Some(room), whom, now());
+        assert_eq!(left("a", &[Who::named("ann")]), Some(10 * SECOND));
+        assert_eq!((left("b", std::slice::from_ref(&ann)), left("b", &[member(1)])), (None, Some(5 * SECOND)));
+        assert_eq!(left("a", &[member(1), ann.clone()]), Some(10 * SECOND), "the later end");
+        tokio::time::advance(5 * SECOND).await;
+        assert_eq!((left("b", &[member(1)]), left("a", std::slice::from_ref(&ann))), (None, Some(5 * SECOND)));
+        assert_eq!(table.list((0, 9), now()).0, 1);
+        tokio::time::advance(5 * SECOND).await;
+        table.sweep(now());
+        assert_eq!((left("a", &[ann]), table.count.load(Ordering::Relaxed)), (None, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_table_drops_what_is_over_and_then_what_ends_first() {
+        let now = || tokio::time::Instant::now().into_std();
+        let table = table(3);
+        for (id, seconds) in [(1, 1), (2, 30), (3, 20)] {
+            pronounce(&table, None, &member(id), now(), seconds);
+        }
+        let there = |id| table.left(None, &[member(id)], now()).is_some();
+        tokio::time::advance(SECOND).await;
+        pronounce(&table, None, &member(4), now(), 40);
+        assert_eq!([2, 3, 4].map(there), [true; 3], "one was over");
+        pronounce(&table, None, &member(5), now(), 40);
+        assert_eq!([2, 3, 4, 5].map(there), [true, false, true, true]);
+        pronounce(&table, None, &member(2), now(), 50);
+        assert_eq!([2, 4, 5].map(there), [true; 3], "another end is no other sentence");
+        table.bound(1);
+        assert_eq!(([2, 4, 5].map(there), table.list((0, 9), now()).0), ([true, false, false], 1));
+        for id in 10..1000 {
+            pronounce(&table, None, &member(id), now(), 60);
+        }
+        assert_eq!(table.all.lock().len(), 1);
+    }
+
+    #[test]
+    fn who_was_meant_by_two_names_is_free_at_once() {
+        let (table, ann, now) = (table(9), Who::named("Ann"), Instant::now());
+        pronounce(&table, None, &ann, now, 10);
+        table.pronounce(None, member(1), sentence(now + SECOND, &ann), now);
+        pronounce(&table, Some("a"), &ann, now, 10);
+        assert!(!table.lift(Some("b"), &ann, now) && table.lift(None, &ann, now) && !table.lift(None, &ann, now));
+        assert_eq!(table.left(None, &[member(1)], now), None);
+        assert!(table.left(Some("a"), &[ann], now).is_some());
+    }
+
+    #[test]
+    fn an_ipv6_network_is_one_address() {
+        let at = |text: &str| Who::at(text.parse().expect("address"));
+        assert_eq!(at("2001:db8::1"), at("2001:db8::ffff:1"));
+        assert_ne!(at("2001:db8::1"), at("2001:db8:0:1::1"));
+        assert_eq!(at("::ffff:192.0.2.1"), at("192.0.2.1"));
+        assert_ne!(at("192.0.2.1"), at("192.0.2.2"));
+        assert_eq!(at("2001:db8::1").to_string(), "address 2001:db8::");
+    }
+}
