@@ -17,7 +17,7 @@ pub use difference::Change;
 pub(crate) use difference::difference;
 pub use error::{Problem, Problems};
 pub use file::{BUILT_IN, Overrides};
-pub(crate) use hub::{FixedRoom, Hub, NamePattern, RoomSecret, SayRate, Secret};
+pub(crate) use hub::{Filter, FixedRoom, Hub, NamePattern, RoomSecret, SayRate, Secret, Unfiltered};
 pub(crate) use legacy::{BadText, Binary, Legacy, Profile};
 pub(crate) use pool::{
     Backend, Balance, Check, Ejection, HashBy, Health, Pool, ProxyProtocol, SourceAddress, Transport,

@@ -5,8 +5,9 @@ use std::hash::RandomState;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
+use super::filter::Filter;
 use super::id::{self, MemberId, MessageId};
 use super::mailbox::{Letter, Mailbox, Word};
 use super::moderation::Moderation;
@@ -25,6 +26,7 @@ pub(crate) struct Ground {
     pub(crate) order: Box<dyn Order>,
     pub(crate) store: Box<dyn Store>,
     pub(crate) moderation: Moderation,
+    filter: RwLock<Option<Arc<dyn Filter>>>,
     /// Its own among all hubs that there were.
     number: u64,
     users: AtomicU64,
@@ -48,7 +50,18 @@ impl Ground {
         let moderation = Moderation::default();
         let number = GROUNDS.fetch_add(1, Ordering::Relaxed);
         let (users, messages) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { mailboxes, keys, order, store, moderation, number, users, messages, connected }
+        Self {
+            mailboxes,
+            keys,
+            order,
+            store,
+            moderation,
+            filter: RwLock::default(),
+            number,
+            users,
+            messages,
+            connected,
+        }
     }
 
     /// A number that no other connection of this hub has.
@@ -84,6 +97,17 @@ impl Ground {
     pub(crate) fn tell(&self, id: MemberId, word: Word) -> bool {
         let known = self.connected.lock().get(&id).copied();
         known.map(|known| self.send(known, word)).is_some()
+    }
+
+    /// Who is asked about each message from now on.
+    pub(crate) fn set_filter(&self, filter: Option<Arc<dyn Filter>>) {
+        *self.filter.write() = filter;
+    }
+
+    /// Who is asked about each message.
+    #[must_use]
+    pub(crate) fn filter(&self) -> Option<Arc<dyn Filter>> {
+        self.filter.read().clone()
     }
 
     /// How letters name this hub.

@@ -2,6 +2,7 @@
 
 mod bucket;
 mod fault;
+pub(crate) mod filter;
 mod ground;
 mod house;
 mod id;
@@ -30,6 +31,7 @@ pub(crate) use shard::Shard;
 use std::sync::Arc;
 use std::time::Instant;
 
+use self::filter::Filter;
 use self::ground::Ground;
 use self::house::House;
 use self::order::Alone;
@@ -45,6 +47,7 @@ pub(crate) struct Hub {
     wishes: Arc<config::Hub>,
     fixed: Arc<[Fixed]>,
     house: Arc<House>,
+    filter: Option<Arc<dyn Filter>>,
 }
 
 /// Why somebody cannot enter a room.
@@ -88,12 +91,19 @@ impl Hub {
             Arc::new(House::new(&wishes, &fixed, ground))
         };
         let house = before.map_or_else(make, |before| Arc::clone(&before.house));
-        Ok(Self { wishes, fixed, house })
+        Ok(Self { wishes, fixed, house, filter: None })
+    }
+
+    /// Each message is put to this one first, once the hub is in force.
+    #[must_use]
+    pub(crate) fn filtered_by(self, filter: Option<Arc<dyn Filter>>) -> Self {
+        Self { filter, ..self }
     }
 
     /// It has been put into force: its rooms go by its wishes.
     pub(crate) fn take_over(&self) {
         self.house.adopt(&self.wishes, &self.fixed);
+        self.house.ground().set_filter(self.filter.clone());
     }
 
     /// What the owner wished.

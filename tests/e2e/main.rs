@@ -14,6 +14,7 @@ mod chat_keys;
 mod chat_life;
 mod command;
 mod desk;
+mod filter;
 mod frames;
 mod head;
 mod health;
