@@ -28,6 +28,7 @@ mod auth;
 pub mod client;
 mod config;
 mod echo;
+mod filter;
 mod gateway;
 mod hub;
 mod lifecycle;

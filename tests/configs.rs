@@ -122,7 +122,7 @@ fn the_settings_it_leaves_out_are_valid_too() {
     let left_out =
         |line: &str| line.starts_with('#') && line[1..].starts_with(|c: char| c == '[' || c.is_ascii_lowercase());
     let count = text.lines().filter(|line| left_out(line)).count();
-    assert_eq!(count, 54, "settings behind a #");
+    assert_eq!(count, 55, "settings behind a #");
     let lines = text.lines().map(|line| if left_out(line) { &line[1..] } else { line });
     let config = Config::parse(&lines.collect::<Vec<_>>().join("\n"), "gateway.toml", Path::new("config"));
     let config = config.unwrap_or_else(|problems| panic!("{problems}"));
@@ -142,7 +142,7 @@ fn the_full_configuration_has_every_key() {
         limits = { zzz = 0 }
         cluster = { zzz = 0 }
         route = [
-            { zzz = 0, limits = { zzz = 0 }, hub = { zzz = 0, say = { zzz = 0 }, fixed = [{ zzz = 0 }] }, auth = { kind = "jwt", zzz = 0 } },
+            { zzz = 0, limits = { zzz = 0 }, hub = { zzz = 0, say = { zzz = 0 }, filter = { zzz = 0 }, fixed = [{ zzz = 0 }] }, auth = { kind = "jwt", zzz = 0 } },
             { proxy = { zzz = 0, profile = "legacy", legacy = { zzz = 0 } }, auth = { kind = "request", zzz = 0 } },
         ]
         pool.p = { zzz = 0, backends = [{ zzz = 0 }] }

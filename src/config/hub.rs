@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use regex::{Regex, RegexBuilder};
 
-use super::Rate;
+use super::{Rate, Transport};
 
 /// Characters of one room's name at most, whatever the pattern allows. It stands here and not in the pattern: a class of
 /// Unicode's that is repeated so often takes megabytes.
@@ -71,6 +71,8 @@ pub struct Hub {
     pub history_age: Option<Duration>,
     /// Where histories are, beside the rooms that are open.
     pub history_store: HistoryStore,
+    /// Who is asked about each message; absent: nobody.
+    pub filter: Option<Box<Filter>>,
     /// Rooms that are always there, by name.
     pub fixed: Vec<FixedRoom>,
     /// What keys and channels of its rooms begin with in Redis; absent: they are this gateway's alone.
@@ -84,6 +86,36 @@ pub enum HistoryStore {
     Memory,
     /// In this file, too: they outlive the process.
     File(PathBuf),
+}
+
+/// A service that is asked before something is said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Filter {
+    /// As the owner wrote it.
+    pub url: String,
+    /// How it is reached.
+    pub transport: Transport,
+    /// The Host it is asked for.
+    pub host: String,
+    /// Path and query.
+    pub target: String,
+    /// PEM file of the CAs that an `https://` service is checked against; absent: the public roots.
+    pub ca: Option<PathBuf>,
+    /// From the wait for a place to its whole answer.
+    pub timeout: Duration,
+    /// Questions at once.
+    pub at_once: usize,
+    /// What becomes of a message when there is no answer.
+    pub on_error: Unfiltered,
+}
+
+/// What becomes of a message when nobody can say whether it may be said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unfiltered {
+    /// It is said.
+    Pass,
+    /// It is not.
+    Refuse,
 }
 
 /// So many at once, and so many in a time.
@@ -221,6 +253,7 @@ impl Default for Hub {
             moderator_claim: "moderator".to_owned(),
             history_age: Some(Duration::from_secs(30 * 24 * 3600)),
             history_store: HistoryStore::Memory,
+            filter: None,
             fixed: Vec::new(),
             shared: None,
         }

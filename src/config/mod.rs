@@ -19,7 +19,7 @@ pub use difference::Change;
 pub(crate) use difference::difference;
 pub use error::{Problem, Problems};
 pub use file::{BUILT_IN, Overrides};
-pub(crate) use hub::{FixedRoom, HistoryStore, Hub, NamePattern, RoomSecret, SayRate, Secret};
+pub(crate) use hub::{Filter, FixedRoom, HistoryStore, Hub, NamePattern, RoomSecret, SayRate, Secret, Unfiltered};
 pub(crate) use legacy::{BINARY, BadText, Binary, Hold, Legacy};
 pub(crate) use pool::{
     Backend, Balance, Check, Ejection, HashBy, Health, Pool, ProxyProtocol, SourceAddress, Transport,

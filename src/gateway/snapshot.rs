@@ -8,6 +8,8 @@ use crate::admission::Gate;
 use crate::auth::Guard;
 use crate::client::Trust;
 use crate::config::{self, BackendHead, Config, Habits, Hold, Legacy, Problem, Problems, SessionLimits};
+use crate::filter::Service;
+use crate::hub::filter::Filter;
 use crate::hub::{self, Hub, Site};
 use crate::pool::Pool;
 use crate::telemetry::metrics::{Facts, HistoryFacts, HubFacts, Route};
@@ -211,7 +213,10 @@ fn build_hubs(
         });
         let key = format!("route \"{}\".hub", name.route);
         let built = Hub::build(wishes, site, &key, known);
-        built.map(Arc::new).map_err(|found| problems.extend(found.0)).ok()
+        let filter = wishes.filter.as_ref().map(|wishes| Service::new(wishes, &key)).transpose();
+        let filter = filter.map_err(|found| problems.extend(found.0)).ok().flatten();
+        let filter = filter.map(|filter| -> Arc<dyn Filter> { Arc::new(filter) });
+        built.map(|hub| Arc::new(hub.filtered_by(filter))).map_err(|found| problems.extend(found.0)).ok()
     };
     config.routes.iter().map(&mut build).collect()
 }

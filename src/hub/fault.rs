@@ -47,6 +47,10 @@ pub(crate) enum Fault {
     Muted(Duration),
     /// The member may not come in; for how long.
     Banned(Duration),
+    /// A filter does not let it pass.
+    Filtered,
+    /// A filter should say whether it may pass, and does not.
+    FilterDown,
     /// What had to come first did not.
     TooLate,
 }
@@ -77,6 +81,8 @@ impl Fault {
             Self::SlowMode(_) => "slow_mode",
             Self::Muted(_) => "muted",
             Self::Banned(_) => "banned",
+            Self::Filtered => "filtered",
+            Self::FilterDown => "filter_down",
             Self::TooLate => "too_late",
         }
     }
@@ -106,6 +112,8 @@ impl Fault {
             Self::SlowMode(_) => "this room is slow: wait a little",
             Self::Muted(_) => "you are not heard for a time",
             Self::Banned(_) => "you may not come in for a time",
+            Self::Filtered => "this may not be said here",
+            Self::FilterDown => "it cannot be found out whether this may be said",
             Self::TooLate => "this has to come first",
         };
         text.to_owned()

@@ -5,8 +5,9 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
+use super::filter::Filter;
 use super::id::{self, MemberId, MessageId};
 use super::mailbox::{Letter, Mailbox, Word};
 use super::moderation::Moderation;
@@ -25,6 +26,7 @@ pub(crate) struct Ground {
     pub(crate) order: Box<dyn Order>,
     pub(crate) store: Box<dyn Store>,
     pub(crate) moderation: Moderation,
+    filter: RwLock<Option<Arc<dyn Filter>>>,
     /// Its own among all hubs that there were.
     number: u64,
     users: AtomicU64,
@@ -54,6 +56,7 @@ impl Ground {
             order,
             store,
             moderation: Moderation::default(),
+            filter: RwLock::default(),
             number,
             users: AtomicU64::new(first),
             messages: AtomicU64::new(0),
@@ -94,6 +97,17 @@ impl Ground {
     pub(crate) fn tell(&self, id: MemberId, word: Word) -> bool {
         let known = self.connected.lock().get(&id).copied();
         known.map(|known| self.send(known, word)).is_some()
+    }
+
+    /// Who is asked about each message from now on.
+    pub(crate) fn set_filter(&self, filter: Option<Arc<dyn Filter>>) {
+        *self.filter.write() = filter;
+    }
+
+    /// Who is asked about each message.
+    #[must_use]
+    pub(crate) fn filter(&self) -> Option<Arc<dyn Filter>> {
+        self.filter.read().clone()
     }
 
     /// How letters name this hub.

@@ -3,6 +3,7 @@
 mod bucket;
 mod cluster;
 mod fault;
+pub(crate) mod filter;
 mod ground;
 mod house;
 mod id;
@@ -34,6 +35,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use self::cluster::{Chapter, Together};
+use self::filter::Filter;
 use self::ground::Ground;
 use self::house::House;
 use self::order::{Alone, Order};
@@ -51,6 +53,8 @@ pub(crate) struct Hub {
     house: Arc<House>,
     /// The history in a file, where there is one.
     archive: Option<Arc<Archive>>,
+    /// Who is asked about each message.
+    filter: Option<Arc<dyn Filter>>,
 }
 
 /// What a hub stands on: the gateway's own, and the same for all hubs.
@@ -98,7 +102,7 @@ impl Hub {
         // Rooms that are shared otherwise are other rooms: members of the old ones stay there until they leave.
         if let Some(before) = before.filter(|before| before.wishes.shared == wishes.shared) {
             let (house, archive) = (Arc::clone(&before.house), before.archive.clone());
-            return Ok(Self { wishes, fixed, house, archive });
+            return Ok(Self { wishes, fixed, house, archive, filter: None });
         }
         let archive = open_archive(&wishes, site, key)?;
         let store: Box<dyn Store> = match &archive {
@@ -121,7 +125,13 @@ impl Hub {
                 }
             });
         }
-        Ok(Self { wishes, fixed, house, archive })
+        Ok(Self { wishes, fixed, house, archive, filter: None })
+    }
+
+    /// Each message is put to this one first, once the hub is in force.
+    #[must_use]
+    pub(crate) fn filtered_by(self, filter: Option<Arc<dyn Filter>>) -> Self {
+        Self { filter, ..self }
     }
 
     /// It has been put into force: its rooms go by its wishes.
@@ -130,6 +140,7 @@ impl Hub {
         if let Some(archive) = &self.archive {
             archive.go_by(Bounds::of(&self.wishes));
         }
+        self.house.ground().set_filter(self.filter.clone());
     }
 
     /// What the owner wished.

@@ -1,16 +1,18 @@
 //! The members of all rooms on one worker: one walk hands a message to each of them, and never waits for any.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use slab::Slab;
 
+use super::filter::{Filter, Waiting};
 use super::mailbox::{Content, Letter, Mailbox, Out, Said, Word};
 use super::member::{Member, Talker};
 use super::room::Room;
+use crate::lifecycle::Tasks;
 use crate::wire::close::{Close, Code};
 
 /// Members that are served before others on this worker get their turn.
@@ -27,6 +29,9 @@ pub(crate) struct Shard {
     rooms: RefCell<HashMap<*const Room, Company>>,
     /// Who can be told something alone, by hub and number.
     talkers: RefCell<HashMap<(u64, u64), Rc<Talker>>>,
+    /// What members have said and is not judged yet, by hub and number, in their order.
+    waiting: RefCell<HashMap<(u64, u64), VecDeque<Waiting>>>,
+    tasks: Tasks,
 }
 
 /// The members of one room on one worker, by what they speak.
@@ -48,7 +53,14 @@ impl Shard {
     /// A worker's shard; `worker` is its place among the mailboxes.
     #[must_use]
     pub(crate) fn new(worker: usize, mailbox: Arc<Mailbox>) -> Self {
-        Self { worker, mailbox, rooms: RefCell::default(), talkers: RefCell::default() }
+        Self {
+            worker,
+            mailbox,
+            rooms: RefCell::default(),
+            talkers: RefCell::default(),
+            waiting: RefCell::default(),
+            tasks: Tasks::default(),
+        }
     }
 
     pub(super) const fn worker(&self) -> usize {
@@ -86,6 +98,46 @@ impl Shard {
     pub(super) fn disconnect(&self, talker: &Talker) {
         let gone = self.talkers.borrow_mut().remove(&talker.key());
         drop(gone);
+    }
+
+    /// Puts a message to the filter: behind those of the same member that wait, and beside those of all others.
+    pub(super) fn put_to(self: &Rc<Self>, filter: Arc<dyn Filter>, waiting: Waiting) {
+        let key = (waiting.room.ground().number(), waiting.draft.user);
+        let mut all = self.waiting.borrow_mut();
+        let queue = all.entry(key).or_default();
+        queue.push_back(waiting);
+        if queue.len() == 1 {
+            let shard = Rc::clone(self);
+            self.tasks.spawn(async move { shard.judge(key, filter).await });
+        }
+    }
+
+    /// Whether something of this member's waits for its verdict: it is not read on until then.
+    pub(super) fn is_waiting(&self, key: (u64, u64)) -> bool {
+        self.waiting.borrow().contains_key(&key)
+    }
+
+    async fn judge(&self, key: (u64, u64), filter: Arc<dyn Filter>) {
+        let first = |shard: &Self| shard.waiting.borrow().get(&key).and_then(VecDeque::front).map(Waiting::question);
+        while let Some(question) = first(self) {
+            let verdict = Arc::clone(&filter).judge(question).await;
+            let (waiting, is_last) = {
+                let mut all = self.waiting.borrow_mut();
+                let Some(queue) = all.get_mut(&key) else { return };
+                let waiting = queue.pop_front();
+                let is_last = queue.is_empty();
+                if is_last {
+                    all.remove(&key);
+                }
+                (waiting, is_last)
+            };
+            let Some(waiting) = waiting else { return };
+            let speaker = waiting.speaker.clone();
+            waiting.conclude(verdict);
+            if is_last {
+                return speaker.wake();
+            }
+        }
     }
 
     fn thin(&self, room: &Arc<Room>, leave: impl FnOnce(&mut Company)) {

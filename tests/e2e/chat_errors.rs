@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::chat::{Member, hub};
 use crate::support::Running;
+use crate::support::backend::Backend;
 use crate::support::frames::{BINARY, TEXT, client};
 
 /// The codes as the source has them: lines such as `Self::BadJson => "bad_json",`.
@@ -97,6 +98,19 @@ async fn provoke(code: &str) -> Value {
             said(&mut member, &json!({ "type": "resume", "session": session, "ref": "r" })).await
         }
         "forbidden" => forbidden().await,
+        "filter_down" => {
+            let nobody = tempfile::tempdir().expect("folder").path().join("gone.sock");
+            said(&mut joined(&format!("filter = {{ url = \"unix:{}:/\" }}", nobody.display())).await.1, &say()).await
+        }
+        "filtered" => {
+            let service = Backend::bind().await;
+            let (_chat, mut member) = joined(&format!("filter = {{ url = \"http://{}\" }}", service.address)).await;
+            member.send(&say()).await;
+            let mut peer = service.accept().await;
+            peer.head().await;
+            peer.send(b"HTTP/1.1 403 x\r\nContent-Length: 0\r\n\r\n").await;
+            member.expect("error").await
+        }
         "no_such_message" => {
             let (chat, _folder, bearer) = crate::moderation::chat("");
             let mut boss = Member::come_with(&chat, "/chat", &[&bearer("Boss", true)]).await;

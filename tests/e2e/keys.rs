@@ -124,6 +124,12 @@ const SEEN: &[(&str, &str)] = &[
     ("route.hub.rooms_claim", "chat_keys::a_token_says_where_one_may_go_and_who_one_is"),
     ("route.hub.name_claim", "chat_keys::a_token_says_where_one_may_go_and_who_one_is"),
     ("route.hub.moderator_claim", "chat_keys::a_token_says_where_one_may_go_and_who_one_is"),
+    ("route.hub.filter", "filter::a_message_passes_is_changed_or_refused"),
+    ("route.hub.filter.url", "filter::a_message_passes_is_changed_or_refused"),
+    ("route.hub.filter.ca", "filter::a_services_certificate_is_checked_against_its_ca"),
+    ("route.hub.filter.timeout", "filter::a_late_answer_is_none"),
+    ("route.hub.filter.at_once", "filter::questions_at_once_are_bounded_and_the_next_wait"),
+    ("route.hub.filter.on_error", "filter::without_an_answer_it_is_said_or_not"),
     ("route.hub.fixed", "chat_keys::no_room_is_made_where_the_owner_makes_them"),
     ("route.hub.fixed.name", "chat_keys::no_room_is_made_where_the_owner_makes_them"),
     ("route.hub.fixed.history", "chat_keys::a_fixed_room_has_its_own_bounds"),
@@ -185,7 +191,7 @@ const SEEN: &[(&str, &str)] = &[
 ];
 
 /// The modules whose tests may stand in [`SEEN`].
-const MODULES: [(&str, &str); 17] = [
+const MODULES: [(&str, &str); 18] = [
     ("chat", include_str!("chat.rs")),
     ("chat_keys", include_str!("chat_keys.rs")),
     // What waits inside is seen only there.
@@ -193,6 +199,7 @@ const MODULES: [(&str, &str); 17] = [
     ("auth", include_str!("auth.rs")),
     ("cluster", include_str!("cluster.rs")),
     ("desk", include_str!("desk.rs")),
+    ("filter", include_str!("filter.rs")),
     ("head", include_str!("head.rs")),
     ("health", include_str!("health.rs")),
     ("histories", include_str!("histories.rs")),

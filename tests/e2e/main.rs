@@ -15,6 +15,7 @@ mod chat_life;
 mod cluster;
 mod command;
 mod desk;
+mod filter;
 mod frames;
 mod head;
 mod health;

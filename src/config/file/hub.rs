@@ -6,11 +6,16 @@ use std::time::Duration;
 
 use super::cluster::read_shared;
 use super::document::{Placed, Table, Value};
+use super::limits::SHORT;
 use super::pool::read_file_path;
+use crate::config::address::read_auth_url;
+use crate::config::auth::AuthRequest;
 use crate::config::cluster::Shared;
 use crate::config::error::Wrong;
-use crate::config::{FixedRoom, HistoryStore, Hub, NamePattern, RoomSecret, SayRate, Secret};
+use crate::config::{Filter, FixedRoom, HistoryStore, Hub, NamePattern, RoomSecret, SayRate, Secret, Unfiltered};
 
+const ON_ERROR: [(&str, Unfiltered); 2] = [("pass", Unfiltered::Pass), ("refuse", Unfiltered::Refuse)];
+const URL: &str = r#""http://host:port/path", "https://host/path" or "unix:/socket:/path""#;
 const KIB: usize = 1 << 10;
 
 /// Members and rooms: more than one machine has ever held.
@@ -71,6 +76,7 @@ pub(super) fn read_hub(value: &Value<'_>, base: &Path) -> (Hub, Beside) {
         rooms_claim: table.text("rooms_claim", read_claim).unwrap_or(default.rooms_claim),
         name_claim: table.text("name_claim", read_claim).unwrap_or(default.name_claim),
         moderator_claim: table.text("moderator_claim", read_claim).unwrap_or(default.moderator_claim),
+        filter: read_filter(&table, base),
         // Once it is known whether there is a [cluster]: see the draft.
         shared: None,
         fixed: read_fixed(&table, &room_names, base),
@@ -130,6 +136,18 @@ fn read_say(table: &Table<'_>, default: SayRate) -> SayRate {
     let burst = table.count("burst", 1..=100_000).map(|burst| u32::try_from(burst).unwrap_or(u32::MAX));
     table.finish();
     SayRate { rate, burst: burst.unwrap_or(default.burst) }
+}
+
+fn read_filter(table: &Table<'_>, base: &Path) -> Option<Box<Filter>> {
+    let table = table.table("filter")?;
+    let url = table.require("url", URL).and_then(|value| value.text(|text| read_auth_url(text, base)));
+    let (ca, timeout) = (table.text("ca", |text| read_file_path(text, base)), table.duration("timeout", SHORT));
+    let at_once = table.count("at_once", 1..=10_000).unwrap_or(64);
+    let on_error = table.choice("on_error", &ON_ERROR, &[]).unwrap_or(Unfiltered::Refuse);
+    table.finish();
+    let AuthRequest { url, transport, host, target, .. } = url?;
+    let timeout = timeout.unwrap_or(Duration::from_secs(1));
+    Some(Box::new(Filter { url, transport, host, target, ca, timeout, at_once, on_error }))
 }
 
 fn read_fixed(table: &Table<'_>, names: &NamePattern, base: &Path) -> Vec<FixedRoom> {

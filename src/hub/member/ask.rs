@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use super::talker::Talker;
 use crate::config::{Rate, SayRate};
 use crate::hub::fault::Fault;
+use crate::hub::filter::{self, Waiting};
 use crate::hub::id::MemberId;
 use crate::hub::language::v1::event::{Event, Person};
 use crate::hub::language::v1::request::{self, Request, Say, To};
@@ -65,6 +66,9 @@ impl Listener for Desk<'_> {
         if self.has_said {
             // What one read has brought is one turn: now the others, and whoever hands it out.
             cx.waker().wake_by_ref();
+            return false;
+        }
+        if self.shard.is_waiting(self.talker.key()) {
             return false;
         }
         let mut state = self.talker.state.borrow_mut();
@@ -184,7 +188,18 @@ impl<'a> Desk<'a> {
         self.has_said = true;
         let moderates = self.talker.arrival.credentials.moderator;
         let speech = Speech { now: Instant::now(), queue: self.queue, moderates };
-        if let Some(id) = room.submit(draft, speech).map_err(failed)? {
+        let known = match self.talker.hub().house().ground().filter() {
+            None => room.submit(draft, speech),
+            Some(filter) => {
+                let known = room.consider(&draft, speech);
+                if let Ok(None) = known {
+                    let speaker = filter::Speaker::V1(Rc::downgrade(self.talker));
+                    self.shard.put_to(filter, Waiting { room: Arc::clone(&room), draft, speech, speaker });
+                }
+                known
+            }
+        };
+        if let Some(id) = known.map_err(failed)? {
             Event::Ack { reference, id, time: id.time(), room: Some(room.name()) }.append(out);
         }
         Ok(())

@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use crate::hub::bucket::Bucket;
 use crate::hub::fault::Fault;
+use crate::hub::filter::{self, Waiting};
 use crate::hub::house::Chair;
 use crate::hub::id::MemberId;
 use crate::hub::language::Language;
@@ -64,6 +65,20 @@ impl Member {
         self.place.wake();
     }
 
+    /// What it has said is not said, for this reason. Without words for it, a message that is only not wanted is left
+    /// out: whoever is sent away would come back as another number, and be heard.
+    pub(crate) fn refuse(&self, fault: Fault) {
+        if !matches!(fault, Fault::Filtered | Fault::FilterDown | Fault::Muted(_)) {
+            let queue = self.endpoint.borrow().send_queue();
+            self.dismiss(&mut Context::from_waker(Waker::noop()), told(fault, queue));
+        }
+    }
+
+    /// It is read on.
+    pub(crate) fn wake(&self) {
+        self.place.wake();
+    }
+
     /// Who it is.
     pub(crate) fn id(&self) -> MemberId {
         MemberId::without_session(&self.room().ground().keys, self.user)
@@ -106,9 +121,9 @@ impl Sitting {
 
 impl Conversation for Sitting {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
-        let member = &*self.member;
+        let member = &self.member;
         let mut endpoint = member.endpoint.borrow_mut();
-        let mut speaker = Speaker { member, queue: endpoint.send_queue(), has_said: false };
+        let mut speaker = Speaker { member, shard: &self.shard, queue: endpoint.send_queue(), has_said: false };
         endpoint.poll(cx, &member.place, &mut speaker)
     }
 
@@ -127,7 +142,8 @@ impl Drop for Sitting {
 }
 
 struct Speaker<'a> {
-    member: &'a Member,
+    member: &'a Rc<Member>,
+    shard: &'a Rc<Shard>,
     /// Bytes that it may have queued at most.
     queue: usize,
     /// In this turn of the member's task.
@@ -152,6 +168,9 @@ impl Listener for Speaker<'_> {
             return false;
         }
         let room = self.member.room();
+        if self.shard.is_waiting((room.ground().number(), self.member.user)) {
+            return false;
+        }
         let bounds = room.bounds();
         let ground = room.ground();
         ground.order.has_room(cx) && ground.mailboxes.iter().all(|mailbox| mailbox.has_room(cx, bounds))
@@ -160,14 +179,24 @@ impl Listener for Speaker<'_> {
 
 impl Speaker<'_> {
     fn say(&mut self, text: &str) -> Result<(), Fault> {
-        let Member { says, place, user, .. } = self.member;
+        let Member { says, place, user, .. } = &**self.member;
         let room = self.member.room();
         let mut bucket = says.get();
         let taken = bucket.take(place.now(), room.pace());
         says.set(bucket);
         taken.map_err(Fault::RateLimited)?;
         self.has_said = true;
-        let said = room.submit_plain(*user, text, Speech { now: Instant::now(), queue: self.queue, moderates: false });
+        let speech = Speech { now: Instant::now(), queue: self.queue, moderates: false };
+        let said = match room.ground().filter() {
+            None => room.submit_plain(*user, text, speech),
+            Some(filter) => {
+                let draft = room.draft_plain(*user, text);
+                let speaker = filter::Speaker::Plain(Rc::downgrade(self.member));
+                room.consider(&draft, speech).map(|_| {
+                    self.shard.put_to(filter, Waiting { room: Arc::clone(room), draft, speech, speaker });
+                })
+            }
+        };
         // Whoever is muted and sent away would come back as another number, and be heard.
         if matches!(said, Err(Fault::Muted(_))) { Ok(()) } else { said }
     }

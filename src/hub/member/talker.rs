@@ -11,8 +11,9 @@ use super::Credentials;
 use super::ask::Desk;
 use crate::hub::Hub;
 use crate::hub::bucket::Bucket;
+use crate::hub::fault::Fault;
 use crate::hub::house::Chair;
-use crate::hub::id::{self, MemberId, Session};
+use crate::hub::id::{self, MemberId, MessageId, Session};
 use crate::hub::language::Language;
 use crate::hub::language::v1::event::{Event, Limits};
 use crate::hub::mailbox::{Again, Out, Word};
@@ -38,7 +39,7 @@ pub(crate) struct Arrival {
 /// One member.
 pub(crate) struct Talker {
     endpoint: RefCell<Endpoint>,
-    pub(super) place: Place,
+    pub(in crate::hub) place: Place,
     pub(super) arrival: Arrival,
     user: u64,
     pub(super) state: RefCell<State>,
@@ -147,6 +148,20 @@ impl Talker {
     /// Who it is.
     pub(crate) fn id(&self) -> MemberId {
         self.state.borrow().id
+    }
+
+    /// What it has said has its place.
+    pub(crate) fn acknowledge(&self, room: &Room, reference: Option<&str>, id: MessageId) {
+        let event = Event::Ack { reference, id, time: id.time(), room: Some(room.name()) };
+        self.deliver(&mut Context::from_waker(Waker::noop()), &event.frame());
+    }
+
+    /// What it has said is not said, for this reason; in the words of whoever has judged it, if there are any.
+    pub(crate) fn refuse(&self, room: &Room, reference: Option<&str>, (fault, words): (Fault, Option<&str>)) {
+        let retry = fault.retry().map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1));
+        let (code, text, room) = (fault.code(), fault.text(), Some(room.name()));
+        let event = Event::Error { reference, code, text: words.unwrap_or(&text), room, retry };
+        self.deliver(&mut Context::from_waker(Waker::noop()), &event.frame());
     }
 
     /// It is in this room no more, and is told why.

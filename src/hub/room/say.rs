@@ -34,11 +34,30 @@ impl Room {
     /// # Errors
     /// Why it may not.
     pub(crate) fn submit_plain(self: &Arc<Self>, user: u64, text: &str, speech: Speech) -> Result<(), Fault> {
+        self.submit(self.draft_plain(user, text), speech).map(drop)
+    }
+
+    /// Whether it may be said as far as can be told before others are asked; what is known already has its place.
+    ///
+    /// # Errors
+    /// Why it may not.
+    pub(crate) fn consider(&self, draft: &Draft, speech: Speech) -> Result<Option<MessageId>, Fault> {
+        if !speech.moderates {
+            self.ground.moderation.hears(&self.name, draft.from, &draft.name, speech.now)?;
+        }
+        let state = self.state.lock();
+        if let Some(id) = state.history.said(draft.from, draft.reference.as_ref()) {
+            return Ok(Some(id));
+        }
+        state.look(draft, speech).map(|()| None)
+    }
+
+    /// What somebody of the plain language says.
+    pub(crate) fn draft_plain(&self, user: u64, text: &str) -> Draft {
         let from = MemberId::without_session(&self.ground.keys, user);
         let known = self.state.lock().people.name(from).map(|name| Arc::clone(&name.text));
         let name = known.unwrap_or_else(|| Name::of_user(user).text);
-        let draft = Draft { from, user, name, text: text.into(), reference: None };
-        self.submit(draft, speech).map(drop)
+        Draft { from, user, name, text: text.into(), reference: None }
     }
 
     /// The first step: whether this may be said here. If so it gets its place, now or later, and [`Room::commit`] tells
@@ -110,6 +129,12 @@ fn said(user: u64, (plain, v1): Frames, ack: Option<bytes::Bytes>, to_sender: bo
 
 impl State {
     fn judge(&mut self, draft: &Draft, speech: Speech) -> Result<(), Fault> {
+        self.look(draft, speech)?;
+        let slow = self.rules.slow;
+        if !slow.is_zero() && !speech.moderates { self.slow_down(draft.from, speech.now, slow) } else { Ok(()) }
+    }
+
+    fn look(&self, draft: &Draft, speech: Speech) -> Result<(), Fault> {
         let text = &draft.text;
         if text.len() > self.rules.text {
             return Err(Fault::TooLong(self.rules.text));
@@ -121,8 +146,7 @@ impl State {
         if self.rules.read_only && !speech.moderates {
             return Err(Fault::ReadOnly);
         }
-        let slow = self.rules.slow;
-        if !slow.is_zero() && !speech.moderates { self.slow_down(draft.from, speech.now, slow) } else { Ok(()) }
+        Ok(())
     }
 
     /// Bytes of the longest frame that a message becomes, in the languages of those who are here.

@@ -1,0 +1,181 @@
+//! A service that is asked before something is said: what it sees, what its answers do, and what is done without one.
+
+use serde_json::{Value, json};
+
+use crate::chat::{Member, hub};
+use crate::support::backend::Backend;
+use crate::support::frames::{TEXT, client};
+use crate::support::peer::STUCK;
+use crate::support::{Peer, Running, gateway, log, logged};
+
+fn filtered(service: &Backend, more: &str) -> Running {
+    hub(&format!("filter = {{ url = \"http://{}/judge?a=b\", {more} }}", service.address))
+}
+
+/// The next question: who waits for its answer, the head, and the JSON.
+async fn asked(service: &Backend) -> (Peer, String, Value) {
+    let mut peer = service.accept().await;
+    let head = peer.head().await;
+    let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: ")).expect("length");
+    let body = peer.read_exact(length.parse().expect("number")).await;
+    (peer, head, serde_json::from_slice(&body).expect("JSON"))
+}
+
+async fn answer(peer: &mut Peer, status: &str, body: &str) {
+    peer.send(format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).as_bytes()).await;
+}
+
+fn say(text: &str) -> Value {
+    json!({ "type": "say", "text": text, "ref": text })
+}
+
+#[tokio::test]
+async fn a_message_passes_is_changed_or_refused() {
+    let service = Backend::bind().await;
+    let gateway = filtered(&service, "timeout = \"30s\"");
+    let mut ann = Member::joined(&gateway, "/chat", "Ann").await;
+    ann.send(&say("one")).await;
+    let (mut waits, head, question) = asked(&service).await;
+    assert!(head.starts_with("POST /judge?a=b HTTP/1.1\r\n"), "{head}");
+    assert!(
+        head.contains(&format!("Host: {}\r\n", service.address)) && head.contains("Content-Type: application/json")
+    );
+    assert_eq!(question, json!({ "room": "lobby", "member": ann.hello["id"], "name": "Ann", "text": "one" }));
+    answer(&mut waits, "200 OK", "").await;
+    assert_eq!(ann.expect("say").await["text"], "one");
+    assert_eq!(ann.expect("ack").await["ref"], "one");
+    for (status, body, text) in [
+        ("200 OK", r#"{"text":"***"}"#, Some("***")),
+        ("204 No Content", "", Some("two")),
+        ("200 OK", "{}", Some("two")),
+    ] {
+        ann.send(&json!({ "type": "say", "text": "two" })).await;
+        let (mut waits, ..) = asked(&service).await;
+        if status.starts_with("204") {
+            waits.send(b"HTTP/1.1 204 No Content\r\n\r\n").await;
+        } else {
+            answer(&mut waits, status, body).await;
+        }
+        assert_eq!(ann.expect("say").await["text"].as_str(), text, "{status} {body}");
+    }
+    for (status, body, text) in [
+        ("403 Forbidden", r#"{"reason":"no links"}"#, "no links"),
+        ("422 Unprocessable", "nonsense", "this may not be said here"),
+    ] {
+        ann.send(&say("three")).await;
+        answer(&mut asked(&service).await.0, status, body).await;
+        let error = json!({ "type": "error", "code": "filtered", "text": text, "room": "lobby", "ref": "three" });
+        assert_eq!(ann.expect("error").await, error);
+    }
+    // In plain text it is left out, and nobody is sent away for it.
+    let mut plain = gateway.open("/chat/plain").await;
+    plain.say("bad").await;
+    answer(&mut asked(&service).await.0, "403 Forbidden", "").await;
+    plain.say("good").await;
+    let (mut waits, _, question) = asked(&service).await;
+    assert_eq!((&question["text"], &question["name"]), (&json!("good"), &json!("User #2")));
+    answer(&mut waits, "200 OK", "").await;
+    assert_eq!(plain.message().await.text(), "User #2: good");
+}
+
+#[tokio::test]
+async fn one_member_is_asked_about_in_turn_and_nobody_waits_for_another() {
+    let service = Backend::bind().await;
+    let gateway = filtered(&service, "timeout = \"30s\"");
+    let mut ann = Member::joined(&gateway, "/chat", "Ann").await;
+    let mut bob = Member::joined(&gateway, "/chat", "Bob").await;
+    ann.expect("join").await;
+    let frames: Vec<u8> =
+        ["1", "2", "3"].iter().flat_map(|text| client(TEXT, say(text).to_string().as_bytes())).collect();
+    ann.send_bytes(&frames).await;
+    let (mut first, _, question) = asked(&service).await;
+    assert_eq!(question["text"], "1");
+    // The next question is another member's, whose message is said meanwhile.
+    bob.send(&say("b")).await;
+    let (mut waits, _, question) = asked(&service).await;
+    assert_eq!(question["text"], "b");
+    answer(&mut waits, "200 OK", "").await;
+    for member in [&mut ann, &mut bob] {
+        assert_eq!(member.expect("say").await["text"], "b");
+    }
+    answer(&mut first, "200 OK", "").await;
+    for text in ["2", "3"] {
+        let (mut waits, _, question) = asked(&service).await;
+        assert_eq!(question["text"], text);
+        answer(&mut waits, "200 OK", "").await;
+    }
+    for text in ["1", "2", "3"] {
+        assert_eq!(ann.expect("say").await["text"], text);
+        assert_eq!(ann.expect("ack").await["ref"], text);
+    }
+    // And it is heard again.
+    ann.send(&say("4")).await;
+    answer(&mut asked(&service).await.0, "200 OK", "").await;
+    assert_eq!(ann.expect("say").await["text"], "4");
+}
+
+#[tokio::test]
+async fn without_an_answer_it_is_said_or_not() {
+    for (on_error, said) in [("pass", "say"), ("refuse", "error")] {
+        let service = Backend::bind().await;
+        let gateway = filtered(&service, &format!("on_error = \"{on_error}\", timeout = \"30s\""));
+        let mut ann = Member::joined(&gateway, "/chat", "Ann").await;
+        for broken in [
+            "HTTP/1.1 500 x\r\nContent-Length: 0\r\n\r\n",
+            "nonsense\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n{",
+        ] {
+            ann.send(&json!({ "type": "say", "text": "x" })).await;
+            asked(&service).await.0.send(broken.as_bytes()).await;
+            let event = ann.expect(said).await;
+            assert!(said == "say" || event["code"] == "filter_down", "{event}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_late_answer_is_none() {
+    let service = Backend::bind().await;
+    let gateway = filtered(&service, "timeout = \"50ms\"");
+    let mut ann = Member::joined(&gateway, "/chat", "Ann").await;
+    ann.send(&say("a")).await;
+    let _held = asked(&service).await;
+    assert_eq!(ann.expect("error").await["code"], "filter_down");
+}
+
+#[tokio::test]
+async fn questions_at_once_are_bounded_and_the_next_wait() {
+    let service = Backend::bind().await;
+    let gateway = filtered(&service, "timeout = \"30s\", at_once = 1");
+    let mut ann = Member::joined(&gateway, "/chat/a", "Ann").await;
+    let mut bob = Member::joined(&gateway, "/chat/b", "Bob").await;
+    ann.send(&say("a")).await;
+    let (mut first, ..) = asked(&service).await;
+    bob.send(&say("b")).await;
+    assert!(tokio::time::timeout(STUCK, service.accept()).await.is_err(), "a second question at once");
+    answer(&mut first, "200 OK", "").await;
+    let (mut second, _, question) = asked(&service).await;
+    assert_eq!(question["text"], "b");
+    answer(&mut second, "200 OK", "").await;
+    assert_eq!(bob.expect("say").await["text"], "b");
+    assert_eq!(ann.expect("say").await["text"], "a");
+}
+
+#[tokio::test]
+async fn a_services_certificate_is_checked_against_its_ca() {
+    let folder = tempfile::tempdir().expect("folder");
+    let made = wsgate::make_certificate(folder.path(), &["127.0.0.1".to_owned()]).expect("certificate");
+    let certificates = format!("certificates = [{{ chain = {:?}, key = {:?} }}]", made.chain, made.key);
+    let _lines = log();
+    // Whoever answers at all is trusted: another gateway's echo knows no POST.
+    let server = gateway(&format!("[tls]\n{certificates}\n[[route]]\npath = \"/\"\necho = {{}}\n"));
+    for (more, told) in
+        [(String::new(), "cannot be connected to"), (format!("ca = {:?}", made.authority), "says neither yes nor no")]
+    {
+        let chat = hub(&format!("filter = {{ url = \"https://{}/\", timeout = \"30s\", {more} }}", server.address()));
+        let mut ann = Member::joined(&chat, "/chat", "Ann").await;
+        ann.send(&say("x")).await;
+        assert_eq!(ann.expect("error").await["code"], "filter_down");
+        logged(&["nobody can say whether it may be said", &server.address(), told]).await;
+    }
+}
