@@ -1,12 +1,13 @@
-//! Sees to it that the backends of the configuration in force are checked, and no others.
+//! What is done over and over for the configuration in force: its backends are checked, and no others; memory is given back.
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
 use super::Shared;
-use crate::lifecycle::{Phase, Tasks};
+use crate::lifecycle::{Phase, Tasks, clock};
 
 /// Runs the health checks until the drain. After a reload they begin anew by what it says; what they know stands with
 /// the backends, and stays with those that stay.
@@ -35,4 +36,15 @@ fn start(shared: &Shared, tasks: &Tasks) -> Vec<oneshot::Sender<Infallible>> {
         running
     };
     checks.map(begin).collect()
+}
+
+/// Gives back the memory of those who are gone.
+pub(super) async fn sweep(shared: Arc<Shared>) {
+    loop {
+        clock::sleep(Duration::from_secs(30)).await;
+        let snapshot = shared.snapshot.load();
+        snapshot.gate.sweep();
+        snapshot.hubs().for_each(|hub| hub.sweep(Instant::now()));
+        snapshot.guards().for_each(|guard| guard.sweep(Instant::now()));
+    }
 }

@@ -235,7 +235,7 @@ impl Gateway {
             let door = Door::new(Arc::clone(&shared), Arc::clone(&workers));
             tasks.spawn(accept::run(listener, door, shared.life.clone()));
         }
-        tasks.spawn(sweep(Arc::clone(&shared)));
+        tasks.spawn(checks::sweep(Arc::clone(&shared)));
         tasks.spawn(checks::keep(Arc::clone(&shared), tasks.clone()));
         shared.life.enter(Phase::Running);
         shared.life.reached(Phase::Draining).await;
@@ -273,17 +273,6 @@ async fn drain(shared: &Shared, workers: &[Worker], orders: &mut watch::Receiver
         worker.stop();
     }
     Totals { open, cut, took: since.elapsed() }
-}
-
-/// Gives back the memory of those who are gone.
-async fn sweep(shared: Arc<Shared>) {
-    loop {
-        clock::sleep(Duration::from_secs(30)).await;
-        let snapshot = shared.snapshot.load();
-        snapshot.gate.sweep();
-        snapshot.hubs().for_each(|hub| hub.sweep(Instant::now()));
-        snapshot.guards().for_each(|guard| guard.sweep(Instant::now()));
-    }
 }
 
 /// Reads everything that a configuration names, as `bind` does, and tells what is wrong or odd with it.

@@ -128,17 +128,6 @@ impl Room {
         &self.ground
     }
 
-    /// From now on these rules hold; nobody is put out for them.
-    pub(crate) fn adopt(&self, rules: Rules) {
-        let mut state = self.state.lock();
-        if state.rules.escape != rules.escape {
-            state.history.forget_frames();
-        }
-        state.history.trim(rules.history);
-        let slow = state.slow.unwrap_or(rules.slow);
-        state.rules = Rules { slow, ..rules };
-    }
-
     /// Somebody is promised a seat. Who is here already by another connection finds one in a full room, too.
     ///
     /// # Errors

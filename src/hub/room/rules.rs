@@ -5,6 +5,7 @@ use std::time::Duration;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 
+use super::Room;
 use crate::config::{self, SayRate, Secret};
 use crate::hub::mailbox::Bounds;
 
@@ -67,5 +68,18 @@ impl Rules {
         let hash = |text: &str| digest(&SHA256, text.as_bytes());
         let (right, shown) = (hash(secret.reveal()), hash(shown.unwrap_or_default()));
         verify_slices_are_equal(right.as_ref(), shown.as_ref()).is_ok()
+    }
+}
+
+impl Room {
+    /// From now on these rules hold; nobody is put out for them.
+    pub(crate) fn adopt(&self, rules: Rules) {
+        let mut state = self.state.lock();
+        if state.rules.escape != rules.escape {
+            state.history.forget_frames();
+        }
+        state.history.trim(rules.history);
+        let slow = state.slow.unwrap_or(rules.slow);
+        state.rules = Rules { slow, ..rules };
     }
 }
