@@ -1,8 +1,6 @@
 //! A server that is asked whether a client may come in: the question, its answer in time and in bounds, and what is
 //! made of one that is neither yes nor no.
 
-use std::fmt;
-use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,6 +14,7 @@ use tokio::sync::Semaphore;
 
 use super::Visit;
 use super::cache::{Cache, Digest};
+use super::failure::Failure;
 use super::flights::Flights;
 use super::lines::{Line, Lines, Question};
 use crate::admission::refusal::Refusal;
@@ -62,46 +61,6 @@ pub(crate) struct No {
     pub authenticate: Option<HeaderValue>,
     /// The body; empty when there was none, or one over [`BODY_MAX`].
     pub body: Bytes,
-}
-
-/// Why nobody can say whether the client may come in.
-#[derive(Debug)]
-enum Failure {
-    Busy,
-    Late,
-    Connect(io::Error),
-    Http(hyper::Error),
-    Status(StatusCode),
-    Twice(String),
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Busy => f.write_str("too many wait for it"),
-            Self::Late => f.write_str("no answer in time"),
-            Self::Connect(error) => write!(f, "it cannot be connected to: {error}"),
-            Self::Http(error) => write!(f, "no answer that can be understood: {error}"),
-            Self::Status(status) => write!(f, "status {} says neither yes nor no", status.as_u16()),
-            Self::Twice(name) => write!(f, "the answer has more than one {name}"),
-        }
-    }
-}
-
-impl From<hyper::Error> for Failure {
-    fn from(error: hyper::Error) -> Self {
-        Self::Http(error)
-    }
-}
-
-impl Failure {
-    const fn refusal(&self) -> Refusal {
-        match self {
-            Self::Busy => Refusal::AuthBusy,
-            Self::Late => Refusal::AuthTimeout,
-            Self::Connect(_) | Self::Http(_) | Self::Status(_) | Self::Twice(_) => Refusal::AuthFailed,
-        }
-    }
 }
 
 impl Server {
