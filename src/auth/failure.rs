@@ -52,4 +52,15 @@ impl Failure {
             Self::Connect(_) | Self::Http(_) | Self::Status(_) | Self::Twice(_) => Refusal::AuthFailed,
         }
     }
+
+    /// Whether nothing was said of this question, so that it may be asked again on another connection (RFC 9112 §9.3.1:
+    /// a GET may be). A server that ends a connection because it was idle may say so, with 408 (RFC 9110 §15.5.9).
+    pub(super) fn is_no_answer(&self) -> bool {
+        match self {
+            Self::Http(error) => !error.is_parse(),
+            Self::Status(status) => *status == StatusCode::REQUEST_TIMEOUT,
+            Self::Connect(_) => true,
+            Self::Busy | Self::Late | Self::Twice(_) => false,
+        }
+    }
 }

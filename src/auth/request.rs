@@ -1,6 +1,7 @@
 //! A server that is asked whether a client may come in: the question, its answer in time and in bounds, and what is
 //! made of one that is neither yes nor no.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -159,17 +160,34 @@ impl Server {
         word
     }
 
+    /// A connection that was kept may be dead without a word, and then costs all the time there is. It has half of it for
+    /// itself; then a new one is asked as well, and the first answer counts: a server may be but slow.
     async fn ask(&self, question: Question) -> Result<Word, Failure> {
-        let read = async |answer| self.read(answer).await;
-        if let Some(line) = self.lines.take().await {
-            match self.lines.ask(line, question.clone(), read).await {
-                // RFC 9112 §9.3.1: the server may have ended it in the same moment, and a GET may be asked again.
-                Err(Failure::Http(error)) if !error.is_parse() => {}
-                said => return said,
-            }
+        let Some(line) = self.lines.take().await else { return self.ask_anew(question).await };
+        let mut kept = pin!(self.lines.ask(line, question.clone(), async |answer| self.read(answer).await));
+        match timeout(self.wishes.timeout / 2, kept.as_mut()).await {
+            Ok(Err(failure)) if failure.is_no_answer() => return self.ask_anew(question).await,
+            Ok(said) => return said,
+            // Those that wait have been silent for longer.
+            Err(_) => self.lines.clear(),
         }
+        let mut anew = pin!(self.ask_anew(question));
+        tokio::select! {
+            biased;
+            said = kept.as_mut() => match said {
+                Err(failure) if failure.is_no_answer() => anew.await,
+                said => said,
+            },
+            said = anew.as_mut() => match said {
+                Err(failure) if failure.is_no_answer() => kept.await,
+                said => said,
+            },
+        }
+    }
+
+    async fn ask_anew(&self, question: Question) -> Result<Word, Failure> {
         let socket = client::connect(&self.wishes.transport, &self.trust).await.map_err(Failure::Connect)?;
-        self.lines.ask(Line::open(socket).await?, question, read).await
+        self.lines.ask(Line::open(socket).await?, question, async |answer| self.read(answer).await).await
     }
 
     /// What the answer says, and its body as far as that does not matter.

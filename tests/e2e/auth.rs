@@ -690,6 +690,102 @@ async fn a_question_on_a_connection_that_has_ended_is_asked_again() {
     assert_eq!(answer.status, 503);
 }
 
+/// A gateway that keeps so many connections to the server, each of which has answered once.
+async fn kept(server: &Backend, backend: &Backend, more: &str, count: usize) -> (Running, Vec<Peer>) {
+    let gateway = guarded(&request(server, more), backend);
+    let mut asking = Vec::new();
+    for at in 0..count {
+        let mut peer = gateway.connect().await;
+        let cookie = format!("Cookie: before={at}");
+        peer.send(crate::support::peer::upgrade_request("/ws", &[&cookie]).as_bytes()).await;
+        let mut question = server.accept().await;
+        question.head().await;
+        asking.push((peer, question));
+    }
+    let mut questions = Vec::new();
+    for (mut peer, mut question) in asking {
+        question.send(YES.as_bytes()).await;
+        let (_behind, _) = backend.upgrade(&[]).await;
+        assert_eq!(peer.answer().await.status, 101);
+        questions.push(question);
+    }
+    (gateway, questions)
+}
+
+/// Nothing is heard from the other end any more, as when a machine or the way to it is gone.
+#[tokio::test]
+async fn a_kept_connection_that_died_without_a_word_costs_half_of_the_time() {
+    let (server, backend) = (Backend::bind().await, Backend::bind().await);
+    let (gateway, mut dead) = kept(&server, &backend, "timeout = \"2s\"", 2).await;
+    let serve = async {
+        assert!(dead[1].head().await.contains("Cookie: id=1\r\n"), "the one that was needed last");
+        let mut new = server.accept().await;
+        assert!(new.head().await.contains("Cookie: id=1\r\n"));
+        new.send(YES.as_bytes()).await;
+        new
+    };
+    let (_, mut new) = tokio::join!(visit(&gateway, &backend, "/ws", &["Cookie: id=1"]), serve);
+    for mut dead in dead {
+        dead.end().await;
+    }
+    // The new one is kept.
+    tokio::join!(visit(&gateway, &backend, "/ws", &["Cookie: id=2"]), async {
+        assert!(new.head().await.contains("Cookie: id=2\r\n"));
+        new.send(YES.as_bytes()).await;
+    });
+}
+
+#[tokio::test]
+async fn a_server_that_is_only_slow_is_heard_on_a_kept_connection() {
+    let (server, backend) = (Backend::bind().await, Backend::bind().await);
+    let (gateway, mut slow) = kept(&server, &backend, "timeout = \"2s\"", 1).await;
+    let serve = async {
+        slow[0].head().await;
+        let mut new = server.accept().await;
+        new.head().await;
+        // That one ends without an answer: there is still the other.
+        drop(new);
+        slow[0].send(YES.as_bytes()).await;
+    };
+    tokio::join!(visit(&gateway, &backend, "/ws", &["Cookie: id=1"]), serve);
+}
+
+#[tokio::test]
+async fn both_connections_together_have_one_time() {
+    let (server, backend) = (Backend::bind().await, Backend::bind().await);
+    let (gateway, mut dead) = kept(&server, &backend, "timeout = \"300ms\"", 1).await;
+    let started = Instant::now();
+    let serve = async {
+        dead[0].head().await;
+        let mut new = server.accept().await;
+        new.head().await;
+        new.end().await;
+    };
+    let (answer, ()) = tokio::join!(ask(&gateway, "/ws", &["Cookie: id=1"]), serve);
+    assert_eq!(answer.status, 503);
+    assert!(started.elapsed() < Duration::from_millis(2500), "the default is 3 s: {:?}", started.elapsed());
+    dead[0].end().await;
+}
+
+/// RFC 9110 §15.5.9: how a server says that it has waited long enough.
+#[tokio::test]
+async fn a_408_on_a_kept_connection_is_no_answer_and_on_a_new_one_it_is() {
+    let (server, backend) = (Backend::bind().await, Backend::bind().await);
+    let (gateway, mut idle) = kept(&server, &backend, "timeout = \"20s\"", 1).await;
+    let late = "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    let serve = async {
+        idle[0].head().await;
+        idle[0].send(late.as_bytes()).await;
+        let mut new = server.accept().await;
+        assert!(new.head().await.contains("Cookie: id=1\r\n"));
+        new.send(late.as_bytes()).await;
+        new.end().await;
+    };
+    let (answer, ()) = tokio::join!(ask(&gateway, "/ws", &["Cookie: id=1"]), serve);
+    assert_eq!(answer.status, 503);
+    gateway.until_metric("wsgate_requests_refused_total{reason=\"auth_failed\"}", 1.0).await;
+}
+
 #[tokio::test]
 async fn what_nobody_asked_for_answers_no_question() {
     let (server, backend) = (Backend::bind().await, Backend::bind().await);
