@@ -8,6 +8,7 @@ use std::time::Duration;
 use wsgate::Listen;
 
 use crate::arguments::Arguments;
+use crate::output::say;
 use crate::serve::{Source, fail, tell_problems};
 
 /// For connecting, and for each write and read.
@@ -16,7 +17,6 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const LONGEST: u64 = 8 * 1024;
 
 /// Asks, and gives the exit code: 0 when it is ready. Reads the configuration for the door's address alone.
-#[allow(clippy::print_stdout)] // the answer is this command's result
 pub(crate) fn health(arguments: &Arguments) -> u8 {
     let config = match Source::of(arguments).read() {
         Ok(config) => config,
@@ -26,10 +26,7 @@ pub(crate) fn health(arguments: &Arguments) -> u8 {
         return fail("the configuration has no [admin] listen that could be asked");
     };
     match ask(&admin.listen) {
-        Ok(answer) if answer.starts_with("HTTP/1.1 200 ") => {
-            println!("ready");
-            0
-        }
+        Ok(answer) if answer.starts_with("HTTP/1.1 200 ") => say("ready\n"),
         Ok(answer) => fail(&format!("not ready: {}", answer.lines().last().unwrap_or("an empty answer"))),
         Err(error) => fail(&format!("the admin door does not answer: {error}")),
     }

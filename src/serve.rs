@@ -1,6 +1,6 @@
 //! `wsgate` and `wsgate check`: find the configuration, start logging, run the gateway, turn signals into orders.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -11,13 +11,12 @@ use wsgate::{Config, Gateway, Handle, LogFormat, Overrides, Phase, Problem, Prob
 
 use crate::arguments::Arguments;
 use crate::journal::Journal;
+use crate::output::{FAILED, complain, print, say};
 
 /// The configuration, or something that it names, is wrong (EX_CONFIG of sysexits.h).
 const BAD_CONFIG: u8 = 78;
 /// The drain was cut by its deadline or by a second signal.
 const CUT: u8 = 2;
-/// Could not start, or could not do what was asked.
-const FAILED: u8 = 1;
 
 /// Where a configuration is looked for when none is named.
 const PLACES: [&str; 2] = ["wsgate.toml", "/etc/wsgate/gateway.toml"];
@@ -49,14 +48,12 @@ impl Source {
 }
 
 /// `wsgate check`: every problem at once, on standard error; a good word on standard output.
-#[allow(clippy::print_stdout)] // the verdict is this command's result
 pub(crate) fn check(arguments: &Arguments) -> u8 {
     let source = Source::of(arguments);
     match source.read().and_then(wsgate::check) {
         Ok(warnings) => {
             warnings.iter().for_each(warn);
-            println!("{}: all is well", source.name());
-            0
+            say(format!("{}: all is well\n", source.name()))
         }
         Err(problems) => tell_problems(&problems),
     }
@@ -161,13 +158,13 @@ fn reload(handle: &Handle, source: &Source) {
     }
 }
 
-/// One line for each listener on standard output, and where to look on standard error.
-#[allow(clippy::print_stdout)] // the contract: scripts wait for these lines
+/// One line for each listener on standard output: the contract, scripts wait for these lines. And where to look on
+/// standard error.
 fn announce(addresses: &[String], admin: Option<&str>, source: &Source, (journal, format): (&Journal, LogFormat)) {
-    for address in addresses {
-        println!("listening {address}");
+    let listening: String = addresses.iter().map(|address| format!("listening {address}\n")).collect();
+    if let Err(error) = print(listening.as_bytes()) {
+        tracing::warn!(%error, "nobody is told on standard output that it runs");
     }
-    let _ = std::io::stdout().flush();
     let Some(first) = addresses.first() else { return };
     tracing::info!(configuration = source.name(), admin, "ready");
     // Machines that read JSON are not told in prose.
@@ -220,7 +217,7 @@ impl Failed {
     }
 
     fn tell(&self) -> u8 {
-        eprint!("{}", self.told);
+        complain(&self.told);
         self.code
     }
 }
@@ -231,7 +228,7 @@ pub(crate) fn tell_problems(problems: &Problems) -> u8 {
 }
 
 fn warn(warning: &Problem) {
-    eprintln!("warning: {warning}");
+    complain(&format!("warning: {warning}\n"));
 }
 
 /// An error and what it came from, in one line.

@@ -26,6 +26,7 @@ const FLOORS: &[(u8, &[&str])] = &[
             "health.rs",
             "journal.rs",
             "manual.rs",
+            "output.rs",
             "serve.rs",
             "probing.rs",
         ],
