@@ -76,7 +76,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("sha1", &["wire/offer.rs"]),
     ("simdutf8", &["wire/utf8.rs"]),
     ("slab", &["hub/shard.rs", "telemetry/roster.rs"]),
-    ("socket2", &["client/way.rs", "gateway/accept.rs"]),
+    ("socket2", &["client/way.rs", "gateway/accept.rs", "health.rs"]),
     ("strsim", &["config/file/"]),
     ("tikv-jemallocator", &["main.rs"]),
     ("time", &["tls/"]),
