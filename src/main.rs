@@ -6,6 +6,7 @@ mod health;
 mod journal;
 mod manual;
 mod output;
+mod panics;
 mod probing;
 mod serve;
 

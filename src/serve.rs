@@ -10,8 +10,9 @@ use tracing_subscriber::EnvFilter;
 use wsgate::{Config, Gateway, Handle, LogFormat, Overrides, Phase, Problem, Problems, StartError, Totals};
 
 use crate::arguments::Arguments;
-use crate::journal::Journal;
+use crate::journal::{Journal, Last};
 use crate::output::{FAILED, complain, print, say};
+use crate::panics;
 
 /// The configuration, or something that it names, is wrong (EX_CONFIG of sysexits.h).
 const BAD_CONFIG: u8 = 78;
@@ -70,12 +71,11 @@ pub(crate) fn serve(arguments: &Arguments) -> u8 {
         Ok(journal) => journal,
         Err(error) => return fail(&format!("cannot start: {error}")),
     };
-    let code = serve_logged(config, &source, &journal).unwrap_or_else(|failed| {
-        journal.leave(failed.told.as_bytes());
+    let journal = Last(journal);
+    serve_logged(config, &source, &journal.0).unwrap_or_else(|failed| {
+        journal.0.leave(failed.told.as_bytes());
         failed.code
-    });
-    journal.end();
-    code
+    })
 }
 
 /// Nothing is written to standard error from here on but through the journal: nobody may have to wait for its reader.
@@ -197,6 +197,7 @@ fn start_logging(config: &Config) -> std::io::Result<Arc<Journal>> {
         LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).init(),
         LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).init(),
     }
+    panics::tell_in(&journal);
     Ok(journal)
 }
 
