@@ -217,7 +217,7 @@ async fn a_room_says_once_that_it_is_apart_and_once_that_it_is_not() {
 #[tokio::test]
 async fn a_redis_that_does_not_answer_in_time_is_gone() {
     let redis = Redis::start().await;
-    let (one, two) = (gate(&redis.address(), "timeout = \"200ms\""), gate(&redis.address(), "timeout = \"200ms\""));
+    let (one, two) = (gate(&redis.address(), "timeout = \"1s\""), gate(&redis.address(), "timeout = \"1s\""));
     let (mut ann, mut bob) = (ann(&one).await, bob(&two).await);
     redis.signal("STOP");
     say(&mut ann, "is anybody there").await;
@@ -250,9 +250,9 @@ async fn a_gateway_that_starts_without_redis_starts_apart() {
 #[tokio::test]
 async fn members_of_a_gateway_that_dies_are_gone_within_the_expiry() {
     let redis = Redis::start().await;
-    let one = gate(&redis.address(), "presence_expiry = \"1s\"");
+    let one = gate(&redis.address(), "presence_expiry = \"2s\"");
     let folder = tempfile::tempdir().expect("folder");
-    let text = config(&redis.address(), "presence_expiry = \"1s\"\nnode = \"mortal\"", "");
+    let text = config(&redis.address(), "presence_expiry = \"2s\"\nnode = \"mortal\"", "");
     let other = Program::configured(folder.path(), &text).await;
     let mut ann = ann(&one).await;
     let _peer = other.open("/chat").await;
@@ -268,7 +268,8 @@ async fn members_of_a_gateway_that_dies_are_gone_within_the_expiry() {
 async fn a_gateway_that_is_stopped_takes_leave_at_once() {
     let redis = Redis::start().await;
     let one = gate(&redis.address(), "presence_expiry = \"10m\"");
-    let two = gate(&redis.address(), "presence_expiry = \"10m\"");
+    let hasty = "limits = { close_timeout = \"1s\" }\n";
+    let two = gateway(&format!("{hasty}{}", config(&redis.address(), "presence_expiry = \"10m\"", "")));
     let (mut ann, bob) = (ann(&one).await, bob(&two).await);
     assert_eq!(event(&mut ann, "join").await["name"], "bob");
     two.stop();

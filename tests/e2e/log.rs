@@ -193,7 +193,7 @@ async fn no_secret_is_logged_at_any_level() {
     // A frame that breaks the law is shown by its head alone.
     behind.send(&frames::plain(0xb3, b"s3cret-offence")).await;
     program.said(&["a backend broke the protocol"]).await;
-    drop(peer);
+    drop((peer, behind));
     program.said(&["websocket ended", "/b"]).await;
     let ended = program.stop().await;
     let told = ended.err.lines().find(|line| line.contains("s3cret"));
@@ -339,7 +339,7 @@ async fn the_last_lines_are_written_before_the_end() {
         peers.push(program.open("/echo").await);
     }
     program.signal("TERM").await;
-    for peer in &mut peers {
+    for mut peer in peers {
         let close = peer.message().await;
         peer.agree(&close).await;
     }
