@@ -178,13 +178,13 @@ async fn a_session_ends_with_its_token() {
     let gateway = gateway(&format!("{}{local}", config(&auth, &backend.url())));
     let started = Instant::now();
     let bearer = format!("Authorization: Bearer {}", token(&json!({ "exp": now() + 3 })));
-    let (_, mut relayed, _, mut behind) = visit(&gateway, &backend, "/ws", &[&bearer]).await;
+    let (_, relayed, _, mut behind) = visit(&gateway, &backend, "/ws", &[&bearer]).await;
     let (mut echo, mut chat) = (gateway.connect().await, gateway.connect().await);
     assert_eq!(echo.upgrade("/echo", &[&bearer]).await.status, 101);
     assert_eq!(chat.upgrade("/chat", &[&bearer]).await.status, 101);
     echo.say("in time").await;
     assert_eq!(echo.message().await.text(), "in time");
-    for peer in [&mut relayed, &mut echo, &mut chat] {
+    for mut peer in [relayed, echo, chat] {
         let close = peer.message().await;
         assert_eq!((close.code(), close.reason()), (4401, "the token has expired".to_owned()));
         peer.send(&frames::client(CLOSE, &close.payload)).await;

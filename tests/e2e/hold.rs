@@ -285,7 +285,7 @@ async fn a_drain_sends_home_whoever_is_held() {
 
 #[tokio::test]
 async fn limits_of_time_hold_for_whoever_is_held() {
-    let scene = scene("127.81.0.9", "hold = \"20s\"", "idle_timeout = \"3s\", ping_interval = \"1s\"").await;
+    let scene = scene("127.81.0.9", "hold = \"20s\"", "idle_timeout = \"2s\", ping_interval = \"700ms\"").await;
     let mut held = scene.die().await;
     assert_eq!(held.peer.frame().await.opcode, PING);
     held.peer.send(&client(PONG, b"wsgate:")).await;

@@ -512,7 +512,7 @@ async fn idle_sessions_end() {
 
 #[tokio::test]
 async fn pings_are_sent_and_must_be_answered() {
-    let gateway = limits("ping_interval = \"600ms\"", ECHO);
+    let gateway = limits("ping_interval = \"500ms\"", ECHO);
     let mut peer = gateway.open("/echo").await;
     for _ in 0..3 {
         let ping = peer.frame().await;

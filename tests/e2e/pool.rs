@@ -683,7 +683,7 @@ async fn handshakes_with_one_backend_take_turns() {
 #[tokio::test]
 async fn who_has_no_turn_in_time_gets_504_and_who_leaves_gives_its_turn_away() {
     let backend = Backend::bind().await;
-    let more = "handshakes_at_once = 1\nconnect_timeout = \"5s\"\nanswer_timeout = \"1500ms\"\nretries = 0";
+    let more = "handshakes_at_once = 1\nconnect_timeout = \"5s\"\nanswer_timeout = \"1s\"\nretries = 0";
     let gateway = gateway(&relay("transparent", &[&backend.url()], more));
     let mut first = asking(&gateway).await;
     let mut far = backend.accept().await;
@@ -709,7 +709,7 @@ async fn who_had_to_wait_for_its_turn_does_not_blame_the_backend_for_the_time_it
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
     let url = format!("wss://{}", listener.local_addr().expect("address"));
     // The second has less than all of its time as long as it comes within the difference of the two.
-    let more = "handshakes_at_once = 1\nconnect_timeout = \"1500ms\"\nanswer_timeout = \"50ms\"\n\
+    let more = "handshakes_at_once = 1\nconnect_timeout = \"1s\"\nanswer_timeout = \"50ms\"\n\
         eject_after = 2\neject_time = \"5m\"\neject_last = true";
     let gateway = gateway(&format!("{ADMIN}{}", relay("transparent", &[&url], more)));
     let mut clients = [asking(&gateway).await, asking(&gateway).await];

@@ -672,7 +672,7 @@ async fn a_backend_that_answers_nonsense_is_502() {
 #[tokio::test]
 async fn a_backend_that_does_not_answer_in_time_is_504() {
     let backend = Backend::bind().await;
-    let gateway = proxied(&backend.url(), "answer_timeout = \"1s\"");
+    let gateway = proxied(&backend.url(), "answer_timeout = \"600ms\"");
     for partial in [&b""[..], b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"] {
         let serve = async {
             let mut peer = backend.accept().await;

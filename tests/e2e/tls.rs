@@ -319,7 +319,7 @@ async fn a_handshake_that_takes_too_long_is_cut() {
 
 #[tokio::test]
 async fn the_head_has_what_the_handshake_left_of_the_time() {
-    let (gateway, config) = secured("handshake_timeout = \"2s\"\n", "");
+    let (gateway, config) = secured("handshake_timeout = \"1500ms\"\n", "");
     let mut peer = Peer::new(connect(&gateway, config).await);
     peer.send(b"GET /echo HTTP/1.1\r\n").await;
     assert_eq!(peer.answer().await.status, 408);
