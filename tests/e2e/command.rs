@@ -112,7 +112,7 @@ async fn without_a_file_it_serves_the_chat_and_an_echo_over_tls() {
     let port = program.address().to_owned();
     program.said(&[&format!("https://{port}/chat")]).await;
     program.said(&[&format!("wss://{port}/echo")]).await;
-    for peer in [&mut echo, &mut chat] {
+    for mut peer in [echo, chat] {
         peer.send(&frames::client(CLOSE, &frames::close(1000, ""))).await;
         assert_eq!(peer.message().await.code(), 1000);
     }
