@@ -1,6 +1,7 @@
 //! Counters and gauges, and their text for Prometheus.
 
 mod cluster;
+mod drain;
 mod history;
 mod holds;
 
@@ -16,6 +17,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
 pub(crate) use self::cluster::ClusterFacts;
+pub(crate) use self::drain::Drain;
 pub(crate) use self::history::HistoryFacts;
 pub(crate) use self::holds::Holds;
 
@@ -58,6 +60,8 @@ pub(crate) struct Metrics {
     pub log_lost: Counter,
     /// Clients that were held while their backend restarted.
     pub holds: Holds,
+    /// How far a drain is.
+    pub drain: Drain,
 }
 
 /// A route, as its path (and host) stand in the configuration.
@@ -87,6 +91,7 @@ impl Default for Metrics {
             dropped: Family::default(),
             log_lost: Counter::default(),
             holds: Holds::default(),
+            drain: Drain::default(),
         };
         metrics.register();
         metrics
@@ -116,6 +121,7 @@ impl Metrics {
         let help = "Lines of the log that were lost because they were not read in time";
         registry.register("log_lines_lost", help, self.log_lost.clone());
         self.holds.register(registry);
+        self.drain.register(registry);
     }
 
     /// Tells of what pools and hubs are found to be at each scrape, too.

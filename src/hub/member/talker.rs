@@ -24,7 +24,8 @@ use crate::socket::Socket;
 use crate::socket::conversation::{Conversation, Passed};
 use crate::socket::endpoint::Endpoint;
 use crate::socket::vigil::Vigil;
-use crate::telemetry::roster::Place;
+use crate::telemetry::report;
+use crate::telemetry::roster::{Order, Place};
 use crate::wire::close::{Close, Code, Ending};
 
 /// Somebody who is promised a seat in a hub.
@@ -268,8 +269,20 @@ impl Conversation for Sitting {
         endpoint.poll(cx, &self.talker.place, &mut desk)
     }
 
+    fn order(&mut self, cx: &mut Context<'_>, order: Order) {
+        self.talker.endpoint.borrow_mut().order(cx, order);
+    }
+
+    fn place(&self) -> &Place {
+        &self.talker.place
+    }
+
     fn passed(&self) -> Passed {
         self.talker.endpoint.borrow().passed()
+    }
+
+    fn state(&self) -> report::State {
+        self.talker.endpoint.borrow().state(self.talker.place.now())
     }
 }
 
