@@ -95,6 +95,11 @@ impl Lines {
         }
     }
 
+    /// Ends those that wait.
+    pub(super) fn clear(&self) {
+        self.idle.lock().clear();
+    }
+
     /// Ends those that were not needed for long.
     pub(super) fn sweep(&self, now: Instant) {
         self.idle.lock().retain(|line| now < line.used + IDLE);

@@ -136,7 +136,7 @@ async fn without_an_answer_it_is_said_or_not() {
 #[tokio::test]
 async fn a_late_answer_is_none() {
     let service = Backend::bind().await;
-    let gateway = filtered(&service, "timeout = \"50ms\"");
+    let gateway = filtered(&service, "timeout = \"1s\"");
     let mut ann = Member::joined(&gateway, "/chat", "Ann").await;
     ann.send(&say("a")).await;
     let _held = asked(&service).await;
