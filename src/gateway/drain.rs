@@ -48,7 +48,11 @@ async fn send_home(shared: &Shared, workers: &[Worker]) {
         shared.metrics.drain.set(left, wait);
         if left > 0 && told.elapsed() >= PROGRESS {
             told = Instant::now();
-            tracing::info!(websockets = left, seconds = wait.as_secs(), "draining: so many are to be told in this time");
+            tracing::info!(
+                websockets = left,
+                seconds = wait.as_secs(),
+                "draining: so many are to be told in this time"
+            );
         }
     };
     exodus::leave(workers, sessions, (pace(&shared.snapshot.load()), &order), tell).await;

@@ -129,7 +129,12 @@ impl<C: Told> Task<C> {
         if words.report {
             let (place, backend) = (self.conversation.place(), self.conversation.backend());
             let stay = &self.held.stay;
-            place.report(&stay.report(place.number(), backend, self.conversation.passed().pairs(), self.conversation.state()));
+            place.report(&stay.report(
+                place.number(),
+                backend,
+                self.conversation.passed().pairs(),
+                self.conversation.state(),
+            ));
         }
         if let Some(order) = words.close {
             self.conversation.order(cx, order);
@@ -138,14 +143,7 @@ impl<C: Told> Task<C> {
 
     fn told(&mut self, by: &'static str, code: u16, reason: Cow<'static, str>) {
         let (frames, bytes) = self.conversation.passed().pairs();
-        self.held.stay.ended(End {
-            by,
-            code,
-            reason,
-            frames,
-            bytes,
-            backend: self.conversation.backend().to_owned(),
-        });
+        self.held.stay.ended(End { by, code, reason, frames, bytes, backend: self.conversation.backend().to_owned() });
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod ask;
 mod credentials;
+mod misconduct;
 mod plain;
 mod talker;
 
