@@ -115,7 +115,7 @@ impl Leg {
         let Some(shield) = &mut self.shield else { return };
         if shield.take_full() {
             self.client.drop_queue();
-            self.order(cx, Order { code: Code::TRY_LATER.get(), reason: TOO_SLOW.into() });
+            self.leave(cx, Order { code: Code::TRY_LATER.get(), reason: TOO_SLOW.into() });
         }
         // What was dropped was not taken by the client.
         self.backlog = self.waits_for_client();

@@ -25,6 +25,7 @@ use crate::socket::Socket;
 use crate::socket::conversation::{Conversation, Passed};
 use crate::socket::rate::MessageRate;
 use crate::socket::vigil::{Due, Millis, Vigil};
+use crate::telemetry::report::State;
 use crate::telemetry::roster::{Order, Place};
 use crate::wire::close::{Close, Code, Ending};
 use crate::wire::tunnel::{Edge, Offence, Policy, Side, Tunnel};
@@ -55,16 +56,30 @@ pub(crate) struct Leg {
 impl Conversation for Leg {
     /// Relays until both ends are done.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
-        if let Some(order) = self.place.take_order() {
-            self.order(cx, order);
-        }
         let poll = self.poll_at(cx, self.place.now());
         self.place.settle(cx, self.vigil.next());
         poll
     }
 
+    fn order(&mut self, cx: &mut Context<'_>, order: Order) {
+        self.leave(cx, order);
+    }
+
+    fn place(&self) -> &Place {
+        &self.place
+    }
+
     fn passed(&self) -> Passed {
         Passed { from_client: self.tunnel.traffic(Side::Client), to_client: self.tunnel.traffic(Side::Backend) }
+    }
+
+    fn state(&self) -> State {
+        State {
+            queued: self.client.queued(),
+            idle: self.vigil.idle(self.place.now()),
+            is_ending: self.tunnel.is_ending() || self.vigil.is_ending(),
+            is_held: self.lease.is_none(),
+        }
     }
 }
 
@@ -137,7 +152,8 @@ impl Leg {
         }
     }
 
-    fn order(&mut self, cx: &mut Context<'_>, order: Order) {
+    /// Both ends are told to go.
+    fn leave(&mut self, cx: &mut Context<'_>, order: Order) {
         let code = Code::from_wire(order.code).unwrap_or(Code::GOING_AWAY);
         self.tell(cx, |tunnel, wires| tunnel.order(Close::new(code, order.reason), wires));
     }
@@ -169,10 +185,10 @@ impl Leg {
                 self.tell(cx, |tunnel, wires| tunnel.ping(wires));
             }
             Due::Dead => self.client_ended(cx, "no answer to pings".into()),
-            Due::Idle => self.order(cx, Order { code: 1001, reason: "idle for too long".into() }),
-            Due::Old => self.order(cx, Order { code: 1001, reason: "open for too long".into() }),
+            Due::Idle => self.leave(cx, Order { code: 1001, reason: "idle for too long".into() }),
+            Due::Old => self.leave(cx, Order { code: 1001, reason: "open for too long".into() }),
             Due::Expired => {
-                self.order(cx, Order { code: Code::EXPIRED.get(), reason: "the token has expired".into() });
+                self.leave(cx, Order { code: Code::EXPIRED.get(), reason: "the token has expired".into() });
             }
             Due::Deadline => {
                 self.tell(cx, |tunnel, wires| tunnel.on_deadline(wires));

@@ -1,6 +1,7 @@
 //! Counters and gauges, and their text for Prometheus.
 
 mod cluster;
+mod drain;
 mod history;
 mod holds;
 
@@ -16,6 +17,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
 pub(crate) use self::cluster::ClusterFacts;
+pub(crate) use self::drain::Drain;
 pub(crate) use self::history::HistoryFacts;
 pub(crate) use self::holds::Holds;
 
@@ -60,6 +62,8 @@ pub(crate) struct Metrics {
     pub panics: Counter,
     /// Clients that were held while their backend restarted.
     pub holds: Holds,
+    /// How far a drain is.
+    pub drain: Drain,
 }
 
 /// A route, as its path (and host) stand in the configuration.
@@ -90,6 +94,7 @@ impl Default for Metrics {
             log_lost: Counter::default(),
             panics: Counter::default(),
             holds: Holds::default(),
+            drain: Drain::default(),
         };
         metrics.register();
         metrics
@@ -120,6 +125,7 @@ impl Metrics {
         registry.register("log_lines_lost", help, self.log_lost.clone());
         registry.register("panics", "Panics: faults of wsgate's own", self.panics.clone());
         self.holds.register(registry);
+        self.drain.register(registry);
     }
 
     /// Tells of what pools and hubs are found to be at each scrape, too.
