@@ -93,6 +93,11 @@ impl Hold {
         &self.backend
     }
 
+    /// Whether the last message that went to the backend was a replay.
+    pub(super) const fn replays(&self) -> bool {
+        self.replays
+    }
+
     /// A message goes to the backend.
     pub(super) fn note(&mut self, frame: &[u8]) {
         self.replays = false;

@@ -64,7 +64,10 @@ impl Shield {
             (Some(hold), Some(absence)) if absence.holds && !is_control(frame) => return hold.keep(frame),
             (_, Some(_)) => return,
             (_, None) if is_control(frame) => {}
-            (Some(hold), None) if hold.left() > 0 => return hold.push(frame),
+            // A replay that is not read yet is the last frame that was told: another behind it would be taken for that.
+            (Some(hold), None) if hold.left() > 0 || (hold.replays() && is_unread(&self.pace)) => {
+                return hold.push(frame);
+            }
             (Some(hold), None) => hold.note(frame),
             (None, None) => {}
         }
@@ -74,4 +77,8 @@ impl Shield {
             None => backend.send(cx, frame),
         }
     }
+}
+
+fn is_unread(pace: &Option<Pace>) -> bool {
+    pace.as_ref().is_some_and(Pace::is_unread)
 }

@@ -212,6 +212,35 @@ async fn what_was_not_read_is_said_once_and_one_frame_a_read() {
 }
 
 #[tokio::test]
+async fn a_first_message_that_is_said_again_in_vain_is_said_once_by_the_next() {
+    let listener = TcpListener::bind("127.81.0.23:0").await.expect("bind");
+    let address = listener.local_addr().expect("address");
+    let gateway = front(&format!("ws://{address}"), "hold = \"20s\", replay_messages = 2", "");
+    let (mut peer, mut far) = tokio::join!(gateway.open("/ws"), by_hand(&listener));
+    for text in ["I am Ann", "I join the garden", "hello"] {
+        peer.say(text).await;
+        assert_eq!(first_of_a_read(&mut far).await, text);
+    }
+    drop((listener, far));
+    gateway.until_metric(BEGUN, 1.0).await;
+    let listener = TcpListener::bind(address).await.expect("bind again");
+    let mut far = by_hand(&listener).await;
+    assert_eq!(first_of_a_read(&mut far).await, "I am Ann");
+    // The other one has come, and is not read. The client says something more, of which the pong tells.
+    within("the other one", far.peek(&mut [0])).await.expect("open");
+    peer.send(&[client(TEXT, b"is anybody there?"), client(PING, b"?")].concat()).await;
+    assert_eq!(peer.message().await.opcode, PONG);
+    drop((listener, far));
+    gateway.until_metric(BEGUN, 2.0).await;
+    let listener = TcpListener::bind(address).await.expect("bind again");
+    let mut far = by_hand(&listener).await;
+    peer.say("after").await;
+    for text in ["I am Ann", "I join the garden", "is anybody there?", "after"] {
+        assert_eq!(first_of_a_read(&mut far).await, text);
+    }
+}
+
+#[tokio::test]
 async fn a_backend_that_dies_before_it_has_got_everything_back_is_waited_for_again() {
     let mut scene = scene("127.81.0.4", "hold = \"20s\", replay_messages = 1", "").await;
     scene.peer.say("I am Ann").await;
