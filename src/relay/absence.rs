@@ -77,7 +77,9 @@ impl Leg {
             if self.tunnel.is_ending() {
                 return self.end_absence("left");
             }
-            if shield.hold.as_ref().is_some_and(|hold| hold.is_full()) {
+            // Whether it has died comes first: who lives on is not to be called dead.
+            let is_held = matches!(absence.wait, Wait::Return(_));
+            if is_held && shield.hold.as_ref().is_some_and(|hold| hold.is_full()) {
                 return self.give_up(cx, Lost::QueueFull, "queue", "more was said than may wait");
             }
             match absence.poll(cx) {

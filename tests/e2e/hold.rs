@@ -280,6 +280,17 @@ async fn who_says_more_than_may_wait_gets_1012() {
 }
 
 #[tokio::test]
+async fn of_a_backend_that_lives_on_nobody_says_that_it_has_died_however_much_waits() {
+    let scene = scene("127.81.0.24", "hold = \"20s\", hold_queue = \"1KiB\"", "").await;
+    let Scene { mut peer, far, backend: _lives, .. } = scene;
+    drop(far);
+    peer.send(&[client(TEXT, &[b'x'; 900]), client(TEXT, &[b'y'; 900])].concat()).await;
+    let close = peer.message().await;
+    let told = "bad gateway: the backend ended without a close";
+    assert_eq!((close.code(), close.reason().as_str()), (1011, told));
+}
+
+#[tokio::test]
 async fn when_the_time_is_over_it_is_1012() {
     let scene = scene("127.81.0.6", "hold = \"100ms\"", "").await;
     let mut held = scene.die().await;
