@@ -47,9 +47,9 @@ impl Absence {
 impl Leg {
     /// The backend's connection is gone, without a Close from either side.
     pub(super) fn backend_lost(&mut self, cx: &mut Context<'_>, how: String, is_reset: bool) {
-        let broken = self.shield.as_ref().and_then(|shield| shield.broken);
+        let broken = self.take_broken();
         let is_reset = is_reset || broken == Some(ErrorKind::ConnectionReset);
-        self.note_backend_ended(is_reset);
+        self.note_backend_ended(is_reset || broken.is_some());
         let Some(shield) = &mut self.shield else {
             return self.tell(cx, |tunnel, wires| tunnel.on_end(Side::Backend, how, wires));
         };

@@ -10,7 +10,6 @@ use crate::socket::Socket;
 impl Shield {
     /// The backend is gone. What it was not written or has not read waits for the next one, if there may be one.
     pub(super) fn backend_ended(&mut self, was_reset: bool) {
-        let was_reset = was_reset || self.broken.is_some();
         let left = self.pace.as_mut().map(|pace| pace.clear(was_reset)).unwrap_or_default();
         if let Some(hold) = &mut self.hold {
             hold.take_back(left.into_iter().filter(|frame| !is_control(frame)));

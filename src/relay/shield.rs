@@ -51,8 +51,8 @@ pub(crate) struct Shield {
     long: Long,
     patience: Option<Box<Patience>>,
     counts: Counts,
-    /// Those of the tunnel that are counted already.
-    bad_texts: u64,
+    /// Those of the tunnel that are counted already, as far as a u32 tells.
+    bad_texts: u32,
     /// Who listened when the backend was connected to, where the kernel can tell.
     inode: Option<NonZeroU32>,
     /// Why nothing can be written to the backend any more.
@@ -235,8 +235,9 @@ impl Shield {
     }
 
     pub(super) fn count_bad_texts(&mut self, tunnel: &Tunnel) {
-        let all = tunnel.bad_texts();
-        self.counts.bad_texts.inc_by(all - std::mem::replace(&mut self.bad_texts, all));
+        let all = tunnel.bad_texts() as u32;
+        let new = all.wrapping_sub(std::mem::replace(&mut self.bad_texts, all));
+        self.counts.bad_texts.inc_by(u64::from(new));
     }
 }
 
