@@ -63,7 +63,7 @@ impl Leg {
         };
         let verdict: Pin<Box<dyn Future<Output = bool>>> = match holds && at_any_end {
             true => Box::pin(std::future::ready(true)),
-            false => Box::pin(lease.has_died(shield.listener(&self.backend))),
+            false => Box::pin(lease.has_died(shield.listener())),
         };
         shield.absence = Some(Box::new(Absence { how, is_reset, holds, wait: Wait::Verdict(verdict) }));
         self.poll_absence(cx);
@@ -114,11 +114,11 @@ impl Leg {
     /// There is a backend again: it gets what the first one got, and then what has waited.
     fn rejoin(&mut self, attempts: u32, dialled: Dialled) {
         let Dialled { socket, lease, .. } = dialled;
-        (self.backend, self.lease, self.backend_ended) = (socket, Some(lease), false);
         if let Some(shield) = &mut self.shield {
             shield.absence = None;
-            shield.rejoin(attempts, &self.backend);
+            shield.rejoin(attempts, (&socket, &lease));
         }
+        (self.backend, self.lease, self.backend_ended) = (socket, Some(lease), false);
     }
 
     fn give_up(&mut self, cx: &mut Context<'_>, lost: Lost, word: &'static str, why: &str) {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener};
 use tokio::time::timeout;
 
 use crate::support::backend::{Backend, switch};
@@ -569,4 +569,37 @@ async fn without_hold_everybody_is_told_at_once_that_it_has_died() {
         }
     };
     timeout(Duration::from_secs(5), all).await.expect("in time");
+}
+
+/// One of several listeners on an address, as processes have them that share a port.
+fn share(address: SocketAddr) -> TcpListener {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_reuseport(true).expect("allowed");
+    socket.bind(address).expect("bind");
+    socket.listen(16).expect("listen")
+}
+
+#[tokio::test]
+async fn of_processes_that_share_a_port_the_last_one_decides() {
+    // Whichever of them the kernel names when it is asked for one.
+    for (dies, host) in ["127.81.0.25:0", "127.81.0.26:0"].into_iter().enumerate() {
+        let first = share(host.parse().expect("address"));
+        let address = first.local_addr().expect("address");
+        let mut both = vec![first, share(address)];
+        let gateway = front(&format!("ws://{address}"), "hold = \"20s\"", "");
+        let any = async {
+            let [one, other] = &both[..] else { panic!("two") };
+            tokio::select! { far = by_hand(one) => far, far = by_hand(other) => far }
+        };
+        let (mut leaves, far) = tokio::join!(gateway.open("/ws"), any);
+        let any = async {
+            let [one, other] = &both[..] else { panic!("two") };
+            tokio::select! { far = by_hand(one) => far, far = by_hand(other) => far }
+        };
+        let (_held, last) = tokio::join!(gateway.open("/ws"), any);
+        drop((both.remove(dies), far));
+        assert_eq!(leaves.message().await.code(), 1011);
+        drop((both, last));
+        gateway.until_metric(BEGUN, 1.0).await;
+    }
 }
