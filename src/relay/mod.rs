@@ -250,3 +250,6 @@ impl Leg {
         );
     }
 }
+
+#[cfg(test)]
+mod tests;
