@@ -68,7 +68,8 @@ impl Session {
                 let shield = legacy.map(|legacy| {
                     let metrics = held.stay.metrics();
                     let hold = again.map(|(rules, again)| Hold::new(rules, *again, metrics.holds.clone()));
-                    let shield = Shield::new(legacy, vigil.limits(), &backend, counts(metrics, pool.name()), hold);
+                    let shield =
+                        Shield::new(legacy, vigil.limits(), (&backend, &lease), counts(metrics, pool.name()), hold);
                     let (pool, backend) = (pool.name(), lease.backend());
                     tracing::debug!(pool, backend, waits_for = shield.waits_for(), "a shielded session begins");
                     shield
