@@ -4,7 +4,6 @@ mod cache;
 mod flights;
 mod jwt;
 mod keys;
-mod lines;
 mod request;
 mod token;
 

@@ -10,15 +10,15 @@ use aws_lc_rs::digest::{Context, SHA256};
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Empty, Limited};
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use tokio::sync::Semaphore;
 
 use super::Visit;
 use super::cache::{Cache, Digest};
 use super::flights::Flights;
-use super::lines::{Line, Lines, Question};
 use crate::admission::refusal::Refusal;
+use crate::client::lines::{Line, Lines, Question};
 use crate::client::{self, Trust};
 use crate::config::Problems;
 use crate::config::auth::{AuthRequest, OnError};
@@ -250,7 +250,7 @@ impl Server {
 
     /// Never a body, and nothing of the WebSocket's own.
     fn question(&self, visit: &Visit<'_>) -> Question {
-        let mut request = Request::new(Empty::new());
+        let mut request = Request::new(Full::default());
         *request.uri_mut() = self.wishes.target.parse().unwrap_or_default();
         let headers = request.headers_mut();
         let mut say = |name: HeaderName, value: &[u8]| {

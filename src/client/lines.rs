@@ -1,4 +1,5 @@
-//! Connections to an auth server: a question and its answer on one, and a few that wait for the next question.
+//! Connections to servers that are asked one question after the other: a question and its answer on one, and a few that
+//! wait for the next question.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -7,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::{BodyExt as _, Empty, Limited};
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -22,31 +23,31 @@ const IDLE: Duration = Duration::from_secs(30);
 /// How long an answer may take to its end when its head has said all that matters; beyond, its connection is ended.
 const REST: Duration = Duration::from_millis(100);
 
-/// A question: never with a body.
-pub(super) type Question = Request<Empty<Bytes>>;
+/// A question, with whatever it is about.
+pub(crate) type Question = Request<Full<Bytes>>;
 
 /// Connections that wait for a question. No task drives them meanwhile: whoever takes one looks at it first.
-pub(super) struct Lines {
+pub(crate) struct Lines {
     /// The one that was needed last stands last.
     idle: Mutex<Vec<Line>>,
     most: usize,
 }
 
 /// A connection, on which one question is asked at a time.
-pub(super) struct Line {
-    sender: SendRequest<Empty<Bytes>>,
-    connection: Connection<TokioIo<Socket>, Empty<Bytes>>,
+pub(crate) struct Line {
+    sender: SendRequest<Full<Bytes>>,
+    connection: Connection<TokioIo<Socket>, Full<Bytes>>,
     used: Instant,
 }
 
 impl Lines {
     /// At most so many wait; 0: each question has a connection of its own.
-    pub(super) const fn new(most: usize) -> Self {
+    pub(crate) const fn new(most: usize) -> Self {
         Self { idle: Mutex::new(Vec::new()), most }
     }
 
     /// One that waits, and is open as far as is known.
-    pub(super) async fn take(&self) -> Option<Line> {
+    pub(crate) async fn take(&self) -> Option<Line> {
         loop {
             let mut line = self.idle.lock().pop()?;
             if line.is_open().await {
@@ -60,7 +61,7 @@ impl Lines {
     ///
     /// # Errors
     /// Those of `read`, and of a connection that does not come to an answer.
-    pub(super) async fn ask<T, E: From<hyper::Error>>(
+    pub(crate) async fn ask<T, E: From<hyper::Error>>(
         &self,
         mut line: Line,
         question: Question,
@@ -96,13 +97,13 @@ impl Lines {
     }
 
     /// Ends those that were not needed for long.
-    pub(super) fn sweep(&self, now: Instant) {
+    pub(crate) fn sweep(&self, now: Instant) {
         self.idle.lock().retain(|line| now < line.used + IDLE);
     }
 }
 
 /// What is left of an answer is read; then the server has to be ready for the next question.
-async fn is_free(sender: &mut SendRequest<Empty<Bytes>>, rest: Option<Incoming>) -> bool {
+async fn is_free(sender: &mut SendRequest<Full<Bytes>>, rest: Option<Incoming>) -> bool {
     if let Some(rest) = rest
         && Limited::new(rest, BODY_MAX).collect().await.is_err()
     {
@@ -116,7 +117,7 @@ impl Line {
     ///
     /// # Errors
     /// hyper's own.
-    pub(super) async fn open(socket: Socket) -> Result<Self, hyper::Error> {
+    pub(crate) async fn open(socket: Socket) -> Result<Self, hyper::Error> {
         let mut builder = Builder::new();
         builder.title_case_headers(true).max_buf_size(ANSWER_MAX);
         let (sender, connection) = builder.handshake(TokioIo::new(socket)).await?;
