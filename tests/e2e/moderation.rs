@@ -132,6 +132,15 @@ async fn who_is_banned_stays_out_by_name_and_by_session() {
     boss.send(&json!({ "type": "unban", "member": ann.hello["id"] })).await;
     boss.expect("ack").await;
     again.join(&json!({ "type": "join" })).await;
+    // By one's name one is free as well.
+    boss.expect("join").await;
+    boss.send(&json!({ "type": "ban", "member": again.hello["id"] })).await;
+    let (first, second) = (boss.next().await, boss.next().await);
+    assert!([&first, &second].iter().any(|event| event["type"] == "ack"), "{first} {second}");
+    assert_eq!(again.expect("left").await["why"], "banned");
+    boss.send(&json!({ "type": "unban", "name": "ann" })).await;
+    boss.expect("ack").await;
+    again.join(&json!({ "type": "join" })).await;
 }
 
 #[tokio::test]
@@ -146,6 +155,9 @@ async fn a_name_that_is_banned_cannot_be_taken() {
         let event = elsewhere.ask(&json!({ "type": "name", "name": "eve" })).await;
         let said = if event["type"] == "error" { &event["code"] } else { &event["type"] };
         assert_eq!(said, other);
+        // Who is in a room is banned by id as well.
+        elsewhere.send(&json!({ "type": "leave" })).await;
+        elsewhere.expect("left").await;
     }
     let list = get(&gateway, "/bans?limit=1").await;
     assert_eq!((&list["count"], list["list"].as_array().map(Vec::len)), (&json!(2), Some(1)));
