@@ -44,6 +44,8 @@ pub mod wire;
 
 pub use config::{BUILT_IN, Change, Config, Listen, LogFormat, Overrides, Problem, Problems, Target};
 pub use gateway::{Gateway, Handle, StartError, Totals, check};
+#[cfg(feature = "fuzzing")]
+pub use hub::try_requests;
 pub use lifecycle::Phase;
 pub use probe::{Boldness, End, Report, Step, Wishes, dangers, probe};
 pub use tls::{IssueError, Made, make_certificate};
