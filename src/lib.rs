@@ -18,9 +18,9 @@
 //!
 //! Beside it stands `probe`, which tries a backend out before there is a route to it.
 //!
-//! The floors: `gateway` knows all; below it `relay`, `pool`, `probe` and `auth`, then `admission`, `tls`, `hub`, `echo` and [`client`],
-//! then `config`, `socket` and `admin`, and at the ground [`wire`], `route`, `limits`, `telemetry` and `lifecycle`,
-//! which know nobody. No import runs up: `tests/floors.rs` sees to it.
+//! The floors: `gateway` knows all; below it `relay`, `pool`, `probe`, `auth` and `filter`, then `admission`, `tls`, `hub`,
+//! `echo` and [`client`], then `config`, `socket` and `admin`, and at the ground [`wire`], `route`, `limits`, `telemetry`
+//! and `lifecycle`, which know nobody. No import runs up: `tests/floors.rs` sees to it.
 
 mod admin;
 mod admission;

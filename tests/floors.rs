@@ -57,7 +57,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("http-body-util", &["admin.rs", "auth/", "client/lines.rs", "filter.rs", "gateway/"]),
     ("httparse", &["wire/"]),
     ("hyper", &["admin.rs", "auth/", "client/lines.rs", "filter.rs", "gateway/"]),
-    ("hyper-util", &["admin.rs", "client/lines.rs", "filter.rs", "gateway/"]),
+    ("hyper-util", &["admin.rs", "client/lines.rs", "gateway/"]),
     ("ipnet", &["admission/", "config/"]),
     ("jsonwebtoken", &["auth/"]),
     ("memchr", &["admission/proxy_header.rs", "wire/"]),

@@ -3,6 +3,7 @@
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -26,11 +27,18 @@ const REST: Duration = Duration::from_millis(100);
 /// A question, with whatever it is about.
 pub(crate) type Question = Request<Full<Bytes>>;
 
+/// Why a question has no answer that counts.
+pub(crate) trait Failure: From<hyper::Error> {
+    /// Whether nothing was said of this question, so that it may be asked again on another connection: where it changes
+    /// nothing, RFC 9112 §9.3.1 lets it be.
+    fn is_no_answer(&self) -> bool;
+}
+
 /// Connections that wait for a question. No task drives them meanwhile: whoever takes one looks at it first.
 pub(crate) struct Lines {
     /// The one that was needed last stands last.
     idle: Mutex<Vec<Line>>,
-    most: usize,
+    most: AtomicUsize,
 }
 
 /// A connection, on which one question is asked at a time.
@@ -43,7 +51,44 @@ pub(crate) struct Line {
 impl Lines {
     /// At most so many wait; 0: each question has a connection of its own.
     pub(crate) const fn new(most: usize) -> Self {
-        Self { idle: Mutex::new(Vec::new()), most }
+        Self { idle: Mutex::new(Vec::new()), most: AtomicUsize::new(most) }
+    }
+
+    /// Asks what may be asked twice, on a connection that waits if there is one. That may be dead without a word, and would
+    /// then cost all the time there is: it has `patience` for itself; then a new one is asked as well, and the first answer
+    /// counts, since a server may be but slow. Cancel safe: a dropped future drops the connections.
+    ///
+    /// # Errors
+    /// Those of `connect` and `read`, and of connections that do not come to an answer.
+    pub(crate) async fn put<T, E: Failure>(
+        &self,
+        question: Question,
+        patience: Duration,
+        connect: impl AsyncFnOnce() -> Result<Socket, E>,
+        read: impl AsyncFn(Response<Incoming>) -> Result<(T, Option<Incoming>), E>,
+    ) -> Result<T, E> {
+        let again = question.clone();
+        let anew = async { self.ask(Line::open(connect().await?).await?, again, &read).await };
+        let Some(line) = self.take().await else { return anew.await };
+        let mut kept = pin!(self.ask(line, question, &read));
+        match timeout(patience, kept.as_mut()).await {
+            Ok(Err(failure)) if failure.is_no_answer() => return anew.await,
+            Ok(said) => return said,
+            // Those that wait have been silent for longer.
+            Err(_) => self.idle.lock().clear(),
+        }
+        let mut anew = pin!(anew);
+        tokio::select! {
+            biased;
+            said = kept.as_mut() => match said {
+                Err(failure) if failure.is_no_answer() => anew.await,
+                said => said,
+            },
+            said = anew.as_mut() => match said {
+                Err(failure) if failure.is_no_answer() => kept.await,
+                said => said,
+            },
+        }
     }
 
     /// One that waits, and is open as far as is known.
@@ -72,7 +117,7 @@ impl Lines {
             let mut exchange = pin!(async {
                 let answer = sender.send_request(question).await?;
                 let (said, rest) = read(answer).await?;
-                let is_free = self.most > 0 && timeout(REST, is_free(sender, rest)).await.unwrap_or(false);
+                let is_free = self.most() > 0 && timeout(REST, is_free(sender, rest)).await.unwrap_or(false);
                 Ok::<_, E>((said, is_free))
             });
             tokio::select! {
@@ -88,10 +133,20 @@ impl Lines {
         Ok(said)
     }
 
+    fn most(&self) -> usize {
+        self.most.load(Ordering::Relaxed)
+    }
+
+    /// Ends those that wait, and keeps none any more.
+    pub(crate) fn close(&self) {
+        self.most.store(0, Ordering::Relaxed);
+        self.idle.lock().clear();
+    }
+
     fn keep(&self, mut line: Line) {
         line.used = Instant::now();
         let mut idle = self.idle.lock();
-        if idle.len() < self.most {
+        if idle.len() < self.most() {
             idle.push(line);
         }
     }
