@@ -5,7 +5,7 @@
 #![allow(clippy::disallowed_methods)] // the harness has no drain: its tasks end with their thread
 #![allow(unused_imports, dead_code)] // its unit tests are compiled here too, and run from tests/e2e/load.rs
 #![allow(unreachable_pub)] // a binary of its own: `pub` means "for the other modules"
-#![allow(clippy::print_stdout)] // the report is what it is for
+#![allow(clippy::print_stderr, clippy::print_stdout)] // the report is what it is for
 
 mod arguments;
 pub(crate) mod compare;

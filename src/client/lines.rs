@@ -42,7 +42,7 @@ pub(crate) struct Lines {
 }
 
 /// A connection, on which one question is asked at a time.
-pub(crate) struct Line {
+struct Line {
     sender: SendRequest<Full<Bytes>>,
     connection: Connection<TokioIo<Socket>, Full<Bytes>>,
     used: Instant,
@@ -92,7 +92,7 @@ impl Lines {
     }
 
     /// One that waits, and is open as far as is known.
-    pub(crate) async fn take(&self) -> Option<Line> {
+    async fn take(&self) -> Option<Line> {
         loop {
             let mut line = self.idle.lock().pop()?;
             if line.is_open().await {
@@ -106,7 +106,7 @@ impl Lines {
     ///
     /// # Errors
     /// Those of `read`, and of a connection that does not come to an answer.
-    pub(crate) async fn ask<T, E: From<hyper::Error>>(
+    async fn ask<T, E: From<hyper::Error>>(
         &self,
         mut line: Line,
         question: Question,
@@ -172,7 +172,7 @@ impl Line {
     ///
     /// # Errors
     /// hyper's own.
-    pub(crate) async fn open(socket: Socket) -> Result<Self, hyper::Error> {
+    async fn open(socket: Socket) -> Result<Self, hyper::Error> {
         let mut builder = Builder::new();
         builder.title_case_headers(true).max_buf_size(ANSWER_MAX);
         let (sender, connection) = builder.handshake(TokioIo::new(socket)).await?;

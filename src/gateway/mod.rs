@@ -152,6 +152,11 @@ impl Handle {
         self.shared.metrics.log_lost.inc_by(lines);
     }
 
+    /// Counts a panic: whoever is told of panics is the program, the metric is among the gateway's.
+    pub fn panicked(&self) {
+        self.shared.metrics.panics.inc();
+    }
+
     /// Waits until this phase or a later one. Cancel safe.
     pub async fn reached(&self, phase: Phase) {
         self.shared.life.reached(phase).await;

@@ -59,6 +59,8 @@ pub(crate) struct Metrics {
     pub dropped: Family<Labels, Counter>,
     /// Lines of the log that were lost.
     pub log_lost: Counter,
+    /// Panics, on any thread.
+    pub panics: Counter,
     /// Clients that were held while their backend restarted.
     pub holds: Holds,
 }
@@ -89,6 +91,7 @@ impl Default for Metrics {
             backend_bad_texts: Family::default(),
             dropped: Family::default(),
             log_lost: Counter::default(),
+            panics: Counter::default(),
             holds: Holds::default(),
         };
         metrics.register();
@@ -118,6 +121,7 @@ impl Metrics {
         registry.register("backend_messages_dropped", help, self.dropped.clone());
         let help = "Lines of the log that were lost because they were not read in time";
         registry.register("log_lines_lost", help, self.log_lost.clone());
+        registry.register("panics", "Panics: faults of wsgate's own", self.panics.clone());
         self.holds.register(registry);
     }
 

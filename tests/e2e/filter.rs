@@ -163,7 +163,7 @@ async fn without_an_answer_it_is_said_or_not() {
 #[tokio::test]
 async fn a_late_answer_is_none() {
     let service = Backend::bind().await;
-    let gateway = hub(&wish(&service, "").replace("30s", "50ms"));
+    let gateway = hub(&wish(&service, "").replace("30s", "1s"));
     let mut ann = Member::joined(&gateway, "/chat", "Ann").await;
     ann.send(&say("a")).await;
     let _held = asked(&service).await;
@@ -338,7 +338,7 @@ async fn what_comes_of_questions_is_counted() {
         assert!((gateway.metric(&line).await - value).abs() < f64::EPSILON, "{line} is not {value}");
     }
     // One waits for its answer, and the other for a place.
-    let impatient = config(&wish(&service, "idle_connections = 0, at_once = 1").replace("30s", "50ms"));
+    let impatient = config(&wish(&service, "idle_connections = 0, at_once = 1").replace("30s", "1s"));
     gateway.handle.reload(parse(&impatient)).expect("reloaded");
     let mut bob = Member::joined(&gateway, "/chat/b", "Bob").await;
     ann.send(&say("a")).await;

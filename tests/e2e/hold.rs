@@ -265,6 +265,7 @@ async fn who_leaves_while_it_is_held_is_gone_at_once() {
     held.peer.send(&client(CLOSE, &close(1000, "bye"))).await;
     assert_eq!(held.peer.message().await.reason(), "bye");
     held.peer.end().await;
+    drop(held.peer);
     held.gateway.until_metric(&ended("left"), 1.0).await;
     held.gateway.until_metric("wsgate_websockets_ended_total{by=\"client\",code=\"1000\"}", 1.0).await;
     // Nobody comes to the backend any more.
@@ -284,7 +285,7 @@ async fn a_drain_sends_home_whoever_is_held() {
 
 #[tokio::test]
 async fn limits_of_time_hold_for_whoever_is_held() {
-    let scene = scene("127.81.0.9", "hold = \"20s\"", "idle_timeout = \"700ms\", ping_interval = \"200ms\"").await;
+    let scene = scene("127.81.0.9", "hold = \"20s\"", "idle_timeout = \"2s\", ping_interval = \"700ms\"").await;
     let mut held = scene.die().await;
     assert_eq!(held.peer.frame().await.opcode, PING);
     held.peer.send(&client(PONG, b"wsgate:")).await;
@@ -358,13 +359,18 @@ async fn a_backend_that_hangs_up_and_lives_on_is_believed_unless_told_otherwise(
 
 #[tokio::test]
 async fn a_backend_that_takes_clients_only_to_die_is_not_hammered() {
-    let scene = scene("127.81.0.13", "hold = \"1s\", hold_any_end = true", "").await;
+    let scene = scene("127.81.0.13", "hold = \"2s\", hold_any_end = true", "").await;
     let Scene { mut peer, far, backend, gateway, .. } = scene;
     drop(far);
     let dying = async {
         let mut taken = 0;
         loop {
-            drop(backend.upgrade(&[]).await);
+            let mut far = backend.accept().await;
+            // The one that comes when the time is over may be gone again.
+            if let Ok(head) = far.try_head().await {
+                let _ = far.try_send(&switch(&head, &[])).await;
+            }
+            drop(far);
             taken += 1;
             assert!(taken < 100, "hammered");
         }
@@ -375,8 +381,8 @@ async fn a_backend_that_takes_clients_only_to_die_is_not_hammered() {
     }
     gateway.until_metric(&ended("time"), 1.0).await;
     let attempts = gateway.metric(&ended("back")).await;
-    // The waits are 25, 50, 100, 200, 400 and 800 ms, each half as long at least.
-    assert!((1.0..=8.0).contains(&attempts), "{attempts}");
+    // The waits are 25, 50, 100, 200, 400, 800 and 1600 ms, each half as long at least.
+    assert!((1.0..=9.0).contains(&attempts), "{attempts}");
 }
 
 #[tokio::test]
@@ -528,5 +534,5 @@ async fn without_hold_everybody_is_told_at_once_that_it_has_died() {
             told(peer, "bad gateway: the backend has died").await;
         }
     };
-    timeout(Duration::from_secs(5), all).await.expect("in time");
+    timeout(Duration::from_secs(10), all).await.expect("in time");
 }

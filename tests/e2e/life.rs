@@ -92,7 +92,7 @@ async fn sigint_drains_too_and_an_empty_gateway_is_gone_at_once() {
 #[tokio::test]
 async fn a_client_that_ignores_its_close_is_cut_at_the_drain_timeout_and_the_exit_is_2() {
     let folder = folder();
-    let config = format!("drain_timeout = \"200ms\"\nlimits = {{ close_timeout = \"10m\" }}\n{ECHO}");
+    let config = format!("drain_timeout = \"1500ms\"\nlimits = {{ close_timeout = \"10m\" }}\n{ECHO}");
     let program = Program::configured(folder.path(), &config).await;
     let mut deaf = program.open("/echo").await;
     program.signal("TERM").await;
@@ -499,7 +499,7 @@ async fn a_new_limit_holds_for_new_sessions() {
 #[tokio::test]
 async fn a_reload_that_hangs_stops_no_deadline() {
     let folder = folder();
-    let config = format!("handshake_timeout = \"500ms\"\n{ECHO}");
+    let config = format!("handshake_timeout = \"1500ms\"\n{ECHO}");
     let program = Program::configured(folder.path(), &config).await;
     let mut slow = Peer::connect(program.address()).await;
     slow.send(b"GET /echo HTTP/1.1\r\n").await;
