@@ -2,10 +2,12 @@
 
 mod cluster;
 mod drain;
+mod filter;
 mod history;
 mod holds;
 
 use std::fmt;
+use std::sync::Arc;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
@@ -18,6 +20,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 pub(crate) use self::cluster::ClusterFacts;
 pub(crate) use self::drain::Drain;
+pub(crate) use self::filter::{FilterTally, Judged, Unjudged};
 pub(crate) use self::history::HistoryFacts;
 pub(crate) use self::holds::Holds;
 
@@ -170,12 +173,14 @@ pub(crate) struct Facts {
 }
 
 /// What there is to tell of one hub now.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct HubFacts {
     /// Host and path.
     pub route: String,
     /// What its moderators have done, and how often.
     pub moderated: Vec<(&'static str, u64)>,
+    /// What came of the questions to its filter, if it has one.
+    pub filter: Option<Arc<FilterTally>>,
 }
 
 /// What there is to tell of one pool now.
@@ -266,7 +271,8 @@ impl<F: Fn() -> Facts + Send + Sync + 'static> Collector for Found<F> {
                 family.encode_family(&labels)?.encode_counter::<Labels, _, u64>(&value, None)?;
             }
         }
-        Ok(())
+        let filters = hubs.iter().filter_map(|hub| Some((&*hub.route, Arc::clone(hub.filter.as_ref()?))));
+        filter::encode(&filters.collect::<Vec<_>>(), &mut encoder)
     }
 }
 

@@ -130,6 +130,7 @@ const SEEN: &[(&str, &str)] = &[
     ("route.hub.filter.ca", "filter::a_services_certificate_is_checked_against_its_ca"),
     ("route.hub.filter.timeout", "filter::a_late_answer_is_none"),
     ("route.hub.filter.at_once", "filter::questions_at_once_are_bounded_and_the_next_wait"),
+    ("route.hub.filter.idle_connections", "filter::as_many_connections_are_kept_as_the_owner_says"),
     ("route.hub.filter.on_error", "filter::without_an_answer_it_is_said_or_not"),
     ("route.hub.fixed", "chat_keys::no_room_is_made_where_the_owner_makes_them"),
     ("route.hub.fixed.name", "chat_keys::no_room_is_made_where_the_owner_makes_them"),
