@@ -21,7 +21,7 @@ pub(crate) mod sentence;
 mod shard;
 mod store;
 
-pub(crate) use cluster::{Cluster, Way, Wishes as ClusterWishes};
+pub(crate) use cluster::{Cluster, Login, Way, Wishes as ClusterWishes};
 pub(crate) use fault::Fault;
 pub(crate) use id::{MemberId, MessageId};
 pub(crate) use language::Language;

@@ -417,6 +417,41 @@ async fn sentinels_say_where_the_master_is() {
 }
 
 #[tokio::test]
+async fn sentinels_have_users_and_passwords_of_their_own() {
+    let (port, own) = (free_port(), free_port());
+    let _master = Redis::start_with(&["--port", &port.to_string(), "--requirepass", "hunter1"]).await;
+    let folder = tempfile::tempdir().expect("folder");
+    let text = format!(
+        "port {own}\nuser default on >hunter2 ~* &* +@all\nuser wsgate on >hunter3 ~* &* +@all\n\
+         sentinel monitor mymaster 127.0.0.1 {port} 1\nsentinel auth-pass mymaster hunter1\n"
+    );
+    std::fs::write(folder.path().join("sentinel.conf"), text).expect("write");
+    let sentinel = Redis::start_in(folder, &[]).await;
+    let file = |name: &str, text: &str| {
+        let path = sentinel.folder().join(name);
+        std::fs::write(&path, text).expect("write");
+        path.display().to_string()
+    };
+    let (master, ours) = (file("master", "hunter1\n"), file("ours", "hunter2\n"));
+    let address = format!("redis+sentinel://127.0.0.1:{own}/mymaster");
+    let keys = format!("password_file = \"{master}\"\nsentinel_password_file = \"{ours}\"");
+    drop(reaches(&address, &keys).await);
+    let named = file("named", "hunter3\n");
+    let keys =
+        format!("password_file = \"{master}\"\nsentinel_username = \"wsgate\"\nsentinel_password_file = \"{named}\"");
+    drop(reaches(&address, &keys).await);
+    // The wrong one, from the environment: rooms are apart, and the log does not tell it.
+    let keys = format!("password_file = \"{master}\"\nsentinel_password_env = \"SECRET\"");
+    let folder = tempfile::tempdir().expect("folder");
+    crate::support::process::configure(folder.path(), &config(&address, &keys, ""));
+    let mut command = crate::support::process::command(folder.path(), &[]);
+    command.env("SECRET", "hunter4");
+    let mut program = Program::spawn(command).await;
+    program.said(&["redis cannot be reached", "apart"]).await;
+    assert!(!program.log().contains("hunter"), "{}", program.log());
+}
+
+#[tokio::test]
 async fn a_redis_cluster_is_one_redis() {
     let (port, bus) = (free_port().to_string(), free_port().to_string());
     let redis = Redis::start_with(&[

@@ -26,7 +26,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::oneshot;
 
 pub(crate) use self::chapter::Chapter;
-pub(crate) use self::connect::Way;
+pub(crate) use self::connect::{Login, Way};
 pub(in crate::hub) use self::entry::Said;
 pub(in crate::hub) use self::hall::{Hall, Others};
 pub(in crate::hub) use self::id::is_local;
