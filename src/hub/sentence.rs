@@ -97,14 +97,18 @@ impl Sentences {
         self.count.store(all.len(), Ordering::Relaxed);
     }
 
-    /// Ends what was said about somebody, under whatever name; whether there was anything.
-    pub(crate) fn lift(&self, room: Option<&str>, who: &Who, now: Instant) -> bool {
+    /// Ends what was said about somebody, under whatever name; when it would have ended, if there was anything.
+    pub(crate) fn lift(&self, room: Option<&str>, who: &Who, now: Instant) -> Option<Instant> {
         let mut all = self.all.lock();
         all.retain(|_, sentence| sentence.until > now);
-        let before = all.len();
-        all.retain(|(place, whom), sentence| place.as_deref() != room || (whom != who && sentence.asked != *who));
+        let mut end = None;
+        all.retain(|(place, whom), sentence| {
+            let meant = place.as_deref() == room && (whom == who || sentence.asked == *who);
+            end = end.max(Some(sentence.until).filter(|_| meant));
+            !meant
+        });
         self.count.store(all.len(), Ordering::Relaxed);
-        all.len() < before
+        end
     }
 
     /// Whether there are none.
@@ -226,7 +230,8 @@ mod tests {
         pronounce(&table, None, &ann, now, 10);
         table.pronounce(None, member(1), sentence(now + SECOND, &ann), now);
         pronounce(&table, Some("a"), &ann, now, 10);
-        assert!(!table.lift(Some("b"), &ann, now) && table.lift(None, &ann, now) && !table.lift(None, &ann, now));
+        let lift = |room| table.lift(room, &ann, now);
+        assert_eq!((lift(Some("b")), lift(None), lift(None)), (None, Some(now + 10 * SECOND), None));
         assert_eq!(table.left(None, &[member(1)], now), None);
         assert!(table.left(Some("a"), &[ann], now).is_some());
     }

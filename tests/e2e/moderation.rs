@@ -146,6 +146,8 @@ async fn a_name_that_is_banned_cannot_be_taken() {
         let event = elsewhere.ask(&json!({ "type": "name", "name": "eve" })).await;
         let said = if event["type"] == "error" { &event["code"] } else { &event["type"] };
         assert_eq!(said, other);
+        // Whoever is still there when the next ban comes would be banned by id as well.
+        assert_eq!(elsewhere.ask(&json!({ "type": "leave" })).await["type"], "left");
     }
     let list = get(&gateway, "/bans?limit=1").await;
     assert_eq!((&list["count"], list["list"].as_array().map(Vec::len)), (&json!(2), Some(1)));
