@@ -146,7 +146,7 @@ async fn a_name_that_is_banned_cannot_be_taken() {
         let event = elsewhere.ask(&json!({ "type": "name", "name": "eve" })).await;
         let said = if event["type"] == "error" { &event["code"] } else { &event["type"] };
         assert_eq!(said, other);
-        // Whoever is still there when the next ban comes would be banned by id as well.
+        // A ban counts whoever is there by then.
         assert_eq!(elsewhere.ask(&json!({ "type": "leave" })).await["type"], "left");
     }
     let list = get(&gateway, "/bans?limit=1").await;

@@ -53,8 +53,12 @@ impl House {
     /// A sentence ends before its time, here and on all gateways.
     pub(super) fn end(&self, verdict: &Verdict<'_>) -> Result<usize, Fault> {
         let (members, lifted) = self.lift(verdict);
-        let until = lifted.ok_or(Fault::NoSuchMember)?.max(verdict.now + REMEMBERED);
-        let matters = vec![verdict.matter(verdict.who, verdict.who, true)];
+        let (until, asked) = lifted.ok_or(Fault::NoSuchMember)?;
+        let until = until.max(verdict.now + REMEMBERED);
+        let mut matters = vec![verdict.matter(&asked, &asked, true)];
+        if asked != *verdict.who {
+            matters.push(verdict.matter(verdict.who, verdict.who, true));
+        }
         let decision = verdict.grounds.decision(matters, Some(moment(until, verdict.now)));
         self.ground().order.decree(decision);
         Ok(members)
@@ -111,8 +115,9 @@ impl House {
         }
     }
 
-    /// Ends what was said about somebody; how many members hear of it, and when it would have ended if there was anything.
-    pub(super) fn lift(&self, verdict: &Verdict<'_>) -> (usize, Option<Instant>) {
+    /// Ends what was said about somebody; how many members hear of it; and if there was anything, when it would have ended
+    /// and whom it was asked for.
+    pub(super) fn lift(&self, verdict: &Verdict<'_>) -> (usize, Option<(Instant, Who)>) {
         let lifted = self.ground().moderation.table(verdict.kind).lift(verdict.room, verdict.who, verdict.now);
         let felt = if lifted.is_some() { self.make_felt(verdict, None) } else { 0 };
         (if verdict.kind == Kind::Mute { felt } else { 0 }, lifted)
