@@ -107,6 +107,7 @@ fn the_full_configuration_says_the_defaults() {
             { path = "/chat", hub = {} },
             { path = "/echo", echo = {} },
             { path = "/ws", proxy = { pool = "backend" } },
+            { path = "/site", http = { pool = "backend" } },
             { path = "/php", proxy = { pool = "php", profile = "legacy" } },
         ]
         pool.backend.backends = ["ws://127.0.0.1:8080"]

@@ -5,6 +5,7 @@ use std::num::NonZeroU64;
 use http::header::{ALLOW, CONNECTION, HeaderName, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 
+use super::body::BodyFault;
 use super::credentials::TokenFault;
 use super::origin::OriginRefused;
 use crate::wire::close::Code;
@@ -30,6 +31,10 @@ pub(crate) enum Refusal {
     NoRoute,
     /// No sound upgrade request.
     Malformed(Malformed),
+    /// The request's body cannot be passed on.
+    Body(BodyFault),
+    /// A method that no backend gets (RFC 9110 §9.3.8: an answer would show what is meant for the backend alone).
+    Trace,
     /// The page's origin may not come in.
     Origin(OriginRefused),
     /// The address sends upgrade requests too fast (RFC 6585 §4).
@@ -76,6 +81,8 @@ pub(crate) enum Refusal {
     BackendRefused,
     /// The backend's answer was no answer to an upgrade (RFC 9110 §15.6.3).
     BackendNonsense,
+    /// The backend's answer to an ordinary request is none (RFC 9110 §15.6.3).
+    BackendBroken,
     /// The backend did not answer in time (RFC 9110 §15.6.5).
     BackendTimeout,
 }
@@ -93,6 +100,7 @@ impl Refusal {
         match self.answer().1 {
             Beside::Nothing => Vec::new(),
             Beside::End => vec![(CONNECTION, HeaderValue::from_static("close"))],
+            Beside::Methods => vec![(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"))],
             Beside::Retry(seconds) => vec![(RETRY_AFTER, HeaderValue::from(seconds))],
             Beside::Challenge(challenge) => vec![(WWW_AUTHENTICATE, HeaderValue::from_static(challenge))],
             Beside::Explained(malformed) => headers_of(malformed),
@@ -108,6 +116,9 @@ impl Refusal {
             Self::Head(_) => (StatusCode::BAD_REQUEST, Beside::End),
             Self::NoRoute => (StatusCode::NOT_FOUND, Beside::Nothing),
             Self::Malformed(malformed) => (malformed.status(), Beside::Explained(malformed)),
+            // RFC 9112 §9.3: what is left of the body is not read.
+            Self::Body(fault) => (fault.status(), Beside::End),
+            Self::Trace => (StatusCode::METHOD_NOT_ALLOWED, Beside::Methods),
             Self::Origin(_) | Self::Room | Self::Banned => (StatusCode::FORBIDDEN, Beside::Nothing),
             Self::AddressRate { retry_after } => (StatusCode::TOO_MANY_REQUESTS, Beside::Retry(retry_after.get())),
             Self::AddressCap => (StatusCode::TOO_MANY_REQUESTS, Beside::Retry(RETRY_CAP)),
@@ -123,7 +134,9 @@ impl Refusal {
             | Self::AuthTimeout => (StatusCode::SERVICE_UNAVAILABLE, Beside::Retry(RETRY_FULL)),
             Self::AuthStatus(status) | Self::BackendStatus(status) => (passed_on(status), Beside::Nothing),
             Self::BackendHead { .. } => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, Beside::Nothing),
-            Self::BackendRefused | Self::BackendNonsense => (StatusCode::BAD_GATEWAY, Beside::Nothing),
+            Self::BackendRefused | Self::BackendNonsense | Self::BackendBroken => {
+                (StatusCode::BAD_GATEWAY, Beside::Nothing)
+            }
             Self::BackendTimeout => (StatusCode::GATEWAY_TIMEOUT, Beside::Nothing),
         }
     }
@@ -134,6 +147,8 @@ impl Refusal {
     pub(crate) fn close(self) -> Option<Code> {
         match self {
             Self::HeadTooLarge | Self::HeadTooSlow | Self::Head(_) | Self::NoRoute | Self::Malformed(_) => None,
+            // None of these is refused a WebSocket.
+            Self::Body(_) | Self::Trace | Self::BackendBroken => None,
             Self::Origin(_)
             | Self::Room
             | Self::Token(_)
@@ -167,6 +182,8 @@ impl Refusal {
             Self::Head(error) => error.line(),
             Self::NoRoute => "there is nothing at this host and path",
             Self::Malformed(malformed) => malformed.line(),
+            Self::Body(fault) => fault.line(),
+            Self::Trace => "this method is not passed on",
             Self::Origin(refused) => refused.line(),
             Self::AddressRate { .. } => "your address opens connections too fast",
             Self::AddressCap => "your address has too many open connections",
@@ -189,6 +206,7 @@ impl Refusal {
             Self::AuthTimeout => "it could not be found out in time whether you may come in",
             Self::BackendRefused => "the backend could not be reached",
             Self::BackendNonsense => "the backend did not answer as a WebSocket server",
+            Self::BackendBroken => "the backend gave no sound answer",
             Self::BackendTimeout => "the backend did not answer in time",
         };
         format!("{text}\n")
@@ -203,6 +221,8 @@ impl Refusal {
             Self::Head(error) => error.label(),
             Self::NoRoute => "no_route",
             Self::Malformed(malformed) => malformed.label(),
+            Self::Body(fault) => fault.label(),
+            Self::Trace => "trace",
             Self::Origin(refused) => refused.label(),
             Self::AddressRate { .. } => "address_rate",
             Self::AddressCap => "address_cap",
@@ -223,6 +243,7 @@ impl Refusal {
             Self::NoBackend => "no_backend",
             Self::BackendRefused => "backend_refused",
             Self::BackendNonsense => "backend_nonsense",
+            Self::BackendBroken => "backend_broken",
             Self::BackendTimeout => "backend_timeout",
         }
     }
@@ -233,6 +254,8 @@ enum Beside {
     Nothing,
     /// Nothing more is read from this connection.
     End,
+    /// The methods that there are (RFC 9110 §15.5.6).
+    Methods,
     /// Seconds after which it may be tried again.
     Retry(u64),
     Challenge(&'static str),

@@ -12,7 +12,7 @@ fn gate() -> Gate {
 fn refusal(gate: &Gate, asked: &Asked) -> Option<Refusal> {
     match gate.decide(&asked.arrival(), false) {
         Outcome::Refuse(refusal) => Some(refusal),
-        Outcome::Plain(_) | Outcome::Upgrade(_) => None,
+        Outcome::Plain(_) | Outcome::Upgrade(_) | Outcome::Pass(_) => None,
     }
 }
 
@@ -26,7 +26,7 @@ fn admitted(gate: &Gate, asked: &Asked) -> Admission {
 fn plain(gate: &Gate, asked: &Asked) -> Option<(usize, String)> {
     match gate.decide(&asked.arrival(), false) {
         Outcome::Plain(PlainRequest { route, rest }) => Some((route, rest)),
-        Outcome::Refuse(_) | Outcome::Upgrade(_) => None,
+        Outcome::Refuse(_) | Outcome::Upgrade(_) | Outcome::Pass(_) => None,
     }
 }
 

@@ -9,6 +9,7 @@ mod error;
 mod file;
 mod hub;
 mod legacy;
+mod pages;
 mod pool;
 mod profile;
 mod quantity;
@@ -21,6 +22,7 @@ pub use error::{Problem, Problems};
 pub use file::{BUILT_IN, Overrides};
 pub(crate) use hub::{Filter, FixedRoom, HistoryStore, Hub, NamePattern, RoomSecret, SayRate, Secret, Unfiltered};
 pub(crate) use legacy::{BINARY, BadText, Binary, Hold, Legacy};
+pub(crate) use pages::Pages;
 pub(crate) use pool::{
     Backend, Balance, Check, Ejection, HashBy, Health, Pool, ProxyProtocol, SourceAddress, Transport,
 };
@@ -201,8 +203,10 @@ pub struct Route {
     pub auth: Option<Auth>,
     /// What one session may do.
     pub limits: SessionLimits,
-    /// Where it leads.
+    /// Where its WebSockets lead.
     pub target: Target,
+    /// Where its other requests go; always there with [`Target::Pages`].
+    pub pages: Option<Pages>,
 }
 
 /// How a sound upgrade request is refused.
@@ -236,6 +240,8 @@ pub enum Target {
     Proxy(Proxy),
     /// A plain GET of exactly this path is sent elsewhere with 302.
     Redirect(String),
+    /// Nowhere: only ordinary HTTP is served here.
+    Pages,
 }
 
 /// A route to a pool of backends.

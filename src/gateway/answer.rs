@@ -8,12 +8,14 @@ use std::sync::Arc;
 
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Request, Response, StatusCode, request};
-use http_body_util::Full;
+use http_body_util::{Either, Full};
 use hyper::body::{Bytes, Incoming};
 
 use super::Shared;
+use super::answering::Answering;
 use super::entry::{enter, own_limits};
 use super::farewell::Farewell;
+use super::pages;
 use super::session::{Place, Promise, Session};
 use super::snapshot::{LiveRoute, LiveTarget, Snapshot};
 use super::visit::{Shown, dial, forwarded, hops};
@@ -21,6 +23,7 @@ use crate::admission::refusal::Refusal;
 use crate::admission::{self, Admission, Outcome, PlainRequest, Visible};
 use crate::auth::{Denied, No, Pass, Visit};
 use crate::config::Refuse;
+use crate::courier::{Lines, Passed};
 use crate::hub::page;
 use crate::lifecycle::Phase;
 use crate::pool::{DialError, Pool};
@@ -37,15 +40,19 @@ pub(super) struct Asker {
     pub(super) peer: IpAddr,
     pub(super) proxied: bool,
     pub(super) record: Rc<RefCell<Record>>,
+    pub(super) answering: Rc<Answering>,
+    /// The worker's connections to backends of ordinary HTTP.
+    pub(super) lines: Rc<Lines>,
     /// Left here with a 101, for whoever has the socket when it is sent.
     pub(super) promise: RefCell<Option<Promise>>,
 }
 
-type Answer = Response<Full<Bytes>>;
+/// Of one piece, or as it comes from a backend.
+pub(super) type Answer = Response<Either<Full<Bytes>, Box<Passed>>>;
 
 /// Answers one request. When dropped half-way (the client is gone), everything it took is given back.
 pub(super) async fn answer(asker: &Asker, request: Request<Incoming>) -> Answer {
-    let (head, _body) = request.into_parts();
+    let (head, body) = request.into_parts();
     note_host(asker, &head.headers);
     let is_upgrade = head.headers.contains_key(header::UPGRADE);
     let arrival = admission::Arrival {
@@ -65,6 +72,7 @@ pub(super) async fn answer(asker: &Asker, request: Request<Incoming>) -> Answer 
         tracing::warn!("{warning}");
     }
     let draining = asker.shared.life.phase() >= Phase::Draining;
+    let mut is_read = false;
     let answer = match gate.decide(&arrival, draining) {
         Outcome::Plain(plain) => Ok(answer_plain(asker, &plain, &head)),
         Outcome::Refuse(refusal) => {
@@ -72,13 +80,19 @@ pub(super) async fn answer(asker: &Asker, request: Request<Incoming>) -> Answer 
             Err(refusal)
         }
         Outcome::Upgrade(admission) => upgrade(asker, admission, &head).await,
+        Outcome::Pass(passing) => {
+            let answer = pages::pass(asker, &passing, (&head, body)).await;
+            // Who has the answer's end has read to the body's, or is about to.
+            is_read = answer.is_ok();
+            answer
+        }
     };
     let mut answer = match answer {
         Ok(answer) => answer,
         Err(refusal) => tell(asker, &arrival, refusal).unwrap_or_else(|| refuse(asker, refusal)),
     };
     // Whatever follows a refused upgrade could be frames, and whatever follows a body nobody read could be anything.
-    let last = is_upgrade || has_body(&head.headers) || draining;
+    let last = is_upgrade || draining || (has_body(&head.headers) && !is_read);
     if answer.status() != StatusCode::SWITCHING_PROTOCOLS && last {
         close_after(&mut answer);
     }
@@ -138,7 +152,7 @@ fn refuse(asker: &Asker, refusal: Refusal) -> Answer {
 }
 
 fn text(status: StatusCode, body: impl Into<Bytes>) -> Answer {
-    let mut answer = Response::new(Full::new(body.into()));
+    let mut answer = Response::new(Either::Left(Full::new(body.into())));
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
@@ -186,14 +200,16 @@ async fn upgrade(asker: &Asker, mut admission: Admission, head: &request::Parts)
     let live = asker.snapshot.routes[admission.route].clone();
     asker.record.borrow_mut().address = Some(admission.client);
     let target = head.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-    let hops = hops(asker, &admission, &head.headers);
-    let forwarded = forwarded(asker, &admission, &head.headers, hops.as_deref());
+    let hops = hops(asker, admission.client, &head.headers);
+    let forwarded = forwarded(asker, admission.client, &head.headers, hops.as_deref());
     let mut shown = Shown { headers: &head.headers, target, vouched: &[], forwarded };
     let pass = match &live.guard {
         Some(guard) => match guard.check(&Visit { headers: shown.headers, target, forwarded }).await {
             Ok(pass) => Some(pass),
             Err(Denied::Refused(refusal)) => return Err(refusal),
-            Err(Denied::Answered(no)) => return pass_no_on(asker, &admission, no),
+            Err(Denied::Answered(no)) => {
+                return pass_no_on(asker, asker.snapshot.config.routes[admission.route].refuse, no);
+            }
         },
         None => None,
     };
@@ -205,7 +221,7 @@ async fn upgrade(asker: &Asker, mut admission: Admission, head: &request::Parts)
     let (place, protocol) = match &live.target {
         LiveTarget::Hub(hub) => enter(hub, &admission.rest, offered, pass.as_ref(), admission.client).await?,
         LiveTarget::Echo => (Place::Echo, offered.first().cloned()),
-        LiveTarget::Redirect(_) => return Err(Refusal::NoRoute),
+        LiveTarget::Redirect(_) | LiveTarget::Pages => return Err(Refusal::NoRoute),
         LiveTarget::Proxy(proxy) => match dial(asker, proxy, shown, offered).await? {
             Ok(found) => found,
             Err(error) => return explain(asker, &admission, &proxy.pool, error),
@@ -221,8 +237,8 @@ async fn upgrade(asker: &Asker, mut admission: Admission, head: &request::Parts)
 }
 
 /// A refusal in the words of the server that was asked, where the route's own manner is HTTP.
-fn pass_no_on(asker: &Asker, admission: &Admission, no: No) -> Result<Answer, Refusal> {
-    if asker.snapshot.config.routes[admission.route].refuse != Refuse::Http {
+pub(super) fn pass_no_on(asker: &Asker, manner: Refuse, no: No) -> Result<Answer, Refusal> {
+    if manner != Refuse::Http {
         return Err(Refusal::AuthStatus(no.status.as_u16()));
     }
     let line = "the auth server refused";
@@ -270,7 +286,7 @@ fn explain(asker: &Asker, admission: &Admission, pool: &Pool, error: DialError) 
 
 /// RFC 6455 §4.2.2.
 fn switch(accept: &str, protocol: Option<&str>) -> Answer {
-    let mut answer = Response::new(Full::default());
+    let mut answer = Response::new(Either::Left(Full::default()));
     *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = answer.headers_mut();
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));

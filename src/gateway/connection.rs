@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use super::accept::{Arrival, Stream};
 use super::answer::{self, Asker};
+use super::answering::Answering;
 use super::front::{Front, raw_answer};
 use super::session::Promise;
 use super::snapshot::Snapshot;
@@ -79,6 +80,7 @@ async fn open(local: &Local, arrival: Arrival) -> Option<Opened> {
     };
     record.address = Some(peer);
     let record = Rc::new(RefCell::new(record));
+    let timeout = snapshot.config.handshake_timeout;
     let asker = Rc::new(Asker {
         shared: Arc::clone(&local.shared),
         secure: snapshot.config.tls.is_some(),
@@ -86,6 +88,8 @@ async fn open(local: &Local, arrival: Arrival) -> Option<Opened> {
         peer,
         proxied,
         record: Rc::clone(&record),
+        answering: Answering::new(timeout),
+        lines: Rc::clone(&local.lines),
         promise: RefCell::default(),
     });
     let socket = speak_http(local, &asker, socket, deadline).await;
@@ -182,7 +186,8 @@ async fn speak_http(local: &Local, asker: &Rc<Asker>, socket: Socket, deadline: 
     let config = &asker.snapshot.config;
     let limit = config.limits.request_head;
     let times = (deadline, config.handshake_timeout);
-    let front = Front::new(socket, Rc::clone(&asker.record), limit, times, &local.shared.life);
+    let told = (Rc::clone(&asker.record), Rc::clone(&asker.answering));
+    let front = Front::new(socket, told, limit, times, &local.shared.life);
     let service = service_fn(|request| {
         let asker = Rc::clone(asker);
         Box::pin(async move { Ok::<_, std::convert::Infallible>(answer::answer(&asker, request).await) })

@@ -2,12 +2,14 @@
 
 mod accept;
 mod answer;
+mod answering;
 mod checks;
 mod cluster;
 mod connection;
 mod entry;
 mod farewell;
 mod front;
+mod pages;
 mod reload;
 mod rooms;
 mod session;

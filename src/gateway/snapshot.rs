@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use super::token::Token;
 use crate::admission::Gate;
+use crate::admission::count::Gauge;
 use crate::auth::Guard;
 use crate::client::Trust;
-use crate::config::{self, BackendHead, Config, Habits, Hold, Legacy, Problem, Problems, SessionLimits};
+use crate::config::{self, BackendHead, Config, Habits, Hold, Legacy, Pages, Problem, Problems, SessionLimits};
 use crate::filter::Service;
 use crate::hub::filter::Filter;
 use crate::hub::{self, Hub, Site};
@@ -36,6 +37,8 @@ pub(super) struct LiveRoute {
     /// Who judges clients, if anybody does.
     pub(super) guard: Option<Arc<Guard>>,
     pub(super) target: LiveTarget,
+    /// Where its ordinary requests go.
+    pub(super) pages: Option<Arc<LivePages>>,
 }
 
 /// Where a route leads, live.
@@ -45,6 +48,15 @@ pub(super) enum LiveTarget {
     Echo,
     Proxy(Arc<LiveProxy>),
     Redirect(String),
+    Pages,
+}
+
+/// Ordinary HTTP on one route, live.
+pub(super) struct LivePages {
+    pub(super) pool: Arc<Pool>,
+    pub(super) wishes: Pages,
+    /// Requests under way; the same before and after a reload.
+    pub(super) open: Gauge,
 }
 
 /// A way to backends, live.
@@ -76,7 +88,7 @@ impl Snapshot {
         };
         let gate = Gate::new(&config, before.map(|before| &before.gate));
         let routes = config.routes.iter().zip(guards).zip(hubs);
-        let routes = routes.map(|((route, guard), hub)| live(route, guard, hub, &pools)).collect();
+        let routes = routes.map(|((route, guard), hub)| live(route, (guard, hub), &pools, before)).collect();
         Ok((Self { config, gate, tls, routes, token, pools }, warnings))
     }
 
@@ -223,9 +235,9 @@ fn build_hubs(
 
 fn live(
     route: &config::Route,
-    guard: Option<Arc<Guard>>,
-    hub: Option<Arc<Hub>>,
+    (guard, hub): (Option<Arc<Guard>>, Option<Arc<Hub>>),
     pools: &BTreeMap<String, Arc<Pool>>,
+    before: Option<&Snapshot>,
 ) -> LiveRoute {
     let target = match (&route.target, hub) {
         (config::Target::Hub(_), Some(hub)) => LiveTarget::Hub(hub),
@@ -233,6 +245,7 @@ fn live(
         (config::Target::Hub(_), None) => LiveTarget::Redirect("/".to_owned()),
         (config::Target::Echo, _) => LiveTarget::Echo,
         (config::Target::Redirect(to), _) => LiveTarget::Redirect(to.clone()),
+        (config::Target::Pages, _) => LiveTarget::Pages,
         (config::Target::Proxy(proxy), _) => match pools.get(&proxy.pool) {
             Some(pool) => {
                 let config::Proxy { legacy, hold, .. } = *proxy;
@@ -247,7 +260,13 @@ fn live(
             None => LiveTarget::Redirect("/".to_owned()),
         },
     };
-    LiveRoute { route: Arc::new(name_of(route)), limits: Arc::new(route.limits), guard, target }
+    let name = name_of(route);
+    let pages = route.pages.as_ref().and_then(|wishes| {
+        let known = before.and_then(|before| before.route(&name)?.pages.as_ref());
+        let open = known.map(|known| known.open.clone()).unwrap_or_default();
+        Some(Arc::new(LivePages { pool: Arc::clone(pools.get(&wishes.pool)?), wishes: wishes.clone(), open }))
+    });
+    LiveRoute { route: Arc::new(name), limits: Arc::new(route.limits), guard, target, pages }
 }
 
 /// A server that needs care on one route is the same server on the others.

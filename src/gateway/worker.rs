@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::accept::Arrival;
 use super::{Shared, connection};
+use crate::courier::Lines;
 use crate::hub::{Cluster, Shard, Way};
 use crate::lifecycle::{Tasks, clock};
 use crate::telemetry::roster::{Order, Roster};
@@ -38,6 +39,8 @@ pub(super) struct Local {
     pub(super) shared: Arc<Shared>,
     pub(super) roster: Rc<Roster>,
     pub(super) shard: Rc<Shard>,
+    /// Connections to backends of ordinary HTTP that wait for the next request.
+    pub(super) lines: Rc<Lines>,
     /// Connections, before their upgrade and after it.
     pub(super) sessions: Tasks,
 }
@@ -172,10 +175,11 @@ pub(super) fn service_tasks() -> Tasks {
 
 async fn work(at: usize, shared: Arc<Shared>, mut inbox: mpsc::UnboundedReceiver<Job>) {
     let shard = Rc::new(Shard::new(at, Arc::clone(&shared.site.mailboxes[at])));
-    let local = Rc::new(Local { shared, roster: Rc::default(), shard, sessions: Tasks::default() });
+    let (roster, lines) = (Rc::default(), Rc::default());
+    let local = Rc::new(Local { shared, roster, shard, lines, sessions: Tasks::default() });
     let services = Tasks::default();
     services.spawn(Rc::clone(&local.shard).run());
-    services.spawn(sweep(Rc::clone(&local.roster)));
+    services.spawn(sweep(Rc::clone(&local.roster), Rc::clone(&local.lines)));
     while let Some(job) = inbox.recv().await {
         match job {
             Job::Connection(arrival, load) => {
@@ -195,10 +199,11 @@ async fn work(at: usize, shared: Arc<Shared>, mut inbox: mpsc::UnboundedReceiver
 }
 
 /// One timer for all sessions of the worker.
-async fn sweep(roster: Rc<Roster>) {
+async fn sweep(roster: Rc<Roster>, lines: Rc<Lines>) {
     let since = Instant::now();
     loop {
         clock::sleep(SWEEP).await;
         roster.sweep(u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX));
+        lines.sweep();
     }
 }

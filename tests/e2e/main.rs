@@ -27,6 +27,7 @@ mod life;
 mod load;
 mod log;
 mod moderation;
+mod pages;
 mod pool;
 mod probe;
 mod records;

@@ -151,7 +151,7 @@ impl Draft {
     fn check_pools(&self, problems: &mut Vec<Problem>) {
         let names: Vec<&str> = self.config.pools.keys().map(String::as_str).collect();
         let allowed = if names.is_empty() { "a [pool.NAME] of that name".to_owned() } else { names.join(", ") };
-        let named = self.routes.iter().filter_map(|draft| draft.pool.as_ref());
+        let named = self.routes.iter().flat_map(|draft| draft.pool.iter().chain(&draft.pages_pool));
         for pool in named.filter(|pool| !self.config.pools.contains_key(&pool.value)) {
             problems.push(pool.place.problem("no such pool", allowed.as_str()));
         }

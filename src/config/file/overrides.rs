@@ -157,7 +157,7 @@ impl Overrides {
         let path = Some(Placed::new("/".to_owned(), first));
         let mut route = route_of("/".to_owned(), target, draft.session);
         route.origins = self.origins(problems);
-        let catch_all = RouteDraft { route, path, pool: None, redirect: None, hub: None };
+        let catch_all = RouteDraft { route, path, pool: None, pages_pool: None, redirect: None, hub: None };
         match draft.routes.iter_mut().find(|draft| draft.route.path == "/" && draft.route.host.is_none()) {
             Some(old) => *old = catch_all,
             None => draft.routes.push(catch_all),
