@@ -1,14 +1,12 @@
 //! A request becomes a decision, the decision a place, the place a 101; everything else gets its one plain line.
 
-use std::borrow::Cow;
 use std::cell::RefCell;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use http::header::{self, HeaderMap, HeaderValue};
-use http::{Request, Response, StatusCode, request};
-use http_body_util::{Either, Full};
+use http::{Request, StatusCode, request};
 use hyper::body::{Bytes, Incoming};
 
 use super::Shared;
@@ -16,6 +14,7 @@ use super::answering::Answering;
 use super::entry::{enter, own_limits};
 use super::farewell::Farewell;
 use super::pages;
+use super::reply::{Answer, close_after, redirect, show, switch, text};
 use super::session::{Place, Promise, Session};
 use super::snapshot::{LiveRoute, LiveTarget, Snapshot};
 use super::visit::{Shown, dial, forwarded, hops};
@@ -23,7 +22,7 @@ use crate::admission::refusal::Refusal;
 use crate::admission::{self, Admission, Outcome, PlainRequest, Visible};
 use crate::auth::{Denied, No, Pass, Visit};
 use crate::config::Refuse;
-use crate::courier::{Lines, Passed};
+use crate::courier::Lines;
 use crate::hub::page;
 use crate::lifecycle::Phase;
 use crate::pool::{DialError, Pool};
@@ -46,9 +45,6 @@ pub(super) struct Asker {
     /// Left here with a 101, for whoever has the socket when it is sent.
     pub(super) promise: RefCell<Option<Promise>>,
 }
-
-/// Of one piece, or as it comes from a backend.
-pub(super) type Answer = Response<Either<Full<Bytes>, Box<Passed>>>;
 
 /// Answers one request. When dropped half-way (the client is gone), everything it took is given back.
 pub(super) async fn answer(asker: &Asker, request: Request<Incoming>) -> Answer {
@@ -99,13 +95,6 @@ pub(super) async fn answer(asker: &Asker, request: Request<Incoming>) -> Answer 
     answer
 }
 
-/// RFC 9110 §7.8: an answer with an Upgrade has to name it in Connection, whatever else stands there.
-fn close_after(answer: &mut Answer) {
-    let upgrade = answer.headers().contains_key(header::UPGRADE);
-    let options = HeaderValue::from_static(if upgrade { "close, Upgrade" } else { "close" });
-    answer.headers_mut().insert(header::CONNECTION, options);
-}
-
 /// RFC 9112 §3.2.2: a target in absolute-form comes with the same Host; another one could be routed as one host and
 /// served as the other.
 fn has_two_minds(head: &request::Parts) -> bool {
@@ -151,15 +140,6 @@ fn refuse(asker: &Asker, refusal: Refusal) -> Answer {
     answer
 }
 
-fn text(status: StatusCode, body: impl Into<Bytes>) -> Answer {
-    let mut answer = Response::new(Either::Left(Full::new(body.into())));
-    *answer.status_mut() = status;
-    let headers = answer.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    answer
-}
-
 fn answer_plain(asker: &Asker, plain: &PlainRequest, head: &request::Parts) -> Answer {
     let answer = match &asker.snapshot.routes[plain.route].target {
         LiveTarget::Redirect(to) => redirect(to),
@@ -169,29 +149,6 @@ fn answer_plain(asker: &Asker, plain: &PlainRequest, head: &request::Parts) -> A
         },
     };
     asker.record.borrow_mut().answer(answer.status().as_u16());
-    answer
-}
-
-fn redirect(to: &str) -> Answer {
-    let mut answer = text(StatusCode::FOUND, format!("see {to}\n"));
-    if let Ok(to) = HeaderValue::from_str(to) {
-        answer.headers_mut().insert(header::LOCATION, to);
-    }
-    answer
-}
-
-fn show(asset: page::Asset) -> Answer {
-    let body = match asset.body {
-        Cow::Borrowed(body) => Bytes::from_static(body.as_bytes()),
-        Cow::Owned(body) => Bytes::from(body),
-    };
-    let mut answer = text(StatusCode::OK, body);
-    let headers = answer.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(asset.content_type));
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(page::CONTENT_SECURITY_POLICY));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    // The page is part of the binary: another version must not meet this one's script.
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     answer
 }
 
@@ -282,19 +239,4 @@ fn explain(asker: &Asker, admission: &Admission, pool: &Pool, error: DialError) 
             Ok(answer)
         }
     }
-}
-
-/// RFC 6455 §4.2.2.
-fn switch(accept: &str, protocol: Option<&str>) -> Answer {
-    let mut answer = Response::new(Either::Left(Full::default()));
-    *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    let headers = answer.headers_mut();
-    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-    for (name, value) in [(header::SEC_WEBSOCKET_ACCEPT, Some(accept)), (header::SEC_WEBSOCKET_PROTOCOL, protocol)] {
-        if let Some(value) = value.and_then(|value| HeaderValue::from_str(value).ok()) {
-            headers.insert(name, value);
-        }
-    }
-    answer
 }

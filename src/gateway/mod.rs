@@ -11,6 +11,7 @@ mod farewell;
 mod front;
 mod pages;
 mod reload;
+mod reply;
 mod rooms;
 mod session;
 mod snapshot;

@@ -7,7 +7,8 @@ use http::{Response, Uri, request};
 use http_body_util::Either;
 use hyper::body::{Body as _, Incoming};
 
-use super::answer::{Answer, Asker, pass_no_on};
+use super::answer::{Asker, pass_no_on};
+use super::reply::Answer;
 use super::snapshot::{LivePages, LiveRoute};
 use super::visit::{Shown, forwarded, hops};
 use crate::admission::Passing;
