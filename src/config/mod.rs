@@ -56,6 +56,8 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// Absent: plain `ws`.
     pub tls: Option<Tls>,
+    /// Where plain HTTP is sent on to TLS; absent: nowhere.
+    pub to_https: Option<ToHttps>,
     /// Absent: no admin door.
     pub admin: Option<Admin>,
     /// Limits of the gateway as a whole, outside any one session.
@@ -122,6 +124,19 @@ pub struct Tls {
     pub self_signed: Vec<String>,
     /// The oldest version spoken.
     pub min_version: TlsVersion,
+    /// For how long browsers are told to ask for nothing but https (RFC 6797); absent: they are told nothing.
+    pub hsts: Option<Duration>,
+}
+
+/// Listeners on which everybody is sent to https.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToHttps {
+    /// Where they are; at least one.
+    pub listen: Vec<Listen>,
+    /// The port that clients are sent to, as they see it.
+    pub port: u16,
+    /// Under it lie the answers to ACME's questions (RFC 8555 §8.3); absent: those are sent on as well.
+    pub acme_webroot: Option<PathBuf>,
 }
 
 /// One certificate chain and its private key, both PEM.

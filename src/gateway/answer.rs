@@ -10,6 +10,7 @@ use http::{Request, StatusCode, request};
 use hyper::body::{Bytes, Incoming};
 
 use super::Shared;
+use super::accept::Side;
 use super::answering::Answering;
 use super::entry::{enter, own_limits};
 use super::farewell::Farewell;
@@ -17,6 +18,7 @@ use super::pages;
 use super::reply::{Answer, close_after, redirect, show, switch, text};
 use super::session::{Place, Promise, Session};
 use super::snapshot::{LiveRoute, LiveTarget, Snapshot};
+use super::to_https;
 use super::visit::{Shown, dial, forwarded, hops};
 use crate::admission::refusal::Refusal;
 use crate::admission::{self, Admission, Outcome, PlainRequest, Visible};
@@ -36,6 +38,8 @@ pub(super) struct Asker {
     pub(super) shared: Arc<Shared>,
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) secure: bool,
+    /// The listener's.
+    pub(super) side: Side,
     pub(super) peer: IpAddr,
     pub(super) proxied: bool,
     pub(super) record: Rc<RefCell<Record>>,
@@ -50,6 +54,9 @@ pub(super) struct Asker {
 pub(super) async fn answer(asker: &Asker, request: Request<Incoming>) -> Answer {
     let (head, body) = request.into_parts();
     note_host(asker, &head.headers);
+    if asker.side == Side::ToHttps {
+        return lead_away(asker, &head);
+    }
     let is_upgrade = head.headers.contains_key(header::UPGRADE);
     let arrival = admission::Arrival {
         method: &head.method,
@@ -92,6 +99,30 @@ pub(super) async fn answer(asker: &Asker, request: Request<Incoming>) -> Answer 
     if answer.status() != StatusCode::SWITCHING_PROTOCOLS && last {
         close_after(&mut answer);
     }
+    if let Some(hsts) = asker.snapshot.hsts.as_ref().filter(|_| asker.secure) {
+        // A site behind it may have its own.
+        answer.headers_mut().entry(header::STRICT_TRANSPORT_SECURITY).or_insert_with(|| hsts.clone());
+    }
+    answer
+}
+
+/// On a listener that leads to https. Nothing of what may follow the head is read.
+fn lead_away(asker: &Asker, head: &request::Parts) -> Answer {
+    let wishes = asker.snapshot.config.to_https.as_ref();
+    let answer = match wishes {
+        _ if has_two_minds(head) => Err(Refusal::Head(HeadError::BadHost)),
+        Some(wishes) => to_https::answer(wishes, head),
+        // A listener lives as long as its table: only a restart takes it away.
+        None => Err(Refusal::NoRoute),
+    };
+    let mut answer = match answer {
+        Ok(answer) => {
+            asker.record.borrow_mut().answer(answer.status().as_u16());
+            answer
+        }
+        Err(refusal) => refuse(asker, refusal),
+    };
+    close_after(&mut answer);
     answer
 }
 

@@ -14,7 +14,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::Instant;
 
-use super::accept::{Arrival, Stream};
+use super::accept::{Arrival, Side, Stream};
 use super::answer::{self, Asker};
 use super::answering::Answering;
 use super::front::{Front, raw_answer};
@@ -62,11 +62,11 @@ async fn open(local: &Local, arrival: Arrival) -> Option<Opened> {
     let snapshot = local.shared.snapshot.load_full();
     let deadline = Instant::now() + snapshot.config.handshake_timeout;
     let mut record = Record::open(&local.shared.metrics, Some(arrival.peer));
-    let Arrival { stream, peer, permit } = arrival;
+    let Arrival { stream, peer, permit, side } = arrival;
     let life = local.shared.life.clone();
     let prepared = async {
         let transport = register(stream)?;
-        secure(&snapshot, transport, peer, deadline, &mut record).await
+        secure((&snapshot, side), transport, peer, deadline, &mut record).await
     };
     let (socket, peer, proxied) = tokio::select! {
         prepared = prepared => match prepared {
@@ -83,7 +83,8 @@ async fn open(local: &Local, arrival: Arrival) -> Option<Opened> {
     let timeout = snapshot.config.handshake_timeout;
     let asker = Rc::new(Asker {
         shared: Arc::clone(&local.shared),
-        secure: snapshot.config.tls.is_some(),
+        secure: snapshot.config.tls.is_some() && side == Side::Gateway,
+        side,
         snapshot,
         peer,
         proxied,
@@ -108,7 +109,7 @@ fn register(stream: Stream) -> io::Result<Transport> {
 
 /// PROXY header (from those who are trusted) and TLS (where it is spoken), in time.
 async fn secure(
-    snapshot: &Snapshot,
+    (snapshot, side): (&Snapshot, Side),
     mut transport: Transport,
     peer: IpAddr,
     deadline: Instant,
@@ -123,7 +124,7 @@ async fn secure(
     let proxied = client.is_some();
     let peer = client.unwrap_or(peer);
     record.address = Some(peer);
-    let Some(tls) = &snapshot.tls else {
+    let Some(tls) = snapshot.tls.as_ref().filter(|_| side == Side::Gateway) else {
         let mut socket = Socket::plain(transport);
         socket.put_back(first.into());
         return Ok((socket, peer, proxied));

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use http::HeaderValue;
+
 use super::token::Token;
 use crate::admission::Gate;
 use crate::admission::count::Gauge;
@@ -21,6 +23,8 @@ pub(super) struct Snapshot {
     pub(super) config: Config,
     pub(super) gate: Gate,
     pub(super) tls: Option<Arc<tls::Acceptor>>,
+    /// RFC 6797 §6.1: what answers over TLS say, if anything.
+    pub(super) hsts: Option<HeaderValue>,
     /// In the order of [`Config::routes`].
     pub(super) routes: Vec<LiveRoute>,
     /// What opens the admin door beyond health and metrics.
@@ -89,7 +93,9 @@ impl Snapshot {
         let gate = Gate::new(&config, before.map(|before| &before.gate));
         let routes = config.routes.iter().zip(guards).zip(hubs);
         let routes = routes.map(|((route, guard), hub)| live(route, (guard, hub), &pools, before)).collect();
-        Ok((Self { config, gate, tls, routes, token, pools }, warnings))
+        let hsts = config.tls.as_ref().and_then(|tls| tls.hsts);
+        let hsts = hsts.and_then(|time| HeaderValue::from_str(&format!("max-age={}", time.as_secs())).ok());
+        Ok((Self { config, gate, tls, hsts, routes, token, pools }, warnings))
     }
 
     /// It has been put into force: what pools and hubs share with those before goes by their new wishes.

@@ -28,6 +28,10 @@ const SEEN: &[(&str, &str)] = &[
     ("tls.certificates.chain", "keys::certificates_are_shown_by_name"),
     ("tls.certificates.key", "keys::certificates_are_shown_by_name"),
     ("tls.self_signed", "keys::self_signed_has_the_names"),
+    ("tls.hsts", "plain::answers_over_tls_say_for_how_long_it_is_to_be_https"),
+    ("to_https.listen", "plain::everybody_is_sent_to_the_same_place_on_https"),
+    ("to_https.port", "plain::everybody_is_sent_to_the_same_place_on_https"),
+    ("to_https.acme_webroot", "plain::questions_of_acme_are_answered_from_a_folder"),
     ("tls.min_version", "keys::min_version_shuts_out_older_ones"),
     ("admin.listen", "keys::admin_listens_apart"),
     ("admin.token_file", "desk::a_token_opens_the_desk"),
@@ -200,7 +204,7 @@ const SEEN: &[(&str, &str)] = &[
 ];
 
 /// The modules whose tests may stand in [`SEEN`].
-const MODULES: [(&str, &str); 19] = [
+const MODULES: [(&str, &str); 20] = [
     ("chat", include_str!("chat.rs")),
     ("chat_keys", include_str!("chat_keys.rs")),
     // What waits inside is seen only there.
@@ -218,6 +222,7 @@ const MODULES: [(&str, &str); 19] = [
     ("log", include_str!("log.rs")),
     ("moderation", include_str!("moderation.rs")),
     ("pages", include_str!("pages.rs")),
+    ("plain", include_str!("plain.rs")),
     ("pool", include_str!("pool.rs")),
     ("refuse", include_str!("refuse.rs")),
     ("shield", include_str!("shield.rs")),

@@ -28,6 +28,7 @@ mod load;
 mod log;
 mod moderation;
 mod pages;
+mod plain;
 mod pool;
 mod probe;
 mod records;

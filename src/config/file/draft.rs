@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::document::{Place, Placed, Table};
-use super::gateway::TlsDraft;
+use super::gateway::{TlsDraft, ToHttpsDraft};
 use super::route::{self, Draft as RouteDraft};
 use super::{cluster, gateway, limits, pool};
 use crate::config::{Admin, Config, Listen, Problem, SessionLimits, Target};
@@ -15,6 +15,7 @@ pub(super) struct Draft {
     pub(super) config: Config,
     pub(super) listen: Vec<Placed<Listen>>,
     pub(super) tls: Option<Placed<TlsDraft>>,
+    to_https: Option<Placed<ToHttpsDraft>>,
     pub(super) routes: Vec<RouteDraft>,
     /// Whether there is a list of routes, be it one that was refused.
     routes_said: bool,
@@ -35,6 +36,7 @@ impl Draft {
         let draft = Self {
             listen: gateway::read_listeners(&root, base).unwrap_or_else(default_listen),
             tls: gateway::read_tls(&root, base),
+            to_https: gateway::read_to_https(&root, base),
             routes: routes.map(|table| route::read_route(table, &limits, session, base)).collect(),
             routes_said,
             admin: gateway::read_admin(&root, base),
@@ -47,6 +49,7 @@ impl Draft {
                 handshake_timeout: gateway::read_handshake_timeout(&root),
                 drain_timeout: gateway::read_drain_timeout(&root),
                 tls: None,
+                to_https: None,
                 admin: None,
                 limits,
                 routes: Vec::new(),
@@ -92,6 +95,7 @@ impl Draft {
         Config {
             listen: self.listen.into_iter().map(|listen| listen.value).collect(),
             tls: self.tls.map(|tls| tls.value.tls),
+            to_https: self.to_https.map(|plain| plain.value.finished()),
             admin: self.admin.map(|admin| admin.value),
             routes: self.routes.into_iter().map(|draft| draft.route).collect(),
             ..self.config
@@ -103,7 +107,9 @@ impl Draft {
         let mut seen: HashMap<&Listen, &Place> = HashMap::new();
         let listen = self.listen.iter().map(|listen| (&listen.value, &listen.place));
         let admin = self.admin.iter().map(|admin| (&admin.value.listen, &admin.place));
-        for (listen, place) in listen.chain(admin) {
+        let plain = self.to_https.iter().flat_map(|plain| &plain.value.listen);
+        let plain = plain.map(|listen| (&listen.value, &listen.place));
+        for (listen, place) in listen.chain(plain).chain(admin) {
             // Port 0 is another port each time.
             if matches!(listen, Listen::Tcp(address) if address.port() == 0) {
                 continue;
@@ -127,6 +133,9 @@ impl Draft {
     }
 
     fn check_certificates(&self, problems: &mut Vec<Problem>) {
+        if let Some(plain) = self.to_https.as_ref().filter(|_| self.tls.is_none()) {
+            problems.push(plain.place.problem("there is no https to send anybody to", "a [tls] table"));
+        }
         if let Some(tls) = self.tls.as_ref().filter(|tls| !tls.value.named) {
             problems.push(tls.place.problem("has no certificate", "certificates, self_signed, or both"));
         }
