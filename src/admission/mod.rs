@@ -48,6 +48,8 @@ pub(crate) struct Arrival<'a> {
     pub proxied: bool,
     /// Whether it came over this gateway's own TLS.
     pub secure: bool,
+    /// Whether its client has shown a certificate that is good.
+    pub certified: bool,
 }
 
 /// What becomes of a request.
@@ -161,6 +163,9 @@ impl Gate {
     fn judge(&self, arrival: &Arrival<'_>, draining: bool) -> Result<Outcome, Refusal> {
         let (route, rest) = self.find(arrival)?;
         let rules = &self.routes[route];
+        if rules.client_certificate && !arrival.certified {
+            return Err(Refusal::NoCertificate);
+        }
         if has_plain_answer(arrival, &rules.target, &rest)? {
             return Ok(Outcome::Plain(PlainRequest { route, rest }));
         }

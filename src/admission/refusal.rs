@@ -1,10 +1,13 @@
 //! Every way to be turned away before the 101, and what each is answered with.
 
+mod beside;
+
 use std::num::NonZeroU64;
 
-use http::header::{ALLOW, CONNECTION, HeaderName, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CONNECTION, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 
+use self::beside::{Beside, headers_of};
 use super::body::BodyFault;
 use super::credentials::TokenFault;
 use super::origin::OriginRefused;
@@ -54,6 +57,8 @@ pub(crate) enum Refusal {
     Banned,
     /// The gateway is about to stop (RFC 9110 §15.6.4).
     Draining,
+    /// The client has shown no certificate, and the route wants one (RFC 9110 §15.5.4).
+    NoCertificate,
     /// The token does not open this route (RFC 6750 §3).
     Token(TokenFault),
     /// The server that was asked refused with this status, which is not passed on as it is.
@@ -119,7 +124,9 @@ impl Refusal {
             // RFC 9112 §9.3: what is left of the body is not read.
             Self::Body(fault) => (fault.status(), Beside::End),
             Self::Trace => (StatusCode::METHOD_NOT_ALLOWED, Beside::Methods),
-            Self::Origin(_) | Self::Room | Self::Banned => (StatusCode::FORBIDDEN, Beside::Nothing),
+            Self::Origin(_) | Self::Room | Self::Banned | Self::NoCertificate => {
+                (StatusCode::FORBIDDEN, Beside::Nothing)
+            }
             Self::AddressRate { retry_after } => (StatusCode::TOO_MANY_REQUESTS, Beside::Retry(retry_after.get())),
             Self::AddressCap => (StatusCode::TOO_MANY_REQUESTS, Beside::Retry(RETRY_CAP)),
             Self::Token(fault) => (fault.status(), Beside::Challenge(fault.challenge())),
@@ -151,6 +158,7 @@ impl Refusal {
             Self::Body(_) | Self::Trace | Self::BackendBroken => None,
             Self::Origin(_)
             | Self::Room
+            | Self::NoCertificate
             | Self::Token(_)
             | Self::AuthStatus(_)
             | Self::BackendHead { .. }
@@ -191,6 +199,7 @@ impl Refusal {
             Self::RouteFull => "there is no room for more connections here",
             Self::Room => "you may not enter this room",
             Self::Banned => "you may not come in for a time",
+            Self::NoCertificate => "a client certificate is required here",
             Self::Draining => "the gateway is about to stop",
             Self::BackendHead { over } => {
                 return format!("the request head is {over} bytes over what the backend takes\n");
@@ -230,6 +239,7 @@ impl Refusal {
             Self::RouteFull => "route_full",
             Self::Room => "room",
             Self::Banned => "banned",
+            Self::NoCertificate => "no_certificate",
             Self::Draining => "draining",
             Self::BackendHead { .. } => "backend_head_too_large",
             Self::BackendStatus(_) => "backend_status",
@@ -246,50 +256,6 @@ impl Refusal {
             Self::BackendBroken => "backend_broken",
             Self::BackendTimeout => "backend_timeout",
         }
-    }
-}
-
-/// What belongs to a status.
-enum Beside {
-    Nothing,
-    /// Nothing more is read from this connection.
-    End,
-    /// The methods that there are (RFC 9110 §15.5.6).
-    Methods,
-    /// Seconds after which it may be tried again.
-    Retry(u64),
-    Challenge(&'static str),
-    /// What the fault itself asks for.
-    Explained(Malformed),
-}
-
-/// RFC 9110 §15.5.22: a 426 MUST carry an Upgrade; §7.8: and then `Connection: Upgrade` too. RFC 6455 §4.4: the version
-/// that is spoken. RFC 9110 §15.5.6: a 405 MUST carry an Allow.
-fn headers_of(malformed: Malformed) -> Vec<(HeaderName, HeaderValue)> {
-    let upgrade = || {
-        let websocket = (UPGRADE, HeaderValue::from_static("websocket"));
-        vec![websocket, (CONNECTION, HeaderValue::from_static("Upgrade"))]
-    };
-    match malformed {
-        Malformed::NotUpgrade => upgrade(),
-        Malformed::Version => {
-            let mut headers = upgrade();
-            headers.push((SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13")));
-            headers
-        }
-        Malformed::Method => vec![(ALLOW, HeaderValue::from_static("GET"))],
-        // RFC 9110 §9.3.1: content nobody wanted is not read, so the connection cannot go on.
-        Malformed::Body => vec![(CONNECTION, HeaderValue::from_static("close"))],
-        Malformed::OldHttp
-        | Malformed::UpgradeToken
-        | Malformed::ConnectionToken
-        | Malformed::KeyAbsent
-        | Malformed::KeyTwice
-        | Malformed::KeyInvalid
-        | Malformed::KeyLookalike
-        | Malformed::ProtocolToken
-        | Malformed::ProtocolTwice
-        | Malformed::Extensions => Vec::new(),
     }
 }
 

@@ -43,6 +43,7 @@ pub(super) fn route(path: &str, target: Target) -> Route {
             utf8: true,
         },
         target,
+        client_certificate: false,
         pages: None,
     }
 }

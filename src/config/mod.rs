@@ -126,6 +126,19 @@ pub struct Tls {
     pub min_version: TlsVersion,
     /// For how long browsers are told to ask for nothing but https (RFC 6797); absent: they are told nothing.
     pub hsts: Option<Duration>,
+    /// Whose certificates clients may show; absent: they are not asked for one.
+    pub clients: Option<ClientCertificates>,
+}
+
+/// Which certificates of clients are good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificates {
+    /// PEM file of the CAs that may have signed them.
+    pub ca: PathBuf,
+    /// PEM file of what these CAs have revoked; absent: nobody looks.
+    pub crl: Option<PathBuf>,
+    /// Whether a client without one gets no connection at all.
+    pub required: bool,
 }
 
 /// Listeners on which everybody is sent to https.
@@ -218,6 +231,8 @@ pub struct Route {
     pub auth: Option<Auth>,
     /// What one session may do.
     pub limits: SessionLimits,
+    /// Whether a client without a certificate of its own is refused here.
+    pub client_certificate: bool,
     /// Where its WebSockets lead.
     pub target: Target,
     /// Where its other requests go; always there with [`Target::Pages`].

@@ -19,7 +19,7 @@ use super::reply::{Answer, close_after, redirect, show, switch, text};
 use super::session::{Place, Promise, Session};
 use super::snapshot::{LiveRoute, LiveTarget, Snapshot};
 use super::to_https;
-use super::visit::{Shown, dial, forwarded, hops};
+use super::visit::{Shown, dial, forwarded, hops, vouched};
 use crate::admission::refusal::Refusal;
 use crate::admission::{self, Admission, Outcome, PlainRequest, Visible};
 use crate::auth::{Denied, No, Pass, Visit};
@@ -42,6 +42,8 @@ pub(super) struct Asker {
     pub(super) side: Side,
     pub(super) peer: IpAddr,
     pub(super) proxied: bool,
+    /// What backends are told of a client that has shown a certificate; absent: it has shown none.
+    pub(super) identity: Option<Vec<(String, HeaderValue)>>,
     pub(super) record: Rc<RefCell<Record>>,
     pub(super) answering: Rc<Answering>,
     /// The worker's connections to backends of ordinary HTTP.
@@ -66,6 +68,7 @@ pub(super) async fn answer(asker: &Asker, request: Request<Incoming>) -> Answer 
         peer: asker.peer,
         proxied: asker.proxied,
         secure: asker.secure,
+        certified: asker.identity.is_some(),
     };
     if has_two_minds(&head) {
         return refuse(asker, Refusal::Head(HeadError::BadHost));
@@ -201,8 +204,10 @@ async fn upgrade(asker: &Asker, mut admission: Admission, head: &request::Parts)
         },
         None => None,
     };
+    let vouched = vouched(asker, pass.as_ref());
+    shown.vouched = &vouched;
     if let Some(pass) = &pass {
-        shown = Shown { headers: &pass.headers, target: &pass.target, vouched: &pass.vouched, forwarded };
+        shown = Shown { headers: &pass.headers, target: &pass.target, vouched: &vouched, forwarded };
         admission.offer.protocols.retain(|offered| !pass.unchosen.contains(offered));
     }
     let offered = &admission.offer.protocols;

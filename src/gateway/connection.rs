@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use http::HeaderValue;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -28,6 +29,7 @@ use crate::lifecycle::Phase;
 use crate::lifecycle::clock::{timeout, timeout_at};
 use crate::socket::{Socket, Transport};
 use crate::telemetry::record::Record;
+use crate::tls::Identity;
 use crate::wire::request_head::{self, HeadError, Sniff};
 
 /// The first byte of every TLS connection: a handshake record (RFC 8446 §5.1).
@@ -68,7 +70,7 @@ async fn open(local: &Local, arrival: Arrival) -> Option<Opened> {
         let transport = register(stream)?;
         secure((&snapshot, side), transport, peer, deadline, &mut record).await
     };
-    let (socket, peer, proxied) = tokio::select! {
+    let (socket, (peer, proxied), identity) = tokio::select! {
         prepared = prepared => match prepared {
             Ok(prepared) => prepared,
             Err(error) => {
@@ -79,6 +81,7 @@ async fn open(local: &Local, arrival: Arrival) -> Option<Opened> {
         () = life.reached(Phase::Draining) => return None,
     };
     record.address = Some(peer);
+    record.subject = identity.as_ref().map(|identity| identity.subject.as_str().into());
     let record = Rc::new(RefCell::new(record));
     let timeout = snapshot.config.handshake_timeout;
     let asker = Rc::new(Asker {
@@ -88,6 +91,7 @@ async fn open(local: &Local, arrival: Arrival) -> Option<Opened> {
         snapshot,
         peer,
         proxied,
+        identity: identity.as_ref().map(lines_of),
         record: Rc::clone(&record),
         answering: Answering::new(timeout),
         lines: Rc::clone(&local.lines),
@@ -107,6 +111,16 @@ fn register(stream: Stream) -> io::Result<Transport> {
     })
 }
 
+/// A socket that HTTP can be spoken on, who brought it and whether a PROXY header says so, and what the client has proven
+/// to be.
+type Prepared = (Socket, (IpAddr, bool), Option<Identity>);
+
+/// What backends are told of a client that has shown a certificate.
+fn lines_of(identity: &Identity) -> Vec<(String, HeaderValue)> {
+    let lines = [("X-Client-Cert-Subject", &identity.subject), ("X-Client-Cert-Fingerprint", &identity.fingerprint)];
+    lines.into_iter().filter_map(|(name, value)| Some((name.to_owned(), HeaderValue::from_str(value).ok()?))).collect()
+}
+
 /// PROXY header (from those who are trusted) and TLS (where it is spoken), in time.
 async fn secure(
     (snapshot, side): (&Snapshot, Side),
@@ -114,7 +128,7 @@ async fn secure(
     peer: IpAddr,
     deadline: Instant,
     record: &mut Record,
-) -> io::Result<(Socket, IpAddr, bool)> {
+) -> io::Result<Prepared> {
     let late = |_| io::Error::new(io::ErrorKind::TimedOut, "no TLS handshake in time");
     let mut first = Vec::new();
     let mut client = None;
@@ -127,8 +141,9 @@ async fn secure(
     let Some(tls) = snapshot.tls.as_ref().filter(|_| side == Side::Gateway) else {
         let mut socket = Socket::plain(transport);
         socket.put_back(first.into());
-        return Ok((socket, peer, proxied));
+        return Ok((socket, (peer, proxied), None));
     };
+    let live = tls.live();
     let accept = async {
         if first.is_empty() && transport.read_buf(&mut first).await? == 0 {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the client said nothing"));
@@ -136,12 +151,14 @@ async fn secure(
         if first[0] != TLS_HANDSHAKE && request_head::sniff(&first) == Sniff::Http {
             return Err(explain_tls(&mut transport, record).await);
         }
-        Socket::accept(transport, tls.config(), &first).await
+        let (socket, facts) = Socket::accept(transport, live.config(), &first).await?;
+        let identity = live.identify(&facts, super::now())?;
+        Ok((socket, facts, identity))
     };
     match timeout_at(deadline, accept).await.map_err(late).and_then(std::convert::identity) {
-        Ok((socket, facts)) => {
+        Ok((socket, facts, identity)) => {
             record.tls = facts.version;
-            Ok((socket, peer, proxied))
+            Ok((socket, (peer, proxied), identity))
         }
         Err(error) => {
             record.metrics().tls_failures.inc();

@@ -10,7 +10,7 @@ use hyper::body::{Body as _, Incoming};
 use super::answer::{Asker, pass_no_on};
 use super::reply::Answer;
 use super::snapshot::{LivePages, LiveRoute};
-use super::visit::{Shown, forwarded, hops};
+use super::visit::{Shown, forwarded, hops, vouched};
 use crate::admission::Passing;
 use crate::admission::body::BodyFault;
 use crate::admission::refusal::Refusal;
@@ -48,8 +48,10 @@ pub(super) async fn pass(
         },
         None => None,
     };
+    let vouched = vouched(asker, pass.as_ref());
+    shown.vouched = &vouched;
     if let Some(pass) = &pass {
-        shown = Shown { headers: &pass.headers, target: &pass.target, vouched: &pass.vouched, forwarded };
+        shown = Shown { headers: &pass.headers, target: &pass.target, vouched: &vouched, forwarded };
     }
     let caller = pages.pool.caller((shown.headers, passing.client));
     let lease = enter(asker, pages, caller).await?;

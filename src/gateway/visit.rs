@@ -1,5 +1,6 @@
 //! What is said of a visitor to those behind: to whoever is asked about it, and to the backend.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use super::answer::Asker;
 use super::session::Place;
 use super::snapshot::LiveProxy;
 use crate::admission::refusal::Refusal;
+use crate::auth::Pass;
 use crate::client;
 use crate::lifecycle::Phase;
 use crate::pool::{Again, Current, DialError};
@@ -22,6 +24,16 @@ pub(super) struct Shown<'a> {
     pub(super) target: &'a str,
     pub(super) vouched: &'a [(String, HeaderValue)],
     pub(super) forwarded: Forwarded<'a>,
+}
+
+/// What is vouched for: by a token or a server that was asked, and by the client's certificate.
+pub(super) fn vouched<'a>(asker: &'a Asker, pass: Option<&'a Pass>) -> Cow<'a, [(String, HeaderValue)]> {
+    match (pass, &asker.identity) {
+        (None, None) => Cow::Borrowed(&[]),
+        (Some(pass), None) => Cow::Borrowed(&pass.vouched),
+        (None, Some(identity)) => Cow::Borrowed(identity),
+        (Some(pass), Some(identity)) => Cow::Owned([&pass.vouched[..], identity].concat()),
+    }
 }
 
 /// A backend's WebSocket as a place, or why there is none; refused at once where the drain is faster. With it comes the

@@ -16,6 +16,8 @@ pub(crate) struct Record {
     since: Instant,
     /// The client's address: the peer's until a trusted proxy has said better.
     pub address: Option<IpAddr>,
+    /// What the client's certificate calls it.
+    pub subject: Option<Box<str>>,
     /// The Host that was asked for.
     pub host: String,
     /// `TLSv1.2`, `TLSv1.3` or `-`.
@@ -36,7 +38,8 @@ pub(crate) struct Record {
 pub(crate) struct Stay {
     metrics: Arc<Metrics>,
     route: Arc<Route>,
-    host: Box<str>,
+    /// The Host, and behind a line end the certificate's subject, if there is one: neither can have a line end in it.
+    names: Box<str>,
     since: Instant,
     address: Option<IpAddr>,
     tls: Tls,
@@ -77,6 +80,7 @@ impl Record {
             metrics: Arc::clone(metrics),
             since: Instant::now(),
             address,
+            subject: None,
             host: String::new(),
             tls: "-",
             requests: 0,
@@ -114,7 +118,10 @@ impl Record {
         Stay {
             metrics: Arc::clone(&self.metrics),
             route: Arc::clone(route),
-            host: std::mem::take(&mut self.host).into_boxed_str(),
+            names: match self.subject.take() {
+                Some(subject) => format!("{}\n{subject}", self.host).into_boxed_str(),
+                None => std::mem::take(&mut self.host).into_boxed_str(),
+            },
             since: Instant::now(),
             address: self.address,
             tls: Tls::named(self.tls),
@@ -128,6 +135,7 @@ impl Record {
             address = self.address.map(tracing::field::display),
             host = self.host,
             tls = self.tls,
+            subject = self.subject.as_deref().map(tracing::field::display),
             seconds = seconds(self.since),
             requests = self.requests,
             status = self.status,
@@ -167,13 +175,16 @@ impl Stay {
     }
 
     fn write(&self, end: &End) {
+        let (host, subject) =
+            self.names.split_once('\n').map_or((&*self.names, None), |(host, name)| (host, Some(name)));
         tracing::info!(
             target: "wsgate::connection",
             address = self.address.map(tracing::field::display),
-            host = &*self.host,
+            host,
             route = self.route.route,
             backend = end.backend,
             tls = self.tls.name(),
+            subject = subject.map(tracing::field::display),
             seconds = seconds(self.since),
             frames_in = end.frames.0,
             frames_out = end.frames.1,

@@ -29,6 +29,10 @@ const SEEN: &[(&str, &str)] = &[
     ("tls.certificates.key", "keys::certificates_are_shown_by_name"),
     ("tls.self_signed", "keys::self_signed_has_the_names"),
     ("tls.hsts", "plain::answers_over_tls_say_for_how_long_it_is_to_be_https"),
+    ("tls.client_ca", "mtls::only_clients_with_a_certificate_get_a_connection"),
+    ("tls.client_certificate", "mtls::a_route_may_ask_for_what_others_do_not_need"),
+    ("tls.client_crl", "mtls::a_certificate_that_is_revoked_is_refused"),
+    ("route.client_certificate", "mtls::a_route_may_ask_for_what_others_do_not_need"),
     ("to_https.listen", "plain::everybody_is_sent_to_the_same_place_on_https"),
     ("to_https.port", "plain::everybody_is_sent_to_the_same_place_on_https"),
     ("to_https.acme_webroot", "plain::questions_of_acme_are_answered_from_a_folder"),
@@ -204,7 +208,7 @@ const SEEN: &[(&str, &str)] = &[
 ];
 
 /// The modules whose tests may stand in [`SEEN`].
-const MODULES: [(&str, &str); 20] = [
+const MODULES: [(&str, &str); 21] = [
     ("chat", include_str!("chat.rs")),
     ("chat_keys", include_str!("chat_keys.rs")),
     // What waits inside is seen only there.
@@ -221,6 +225,7 @@ const MODULES: [(&str, &str); 20] = [
     ("life", include_str!("life.rs")),
     ("log", include_str!("log.rs")),
     ("moderation", include_str!("moderation.rs")),
+    ("mtls", include_str!("mtls.rs")),
     ("pages", include_str!("pages.rs")),
     ("plain", include_str!("plain.rs")),
     ("pool", include_str!("pool.rs")),

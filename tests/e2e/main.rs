@@ -27,6 +27,7 @@ mod life;
 mod load;
 mod log;
 mod moderation;
+mod mtls;
 mod pages;
 mod plain;
 mod pool;

@@ -65,6 +65,7 @@ fn all() -> Vec<Refusal> {
         R::RouteFull,
         R::Room,
         R::Banned,
+        R::NoCertificate,
         R::Draining,
         R::BackendHead { over: 7 },
         R::BackendsFull,

@@ -68,6 +68,7 @@ impl Draft {
         self.check_listeners(&mut problems);
         self.check_plaintext(&mut problems);
         self.check_certificates(&mut problems);
+        self.check_clients(&mut problems);
         self.check_paths(&mut problems);
         self.check_pools(&mut problems);
         self.check_redirects(&mut problems);
@@ -138,6 +139,16 @@ impl Draft {
         }
         if let Some(tls) = self.tls.as_ref().filter(|tls| !tls.value.named) {
             problems.push(tls.place.problem("has no certificate", "certificates, self_signed, or both"));
+        }
+    }
+
+    /// A route that nobody can enter is a mistake.
+    fn check_clients(&self, problems: &mut Vec<Problem>) {
+        if self.tls.as_ref().is_some_and(|tls| tls.value.tls.clients.is_some()) {
+            return;
+        }
+        for place in self.routes.iter().filter_map(|draft| draft.certificate.as_ref()) {
+            problems.push(place.problem("clients are not asked for certificates", "client_ca in [tls] beside it"));
         }
     }
 

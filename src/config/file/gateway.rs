@@ -12,7 +12,9 @@ use super::limits::SHORT;
 use super::pool::read_file_path;
 use crate::config::address::{is_certificate_name, read_listen, read_proxies};
 use crate::config::error::Wrong;
-use crate::config::{Admin, AdminToken, CertificateFiles, Listen, Log, LogFormat, Tls, TlsVersion, ToHttps};
+use crate::config::{
+    Admin, AdminToken, CertificateFiles, ClientCertificates, Listen, Log, LogFormat, Tls, TlsVersion, ToHttps,
+};
 
 pub(super) const LOG_FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
 
@@ -20,6 +22,15 @@ const LISTEN: &str = r#"a list such as ["0.0.0.0:8443"] or ["unix:/run/wsgate.so
 const LOG_LEVEL: &str = r#"off, error, warn, info, debug, trace, or a list such as "info,wsgate=debug""#;
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 const CERTIFICATES: &str = r#"a list such as [{ chain = "server.pem", key = "server.key" }]"#;
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Off,
+    Optional,
+    Required,
+}
+
+const CLIENTS: [(&str, Wanted); 3] =
+    [("off", Wanted::Off), ("optional", Wanted::Optional), ("required", Wanted::Required)];
 const LISTEN_PLAIN: &str = r#"a list such as ["0.0.0.0:80"]"#;
 /// Browsers forget what is longer, or do not believe it.
 const HSTS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(10 * 365 * 24 * 3600);
@@ -77,9 +88,29 @@ pub(super) fn read_tls(table: &Table<'_>, base: &Path) -> Option<Placed<TlsDraft
         self_signed: names.iter().filter_map(|item| item.text(read_name)).collect(),
         min_version: table.choice("min_version", &VERSIONS, &[]).unwrap_or(TlsVersion::Tls12),
         hsts: table.optional_duration("hsts", HSTS).flatten(),
+        clients: read_clients(&table, base),
     };
     table.finish();
     Some(Placed::new(TlsDraft { tls, named }, value.place()))
+}
+
+/// Whoever names a CA and nothing else wants that clients have certificates.
+fn read_clients(table: &Table<'_>, base: &Path) -> Option<ClientCertificates> {
+    let ca = table.text("client_ca", |text| read_file_path(text, base));
+    let crl = table.text("client_crl", |text| read_file_path(text, base));
+    let wish = table.choice("client_certificate", &CLIENTS, &[]);
+    if table.get("client_ca").is_none() {
+        let wishes = table.get("client_certificate").filter(|_| !matches!(wish, Some(Wanted::Off) | None));
+        for value in wishes.into_iter().chain(table.get("client_crl")) {
+            value.refuse("nobody's certificates are good", "client_ca = \"FILE\" beside it");
+        }
+    }
+    let required = match wish.unwrap_or(Wanted::Required) {
+        Wanted::Off => return None,
+        Wanted::Optional => false,
+        Wanted::Required => true,
+    };
+    Some(ClientCertificates { ca: ca?, crl, required })
 }
 
 /// `[to_https]`, and where its listeners stand.

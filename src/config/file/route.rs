@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::auth::read_auth;
 use super::backend_head;
-use super::document::{Placed, Table, Value};
+use super::document::{Place, Placed, Table, Value};
 use super::hub::{Beside, read_hub};
 use super::legacy::{read_hold, read_legacy};
 use super::limits::{RouteLimits, read_route as read_limits};
@@ -33,6 +33,8 @@ pub(super) struct Draft {
     pub(super) redirect: Option<Placed<String>>,
     /// What its hub says that has to fit what others say.
     pub(super) hub: Option<Beside>,
+    /// Where it asks for a client's certificate.
+    pub(super) certificate: Option<Place>,
 }
 
 /// A route of this path and target with everything else as it is when nothing is said.
@@ -46,6 +48,7 @@ pub(super) fn route_of(path: String, target: Target, limits: SessionLimits) -> R
         connections: None,
         address: None,
         auth: None,
+        client_certificate: false,
         limits,
         target,
         pages: None,
@@ -62,12 +65,12 @@ pub(super) fn read_route(table: Table<'_>, gateway: &GatewayLimits, session: Ses
     // A route whose host was refused may share its path with any other.
     let path = path.filter(|_| host != Some(None));
     let (origins, require_origin, limits) = (table.get("origins"), table.get("require_origin"), table.get("limits"));
-    let (refuse, auth) = (table.get("refuse"), table.get("auth"));
+    let (refuse, auth, certificate) = (table.get("refuse"), table.get("auth"), table.get("client_certificate"));
     let name = path.as_ref().map(|path| path.value.clone()).unwrap_or_default();
     let target = read_target(&table, &name, base);
     let (of_websockets, why) = match target.target {
         Target::Redirect(_) => {
-            (&[&origins, &require_origin, &refuse, &limits, &auth][..], "has no meaning on a redirect")
+            (&[&origins, &require_origin, &refuse, &limits, &auth, &certificate][..], "has no meaning on a redirect")
         }
         Target::Pages => (&[&origins, &require_origin, &refuse, &limits][..], "has no meaning without a WebSocket"),
         _ => (&[][..], ""),
@@ -86,12 +89,14 @@ pub(super) fn read_route(table: Table<'_>, gateway: &GatewayLimits, session: Ses
         connections,
         address,
         auth: auth.and_then(|value| read_auth(&value, base, has_backend)),
+        client_certificate: certificate.as_ref().and_then(|value| value.flag()).unwrap_or(false),
         pages: target.pages,
         ..route_of(name, target.target, session)
     };
     table.finish();
     let (pool, pages_pool) = (target.pool, target.pages_pool);
-    Draft { route, path, pool, pages_pool, redirect: target.redirect, hub: target.hub }
+    let certificate = certificate.filter(|_| route.client_certificate).map(|value| value.place());
+    Draft { route, path, pool, pages_pool, redirect: target.redirect, hub: target.hub, certificate }
 }
 
 fn read_refuse(value: &Value<'_>) -> Refuse {
