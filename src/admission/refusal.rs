@@ -155,7 +155,7 @@ impl Refusal {
         match self {
             Self::HeadTooLarge | Self::HeadTooSlow | Self::Head(_) | Self::NoRoute | Self::Malformed(_) => None,
             // None of these is refused a WebSocket.
-            Self::Body(_) | Self::Trace | Self::BackendBroken => None,
+            Self::Body(_) | Self::Trace => None,
             Self::Origin(_)
             | Self::Room
             | Self::NoCertificate
@@ -174,6 +174,7 @@ impl Refusal {
             | Self::QueueTimeout
             | Self::NoBackend
             | Self::BackendRefused
+            | Self::BackendBroken
             | Self::BackendTimeout => Some(Code::TRY_LATER),
             Self::BackendNonsense => Some(Code::INTERNAL),
             Self::Draining => Some(Code::GOING_AWAY),

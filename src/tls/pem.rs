@@ -261,6 +261,7 @@ mod tests {
             Content::Key(_) => "key".to_owned(),
             Content::EncryptedKey => "encrypted".to_owned(),
             Content::PublicKey(_) => "public key".to_owned(),
+            Content::Crl(_) => "list".to_owned(),
             Content::Other(label) => label.clone(),
         };
         let list = |objects: Vec<Object>| objects.iter().map(|object| (object.line, name(&object.content))).collect();

@@ -167,7 +167,6 @@ const SEEN: &[(&str, &str)] = &[
     ("route.proxy.legacy.cookies", "head::cookies_that_are_named_are_never_left_out"),
     ("route.proxy.legacy.subprotocol", "head::an_offer_of_subprotocols_is_answered_passed_or_stripped"),
     ("route.proxy.legacy.subprotocols", "head::the_edge_names_only_subprotocols_of_its_list"),
-    ("route.http", "pages::a_request_goes_on_without_what_means_one_hop_and_with_what_is_known_of_the_client"),
     ("route.http.pool", "pages::a_request_goes_on_without_what_means_one_hop_and_with_what_is_known_of_the_client"),
     ("route.http.strip_prefix", "pages::a_prefix_is_taken_off_where_the_owner_wishes"),
     ("route.http.at_once", "pages::requests_at_once_are_bounded"),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::support::backend::Backend;
-use crate::support::tls::{Folder, localhost, shake};
+use crate::support::tls::{localhost, shake};
 use crate::support::{Answer, Peer, Running, gateway};
 
 const CHAT: &str = "[[route]]\npath = \"/chat\"\nhub = {}\n";

@@ -144,6 +144,12 @@ fn every_row_of_the_table_has_its_answer() {
         (Refusal::AuthStatus(401), 401, &[]),
         (Refusal::BackendStatus(403), 403, &[]),
         (Refusal::BackendRefused, 502, &[]),
+        (Refusal::BackendBroken, 502, &[]),
+        (Refusal::NoCertificate, 403, &[]),
+        (Refusal::Body(BodyFault::TooLarge), 413, close),
+        (Refusal::Body(BodyFault::TooSlow), 408, close),
+        (Refusal::Body(BodyFault::Unsound), 400, close),
+        (Refusal::Trace, 405, &[("allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")]),
         (Refusal::BackendNonsense, 502, &[]),
         (Refusal::BackendTimeout, 504, &[]),
     ] {
