@@ -103,9 +103,9 @@ impl Record {
         self.metrics.refused.get_or_create(&label("reason", reason)).inc();
     }
 
-    /// A plain request was answered.
+    /// A plain request was answered; what was wrong with one before it is over.
     pub(crate) fn answer(&mut self, status: u16) {
-        self.status = status;
+        (self.status, self.refused) = (status, None);
         self.metrics.answered.get_or_create(&label("status", status.to_string())).inc();
     }
 
