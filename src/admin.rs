@@ -166,3 +166,55 @@ fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
     answer.headers_mut().insert(header::CONTENT_TYPE, kind);
     answer
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+
+    /// Falls over whatever it is asked.
+    struct Broken;
+
+    impl Desk for Broken {
+        fn has(&self, path: &str) -> bool {
+            path == "/broken"
+        }
+
+        fn admit(&self, _: &request::Parts) -> Result<usize, Reply> {
+            Ok(0)
+        }
+
+        fn serve(&self, _: &request::Parts, _: &[u8]) -> Reply {
+            panic!("on purpose")
+        }
+
+        fn unread(&self, _: Unread) -> Reply {
+            panic!("on purpose")
+        }
+    }
+
+    async fn ask(door: &Door, path: &str) -> String {
+        let (mut near, far): (DuplexStream, _) = duplex(64 * 1024);
+        door.serve(Ok(far));
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        near.write_all(request.as_bytes()).await.expect("written");
+        let mut answer = String::new();
+        near.read_to_string(&mut answer).await.expect("read");
+        answer
+    }
+
+    #[tokio::test]
+    async fn a_panic_costs_one_connection_and_no_place() {
+        let local = tokio::task::LocalSet::new();
+        local
+            .run_until(async {
+                let door = Door::new(Arc::default(), Life::default(), Rc::new(Broken));
+                for _ in 0..=CONNECTIONS {
+                    assert_eq!(ask(&door, "/broken").await, "");
+                }
+                assert!(ask(&door, "/healthz").await.starts_with("HTTP/1.1 200 OK\r\n"));
+                assert_eq!(door.places.available_permits(), CONNECTIONS);
+            })
+            .await;
+    }
+}

@@ -110,6 +110,14 @@ pub(crate) struct Probe {
     pub(crate) json: bool,
 }
 
+#[cfg(test)]
+impl Arguments {
+    /// What serves with this configuration.
+    pub(crate) fn naming(config: std::ffi::OsString) -> Self {
+        Self::parse_from(["wsgate".into(), "--config".into(), config])
+    }
+}
+
 /// Reads `5s` or `500ms`.
 fn read_time(text: &str) -> Result<Duration, String> {
     let number = |unit: &str| text.strip_suffix(unit).and_then(|number| number.parse().ok());

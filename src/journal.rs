@@ -115,8 +115,19 @@ impl Journal {
         }
     }
 
-    /// Waits until everything is written, as long as somebody reads it.
+    /// Counts a panic in this gateway's metrics.
+    pub(crate) fn count_panic(&self) {
+        if let Some(gateway) = self.gateway.get() {
+            gateway.panicked();
+        }
+    }
+
+    /// Waits until everything is written, as long as somebody reads it: [`FAREWELL`] at most. The thread that writes does
+    /// not wait for itself.
     pub(crate) fn end(&self) {
+        if WRITES.get() {
+            return;
+        }
         let deadline = Instant::now() + FAREWELL;
         let mut state = self.state.lock();
         if state.phase == Phase::Open {
@@ -167,6 +178,15 @@ impl Journal {
             }
             self.news.wait(&mut state);
         }
+    }
+}
+
+/// Ends the journal when it goes, be it by a panic: what led there is written.
+pub(crate) struct Last(pub(crate) Arc<Journal>);
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        self.0.end();
     }
 }
 
@@ -245,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_waits_for_what_is_left_and_for_nobody_who_does_not_read() {
+    fn the_end_waits_for_what_is_left() {
         let (read, reader) = journal(9);
         for line in ["second", "third"] {
             read.leave(line.as_bytes());
@@ -259,6 +279,29 @@ mod tests {
         assert!(read.state.lock().phase == Phase::Over);
         read.leave(b"too late");
         assert_eq!(read.state.lock().lost, 1);
+    }
+
+    #[test]
+    fn a_panic_loses_no_line() {
+        let (journal, reader) = journal(9);
+        let all = thread::scope(|scope| {
+            let all = scope.spawn(move || reader.iter().take(2).collect::<Vec<_>>());
+            let fallen = scope.spawn(|| {
+                let last = Last(Arc::clone(&journal));
+                last.0.leave(b"one");
+                last.0.leave(b"two");
+                panic!("on purpose");
+            });
+            assert!(fallen.join().is_err());
+            // All that was left is written already.
+            assert!(journal.state.lock().phase == Phase::Over);
+            all.join().expect("read")
+        });
+        assert_eq!(all, ["one", "two"]);
+    }
+
+    #[test]
+    fn the_end_is_bounded_for_who_does_not_read() {
         let (stalled, _reader) = journal(9);
         begin(&stalled);
         let since = Instant::now();

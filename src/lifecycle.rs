@@ -169,6 +169,41 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_panic_costs_its_own_task_alone_and_what_it_held_is_given_back() {
+        let local = tokio::task::LocalSet::new();
+        local
+            .run_until(async {
+                let (tasks, permit) = (Tasks::default(), Rc::new(()));
+                let (ask, mut asked) = tokio::sync::mpsc::channel(1);
+                let (answer, mut answers) = tokio::sync::mpsc::channel(1);
+                tasks.spawn(async move {
+                    while let Some(question) = asked.recv().await {
+                        answer.send(question).await.expect("waited for");
+                    }
+                });
+                for round in 0..3 {
+                    let (first, second) = (Rc::clone(&permit), Rc::clone(&permit));
+                    tasks.spawn(async move {
+                        let _held = first;
+                        tokio::task::yield_now().await;
+                        panic!("on purpose");
+                    });
+                    tasks.run(Box::pin(async move {
+                        let _held = second;
+                        panic!("on purpose");
+                    }));
+                    while tasks.running() > 1 {
+                        tokio::task::yield_now().await;
+                    }
+                    assert_eq!(Rc::strong_count(&permit), 1);
+                    ask.send(round).await.expect("there");
+                    assert_eq!(answers.recv().await, Some(round));
+                }
+            })
+            .await;
+    }
+
+    #[tokio::test]
     async fn idle_waits_for_the_last_task_even_after_a_panic() {
         let local = tokio::task::LocalSet::new();
         local

@@ -5,15 +5,17 @@ mod descriptors;
 mod health;
 mod journal;
 mod manual;
+mod output;
+mod panics;
 mod probing;
 mod serve;
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
 
 use self::arguments::{Arguments, Command};
+use self::output::{code, say};
 use self::serve::{fail, with_causes};
 
 /// The heap for long-lived connections: it gives memory back, and loses little to holes.
@@ -28,9 +30,9 @@ fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(told) => {
-            // Nobody is left to be told when this fails.
-            let _ = told.print();
-            return ExitCode::from(if told.use_stderr() { BAD_USAGE } else { 0 });
+            // What is wrong with it, or the help that was asked for.
+            let printed = told.print();
+            return ExitCode::from(if told.use_stderr() { BAD_USAGE } else { code(printed) });
         }
     };
     let code = match &arguments.command {
@@ -47,11 +49,7 @@ fn main() -> ExitCode {
 
 fn certificate(out: &std::path::Path, names: &[String]) -> u8 {
     match wsgate::make_certificate(out, names) {
-        Ok(made) => {
-            // Whoever reads may have read enough and gone.
-            let _ = writeln!(std::io::stdout(), "{made}");
-            0
-        }
+        Ok(made) => say(format!("{made}\n")),
         Err(error) => fail(&with_causes(&error)),
     }
 }

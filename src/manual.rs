@@ -1,11 +1,10 @@
 //! `wsgate man` and `wsgate completions`: written from the same definition that the command line is read with.
 
-use std::io::{self, Write as _};
-
 use clap::{Command, CommandFactory as _};
 use clap_complete::Shell;
 
 use crate::arguments::Arguments;
+use crate::output::say;
 use crate::serve::fail;
 
 /// Prints the manual page, of the whole or of one command.
@@ -21,7 +20,7 @@ pub(crate) fn page(of: Option<&str>) -> u8 {
     };
     let mut text = Vec::new();
     match clap_mangen::Man::new(command.clone()).render(&mut text) {
-        Ok(()) => print(&text),
+        Ok(()) => say(&text),
         Err(error) => fail(&format!("cannot write the manual: {error}")),
     }
 }
@@ -30,7 +29,7 @@ pub(crate) fn page(of: Option<&str>) -> u8 {
 pub(crate) fn completions(shell: Shell) -> u8 {
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut Arguments::command(), "wsgate", &mut text);
-    print(&text)
+    say(&text)
 }
 
 /// The command line with what each command inherits. Nobody needs a page for `wsgate help`.
@@ -38,12 +37,4 @@ fn whole() -> Command {
     let mut command = Arguments::command().disable_help_subcommand(true);
     command.build();
     command
-}
-
-fn print(text: &[u8]) -> u8 {
-    match io::stdout().write_all(text).and_then(|()| io::stdout().flush()) {
-        // Whoever reads may have read enough and gone.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => fail(&format!("cannot write: {error}")),
-        _ => 0,
-    }
 }

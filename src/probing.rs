@@ -1,11 +1,12 @@
 //! `wsgate probe`: asks before anything dangerous is done, tells each finding as it comes, and ends with the proposal.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 
 use tokio::runtime::Builder;
 use wsgate::{Boldness, End, Report, Step, Wishes};
 
 use crate::arguments::Probe;
+use crate::output::{complain, say};
 use crate::serve::fail;
 
 /// The server has stopped answering while it was probed.
@@ -31,7 +32,8 @@ pub(crate) fn probe(asked: &Probe, origin: Option<&String>) -> u8 {
     };
     let mut tell = |step: &Step| {
         if !asked.json && (step.verdict.is_some() || step.harm.is_some()) {
-            say(&step.to_string());
+            // Whether anybody reads is told by the last line.
+            say(format!("{step}\n"));
         }
     };
     match runtime.block_on(wsgate::probe(&wishes, &mut tell)) {
@@ -44,9 +46,9 @@ pub(crate) fn probe(asked: &Probe, origin: Option<&String>) -> u8 {
 }
 
 fn conclude(report: &Report, json: bool) -> u8 {
-    say(&if json { report.json() } else { format!("\n{}", report.to_string().trim_end()) });
+    let said = say(if json { report.json() + "\n" } else { format!("\n{}\n", report.to_string().trim_end()) });
     match report.end {
-        End::Complete => 0,
+        End::Complete => said,
         End::NoServer(_) => NO_SERVER,
         End::Harmed(_) => HARMED,
     }
@@ -60,19 +62,14 @@ fn boldness(asked: &Probe) -> Boldness {
     if asked.gentle || asked.json || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
         return Boldness::Gentle;
     }
-    eprintln!("Some servers do not survive some of the experiments:");
+    complain("Some servers do not survive some of the experiments:\n");
     for (name, title, danger) in wsgate::dangers() {
-        eprintln!("  {name:<16} {title}: {danger}");
+        complain(&format!("  {name:<16} {title}: {danger}\n"));
     }
-    eprint!("Try them too, at the end? Only on a copy, or when nobody uses the server. [y/N] ");
+    complain("Try them too, at the end? Only on a copy, or when nobody uses the server. [y/N] ");
     let mut answer = String::new();
     match std::io::stdin().read_line(&mut answer) {
         Ok(_) if matches!(answer.trim(), "y" | "Y" | "yes") => Boldness::Harsh,
         _ => Boldness::Gentle,
     }
-}
-
-/// A line on standard output; whoever reads may have read enough and gone.
-fn say(line: &str) {
-    let _ = writeln!(std::io::stdout(), "{line}");
 }

@@ -1,6 +1,6 @@
 //! `wsgate` and `wsgate check`: find the configuration, start logging, run the gateway, turn signals into orders.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,14 +10,14 @@ use tracing_subscriber::EnvFilter;
 use wsgate::{Config, Gateway, Handle, LogFormat, Overrides, Phase, Problem, Problems, StartError, Totals};
 
 use crate::arguments::Arguments;
-use crate::journal::Journal;
+use crate::journal::{Journal, Last};
+use crate::output::{FAILED, complain, print, say};
+use crate::panics;
 
 /// The configuration, or something that it names, is wrong (EX_CONFIG of sysexits.h).
 const BAD_CONFIG: u8 = 78;
 /// The drain was cut by its deadline or by a second signal.
 const CUT: u8 = 2;
-/// Could not start, or could not do what was asked.
-const FAILED: u8 = 1;
 
 /// Where a configuration is looked for when none is named.
 const PLACES: [&str; 2] = ["wsgate.toml", "/etc/wsgate/gateway.toml"];
@@ -49,14 +49,12 @@ impl Source {
 }
 
 /// `wsgate check`: every problem at once, on standard error; a good word on standard output.
-#[allow(clippy::print_stdout)] // the verdict is this command's result
 pub(crate) fn check(arguments: &Arguments) -> u8 {
     let source = Source::of(arguments);
     match source.read().and_then(wsgate::check) {
         Ok(warnings) => {
             warnings.iter().for_each(warn);
-            println!("{}: all is well", source.name());
-            0
+            say(format!("{}: all is well\n", source.name()))
         }
         Err(problems) => tell_problems(&problems),
     }
@@ -73,12 +71,11 @@ pub(crate) fn serve(arguments: &Arguments) -> u8 {
         Ok(journal) => journal,
         Err(error) => return fail(&format!("cannot start: {error}")),
     };
-    let code = serve_logged(config, &source, &journal).unwrap_or_else(|failed| {
-        journal.leave(failed.told.as_bytes());
+    let journal = Last(journal);
+    serve_logged(config, &source, &journal.0).unwrap_or_else(|failed| {
+        journal.0.leave(failed.told.as_bytes());
         failed.code
-    });
-    journal.end();
-    code
+    })
 }
 
 /// Nothing is written to standard error from here on but through the journal: nobody may have to wait for its reader.
@@ -161,13 +158,13 @@ fn reload(handle: &Handle, source: &Source) {
     }
 }
 
-/// One line for each listener on standard output, and where to look on standard error.
-#[allow(clippy::print_stdout)] // the contract: scripts wait for these lines
+/// One line for each listener on standard output: the contract, scripts wait for these lines. And where to look on
+/// standard error.
 fn announce(addresses: &[String], admin: Option<&str>, source: &Source, (journal, format): (&Journal, LogFormat)) {
-    for address in addresses {
-        println!("listening {address}");
+    let listening: String = addresses.iter().map(|address| format!("listening {address}\n")).collect();
+    if let Err(error) = print(listening.as_bytes()) {
+        tracing::warn!(%error, "nobody is told on standard output that it runs");
     }
-    let _ = std::io::stdout().flush();
     let Some(first) = addresses.first() else { return };
     tracing::info!(configuration = source.name(), admin, "ready");
     // Machines that read JSON are not told in prose.
@@ -200,6 +197,7 @@ fn start_logging(config: &Config) -> std::io::Result<Arc<Journal>> {
         LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).init(),
         LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).init(),
     }
+    panics::tell_in(&journal);
     Ok(journal)
 }
 
@@ -220,7 +218,7 @@ impl Failed {
     }
 
     fn tell(&self) -> u8 {
-        eprint!("{}", self.told);
+        complain(&self.told);
         self.code
     }
 }
@@ -231,7 +229,7 @@ pub(crate) fn tell_problems(problems: &Problems) -> u8 {
 }
 
 fn warn(warning: &Problem) {
-    eprintln!("warning: {warning}");
+    complain(&format!("warning: {warning}\n"));
 }
 
 /// An error and what it came from, in one line.

@@ -76,11 +76,16 @@ mod tests {
     fn a_burst_then_a_wait_in_whole_seconds() {
         let buckets = Buckets::new(rate(2, Duration::from_secs(60))).unwrap();
         assert_eq!((buckets.take(key(1)), buckets.take(key(1))), (Ok(()), Ok(())));
-        assert_eq!(buckets.take(key(1)).map_err(NonZeroU64::get), Err(30));
+        let wait = buckets.take(key(1)).map_err(NonZeroU64::get);
+        assert!(matches!(wait, Err(28..=30)), "half a minute, less what has passed: {wait:?}");
         assert_eq!(buckets.take(key(2)), Ok(()));
         let quick = Buckets::new(rate(1, Duration::from_millis(900))).unwrap();
-        assert_eq!(quick.take(key(1)), Ok(()));
-        assert_eq!(quick.take(key(1)).map_err(NonZeroU64::get), Err(1));
+        // A busy machine may let 900 ms pass between two calls, but not each time.
+        let wait = (1..100).find_map(|number| {
+            assert_eq!(quick.take(key(number)), Ok(()));
+            quick.take(key(number)).err()
+        });
+        assert_eq!(wait.map(NonZeroU64::get), Some(1));
     }
 
     #[test]

@@ -9,7 +9,14 @@ use tokio::sync::OnceCell;
 use super::cache::Digest;
 
 /// Questions that are being asked. There are never more than there are clients who wait.
-pub(super) struct Flights<T>(Mutex<HashMap<Digest, Arc<OnceCell<T>>>>);
+pub(super) struct Flights<T>(Mutex<HashMap<Digest, Flight<T>>>);
+
+/// A question that is being asked.
+struct Flight<T> {
+    answer: Arc<OnceCell<T>>,
+    /// Those who want to know. Counted here, under the lock: of two who leave at once one is the last.
+    seats: usize,
+}
 
 /// One who wants to know.
 pub(super) struct Seat<'f, T> {
@@ -27,8 +34,10 @@ impl<T> Default for Flights<T> {
 impl<T: Clone> Flights<T> {
     /// A seat among those who ask this.
     pub(super) fn join(&self, digest: Digest) -> Seat<'_, T> {
-        let answer = Arc::clone(self.0.lock().entry(digest).or_default());
-        Seat { flights: self, digest, answer }
+        let mut open = self.0.lock();
+        let flight = open.entry(digest).or_insert_with(|| Flight { answer: Arc::default(), seats: 0 });
+        flight.seats += 1;
+        Seat { flights: self, digest, answer: Arc::clone(&flight.answer) }
     }
 }
 
@@ -38,7 +47,7 @@ impl<T: Clone> Seat<'_, T> {
     pub(super) async fn answer(&self, ask: impl AsyncFnOnce() -> T) -> T {
         let ask = async || {
             let answer = ask().await;
-            self.leave_if(|_| true);
+            self.close_if(|_| true);
             answer
         };
         self.answer.get_or_init(ask).await.clone()
@@ -47,9 +56,10 @@ impl<T: Clone> Seat<'_, T> {
 
 impl<T> Seat<'_, T> {
     /// Takes this flight off the list, and no later one of the same name.
-    fn leave_if(&self, is_over: impl FnOnce(&Arc<OnceCell<T>>) -> bool) {
+    fn close_if(&self, is_over: impl FnOnce(&mut Flight<T>) -> bool) {
         let mut open = self.flights.0.lock();
-        if open.get(&self.digest).is_some_and(|listed| Arc::ptr_eq(listed, &self.answer) && is_over(listed)) {
+        let own = open.get_mut(&self.digest).filter(|listed| Arc::ptr_eq(&listed.answer, &self.answer));
+        if own.is_some_and(is_over) {
             open.remove(&self.digest);
         }
     }
@@ -57,8 +67,10 @@ impl<T> Seat<'_, T> {
 
 impl<T> Drop for Seat<'_, T> {
     fn drop(&mut self) {
-        // The list's own, and this one. Nobody joins while the list is locked.
-        self.leave_if(|listed| Arc::strong_count(listed) == 2);
+        self.close_if(|listed| {
+            listed.seats -= 1;
+            listed.seats == 0
+        });
     }
 }
 
@@ -114,5 +126,18 @@ mod tests {
         assert_eq!(flights.0.lock().len(), 1);
         drop(second);
         assert!(flights.0.lock().is_empty());
+    }
+
+    #[test]
+    fn nothing_is_left_when_the_last_two_go_at_once() {
+        let flights = Flights::<u8>::default();
+        let (first, second) = (flights.join(NAME), flights.join(NAME));
+        // What one has in hand between giving up its seat and being gone.
+        let in_hand = Arc::clone(&first.answer);
+        drop(first);
+        assert_eq!(flights.0.lock().len(), 1);
+        drop(second);
+        assert!(flights.0.lock().is_empty());
+        drop(in_hand);
     }
 }

@@ -1,10 +1,10 @@
 //! Who may open a WebSocket on a route, for backends that cannot ask: a token is judged, or somebody is asked.
 
 mod cache;
+mod failure;
 mod flights;
 mod jwt;
 mod keys;
-mod lines;
 mod request;
 mod token;
 

@@ -1,8 +1,6 @@
 //! A server that is asked whether a client may come in: the question, its answer in time and in bounds, and what is
 //! made of one that is neither yes nor no.
 
-use std::fmt;
-use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,15 +8,16 @@ use aws_lc_rs::digest::{Context, SHA256};
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Empty, Limited};
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use tokio::sync::Semaphore;
 
 use super::Visit;
 use super::cache::{Cache, Digest};
+use super::failure::Failure;
 use super::flights::Flights;
-use super::lines::{Line, Lines, Question};
 use crate::admission::refusal::Refusal;
+use crate::client::lines::{Lines, Question};
 use crate::client::{self, Trust};
 use crate::config::Problems;
 use crate::config::auth::{AuthRequest, OnError};
@@ -62,46 +61,6 @@ pub(crate) struct No {
     pub authenticate: Option<HeaderValue>,
     /// The body; empty when there was none, or one over [`BODY_MAX`].
     pub body: Bytes,
-}
-
-/// Why nobody can say whether the client may come in.
-#[derive(Debug)]
-enum Failure {
-    Busy,
-    Late,
-    Connect(io::Error),
-    Http(hyper::Error),
-    Status(StatusCode),
-    Twice(String),
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Busy => f.write_str("too many wait for it"),
-            Self::Late => f.write_str("no answer in time"),
-            Self::Connect(error) => write!(f, "it cannot be connected to: {error}"),
-            Self::Http(error) => write!(f, "no answer that can be understood: {error}"),
-            Self::Status(status) => write!(f, "status {} says neither yes nor no", status.as_u16()),
-            Self::Twice(name) => write!(f, "the answer has more than one {name}"),
-        }
-    }
-}
-
-impl From<hyper::Error> for Failure {
-    fn from(error: hyper::Error) -> Self {
-        Self::Http(error)
-    }
-}
-
-impl Failure {
-    const fn refusal(&self) -> Refusal {
-        match self {
-            Self::Busy => Refusal::AuthBusy,
-            Self::Late => Refusal::AuthTimeout,
-            Self::Connect(_) | Self::Http(_) | Self::Status(_) | Self::Twice(_) => Refusal::AuthFailed,
-        }
-    }
 }
 
 impl Server {
@@ -201,16 +160,8 @@ impl Server {
     }
 
     async fn ask(&self, question: Question) -> Result<Word, Failure> {
-        let read = async |answer| self.read(answer).await;
-        if let Some(line) = self.lines.take().await {
-            match self.lines.ask(line, question.clone(), read).await {
-                // RFC 9112 §9.3.1: the server may have ended it in the same moment, and a GET may be asked again.
-                Err(Failure::Http(error)) if !error.is_parse() => {}
-                said => return said,
-            }
-        }
-        let socket = client::connect(&self.wishes.transport, &self.trust).await.map_err(Failure::Connect)?;
-        self.lines.ask(Line::open(socket).await?, question, read).await
+        let connect = async || client::connect(&self.wishes.transport, &self.trust).await.map_err(Failure::Connect);
+        self.lines.put(question, self.wishes.timeout / 2, connect, async |answer| self.read(answer).await).await
     }
 
     /// What the answer says, and its body as far as that does not matter.
@@ -250,7 +201,7 @@ impl Server {
 
     /// Never a body, and nothing of the WebSocket's own.
     fn question(&self, visit: &Visit<'_>) -> Question {
-        let mut request = Request::new(Empty::new());
+        let mut request = Request::new(Full::default());
         *request.uri_mut() = self.wishes.target.parse().unwrap_or_default();
         let headers = request.headers_mut();
         let mut say = |name: HeaderName, value: &[u8]| {

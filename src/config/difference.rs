@@ -23,6 +23,7 @@ pub(crate) fn difference(old: &Config, new: &Config) -> Vec<Change> {
         trusted_proxies,
         handshake_timeout,
         drain_timeout,
+        drain_pace,
         tls,
         to_https,
         admin,
@@ -38,6 +39,7 @@ pub(crate) fn difference(old: &Config, new: &Config) -> Vec<Change> {
         ("trusted_proxies", *trusted_proxies != new.trusted_proxies, false),
         ("handshake_timeout", *handshake_timeout != new.handshake_timeout, false),
         ("drain_timeout", *drain_timeout != new.drain_timeout, false),
+        ("drain_pace", *drain_pace != new.drain_pace, false),
         // Other certificates are taken up while running; clients of a plain listener cannot be made to speak TLS.
         ("tls", *tls != new.tls, tls.is_some() != new.tls.is_some()),
         ("to_https.listen", plain(to_https) != plain(&new.to_https), true),

@@ -1,10 +1,13 @@
 //! A configuration made live: the gate, the certificates, and what each route leads to.
 
+mod live;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use http::HeaderValue;
 
+use self::live::live;
 use super::token::Token;
 use crate::admission::Gate;
 use crate::admission::count::Gauge;
@@ -40,6 +43,8 @@ pub(super) struct LiveRoute {
     pub(super) limits: Arc<SessionLimits>,
     /// Who judges clients, if anybody does.
     pub(super) guard: Option<Arc<Guard>>,
+    /// Who is asked before something is said in its hub, if anybody is.
+    filter: Option<Arc<Service>>,
     pub(super) target: LiveTarget,
     /// Where its ordinary requests go.
     pub(super) pages: Option<Arc<LivePages>>,
@@ -77,7 +82,8 @@ impl Snapshot {
         let mut problems = Vec::new();
         let pools = build_pools(&config, before, &mut problems);
         let guards = build_guards(&config, before, &mut problems);
-        let hubs = build_hubs(&config, site, before, &mut problems);
+        let filters = build_filters(&config, before, &mut problems);
+        let hubs = build_hubs(&config, site, &filters, before, &mut problems);
         let token = config.admin.as_ref().and_then(|admin| admin.token.as_ref()).map(Token::read);
         let token = token.transpose().map_err(|found| problems.extend(found.0)).ok().flatten();
         // With problems so far nothing is swapped: the certificates are read only to tell what is wrong with them too.
@@ -91,8 +97,8 @@ impl Snapshot {
             }
         };
         let gate = Gate::new(&config, before.map(|before| &before.gate));
-        let routes = config.routes.iter().zip(guards).zip(hubs);
-        let routes = routes.map(|((route, guard), hub)| live(route, (guard, hub), &pools, before)).collect();
+        let routes = config.routes.iter().zip(guards.into_iter().zip(filters).zip(hubs));
+        let routes = routes.map(|(route, (judges, hub))| live(route, (judges, hub), &pools, before)).collect();
         let hsts = config.tls.as_ref().and_then(|tls| tls.hsts);
         let hsts = hsts.and_then(|time| HeaderValue::from_str(&format!("max-age={}", time.as_secs())).ok());
         Ok((Self { config, gate, tls, hsts, routes, token, pools }, warnings))
@@ -104,11 +110,19 @@ impl Snapshot {
         self.hubs().for_each(Hub::take_over);
     }
 
+    /// The next one has been put into force. Sessions may hold on to parts of this one for long: what nobody asks any more
+    /// keeps no connections.
+    pub(super) fn retire(&self, next: &Self) {
+        let goes_on = |filter: &Service| next.filters().any(|other| std::ptr::eq(other, filter));
+        self.filters().filter(|filter| !goes_on(filter)).for_each(Service::retire);
+    }
+
     /// What metrics tell of pools and hubs.
     pub(super) fn facts(&self) -> Facts {
         let hub = |(live, hub): (&LiveRoute, &Hub)| HubFacts {
             route: live.route.route.clone(),
             moderated: hub.house().ground().moderation.counts(),
+            filter: live.filter.as_ref().map(|filter| filter.tally()),
         };
         Facts { pools: self.pools().map(|pool| pool.facts()).collect(), hubs: self.hub_routes().map(hub).collect() }
     }
@@ -130,6 +144,11 @@ impl Snapshot {
     /// All that judge clients.
     pub(super) fn guards(&self) -> impl Iterator<Item = &Guard> {
         self.routes.iter().filter_map(|route| route.guard.as_deref())
+    }
+
+    /// All that are asked before something is said.
+    pub(super) fn filters(&self) -> impl Iterator<Item = &Service> {
+        self.routes.iter().filter_map(|route| route.filter.as_deref())
     }
 
     /// How the histories are that are in files.
@@ -213,15 +232,29 @@ fn trust(name: &str, wishes: &config::Pool) -> Result<Trust, Vec<Problem>> {
     }
 }
 
+/// In the order of the routes.
+fn build_filters(config: &Config, before: Option<&Snapshot>, problems: &mut Vec<Problem>) -> Vec<Option<Arc<Service>>> {
+    let mut build = |route: &config::Route| {
+        let config::Target::Hub(hub) = &route.target else { return None };
+        let name = name_of(route);
+        let known = before.and_then(|before| before.route(&name)?.filter.as_ref());
+        let key = format!("route \"{}\".hub", name.route);
+        let built = Service::new(hub.filter.as_ref()?, &key, known);
+        built.map_err(|found| problems.extend(found.0)).ok()
+    };
+    config.routes.iter().map(&mut build).collect()
+}
+
 /// In the order of the routes. A hub stays the same while its route's host and path do; its members stay, whatever else
 /// is wished.
 fn build_hubs(
     config: &Config,
     site: &Site,
+    filters: &[Option<Arc<Service>>],
     before: Option<&Snapshot>,
     problems: &mut Vec<Problem>,
 ) -> Vec<Option<Arc<Hub>>> {
-    let mut build = |route: &config::Route| {
+    let mut build = |(route, filter): (&config::Route, &Option<Arc<Service>>)| {
         let config::Target::Hub(wishes) = &route.target else { return None };
         let name = name_of(route);
         let known = before.and_then(|before| before.routes.iter().find(|known| *known.route == name));
@@ -231,48 +264,10 @@ fn build_hubs(
         });
         let key = format!("route \"{}\".hub", name.route);
         let built = Hub::build(wishes, site, &key, known);
-        let filter = wishes.filter.as_ref().map(|wishes| Service::new(wishes, &key)).transpose();
-        let filter = filter.map_err(|found| problems.extend(found.0)).ok().flatten();
-        let filter = filter.map(|filter| -> Arc<dyn Filter> { Arc::new(filter) });
+        let filter = filter.clone().map(|filter| -> Arc<dyn Filter> { filter });
         built.map(|hub| Arc::new(hub.filtered_by(filter))).map_err(|found| problems.extend(found.0)).ok()
     };
-    config.routes.iter().map(&mut build).collect()
-}
-
-fn live(
-    route: &config::Route,
-    (guard, hub): (Option<Arc<Guard>>, Option<Arc<Hub>>),
-    pools: &BTreeMap<String, Arc<Pool>>,
-    before: Option<&Snapshot>,
-) -> LiveRoute {
-    let target = match (&route.target, hub) {
-        (config::Target::Hub(_), Some(hub)) => LiveTarget::Hub(hub),
-        // A hub that could not be built is a problem, and with problems there is nothing live.
-        (config::Target::Hub(_), None) => LiveTarget::Redirect("/".to_owned()),
-        (config::Target::Echo, _) => LiveTarget::Echo,
-        (config::Target::Redirect(to), _) => LiveTarget::Redirect(to.clone()),
-        (config::Target::Pages, _) => LiveTarget::Pages,
-        (config::Target::Proxy(proxy), _) => match pools.get(&proxy.pool) {
-            Some(pool) => {
-                let config::Proxy { legacy, hold, .. } = *proxy;
-                LiveTarget::Proxy(Arc::new(LiveProxy {
-                    pool: Arc::clone(pool),
-                    legacy,
-                    head: proxy.head.clone(),
-                    hold,
-                }))
-            }
-            // The configuration's reader has refused this already; without a pool there is nothing but 404s to give.
-            None => LiveTarget::Redirect("/".to_owned()),
-        },
-    };
-    let name = name_of(route);
-    let pages = route.pages.as_ref().and_then(|wishes| {
-        let known = before.and_then(|before| before.route(&name)?.pages.as_ref());
-        let open = known.map(|known| known.open.clone()).unwrap_or_default();
-        Some(Arc::new(LivePages { pool: Arc::clone(pools.get(&wishes.pool)?), wishes: wishes.clone(), open }))
-    });
-    LiveRoute { route: Arc::new(name), limits: Arc::new(route.limits), guard, target, pages }
+    config.routes.iter().zip(filters).map(&mut build).collect()
 }
 
 /// A server that needs care on one route is the same server on the others.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::metrics::{Metrics, Route, label};
+use super::report::{Report, State};
 
 /// What is known of one connection that is no WebSocket; filled in as it goes, logged when dropped (target
 /// `wsgate::connection`).
@@ -152,6 +153,34 @@ impl Stay {
         &self.metrics
     }
 
+    /// What it tells of itself, with what its conversation knows.
+    #[must_use]
+    pub(crate) fn report(
+        &self,
+        number: u64,
+        backend: &str,
+        (frames, bytes): ((u64, u64), (u64, u64)),
+        state: State,
+    ) -> Report {
+        Report {
+            number,
+            route: Arc::clone(&self.route),
+            address: self.address,
+            host: self.names().0.into(),
+            tls: self.tls.name(),
+            age: self.since.elapsed(),
+            backend: backend.to_owned(),
+            frames,
+            bytes,
+            state,
+        }
+    }
+
+    /// The Host, and the certificate's subject.
+    fn names(&self) -> (&str, Option<&str>) {
+        self.names.split_once('\n').map_or((&*self.names, None), |(host, subject)| (host, Some(subject)))
+    }
+
     /// The WebSocket has ended.
     pub(crate) fn ended(&mut self, end: End) {
         self.end = Some(Box::new(end));
@@ -175,8 +204,7 @@ impl Stay {
     }
 
     fn write(&self, end: &End) {
-        let (host, subject) =
-            self.names.split_once('\n').map_or((&*self.names, None), |(host, name)| (host, Some(name)));
+        let (host, subject) = self.names();
         tracing::info!(
             target: "wsgate::connection",
             address = self.address.map(tracing::field::display),

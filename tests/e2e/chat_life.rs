@@ -98,7 +98,7 @@ async fn talk(member: Member, rooms: Vec<usize>, most: usize) -> Vec<usize> {
 #[tokio::test]
 async fn nothing_is_left_out_for_a_member_that_counts_on_ids() {
     // In plain text old messages would be dropped; here the member is sent away, and comes back for them.
-    let limits = "limits = { send_queue = \"32KiB\", slow_client = \"drop_oldest\" }\n";
+    let limits = "limits = { send_queue = \"32KiB\", slow_client = \"drop_oldest\", close_timeout = \"10m\" }\n";
     // So many rooms for the sake of the requests that one may make at once.
     let settings = "say = { rate = \"0/s\" }, text = \"16KiB\", history = 10000, history_size = \"64MiB\", \
          rooms_per_member = 1000";

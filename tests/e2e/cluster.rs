@@ -177,13 +177,19 @@ async fn redis_dies_in_the_midst_of_it_comes_back_empty_and_nothing_is_lost_or_d
     of_ann.extend(until_together(&mut ann).await);
     of_bob.extend(until_together(&mut bob).await);
     say(&mut ann, "end").await;
-    of_ann.extend(until(&mut ann, "end").await);
-    of_bob.extend(until(&mut bob, "end").await);
+    // On a busy machine a gateway may be apart once more meanwhile: then what the other has comes behind the end.
+    for (member, said) in [(&mut ann, &mut of_ann), (&mut bob, &mut of_bob)] {
+        while said.len() < 41 || !said.iter().any(|(_, text)| text == "end") {
+            let event = event(member, "say").await;
+            let of = |name: &str| event[name].as_str().expect("text").to_owned();
+            said.push((of("id"), of("text")));
+        }
+    }
     rises(&of_ann);
     rises(&of_bob);
     assert_eq!(set(&of_ann), set(&of_bob));
     assert_eq!(of_ann.len(), 41);
-    assert_eq!(redis.ask(&["XLEN", "wsgate:room:lobby"]).await, ":41\r\n");
+    within("all of it in Redis", async { while redis.ask(&["XLEN", "wsgate:room:lobby"]).await != ":41\r\n" {} }).await;
     // Whoever comes now finds all of it, wherever.
     let mut late = Member::come(&two, "/chat").await;
     let (_, history, _) = late.join(&json!({ "type": "join" })).await;
@@ -217,7 +223,7 @@ async fn a_room_says_once_that_it_is_apart_and_once_that_it_is_not() {
 #[tokio::test]
 async fn a_redis_that_does_not_answer_in_time_is_gone() {
     let redis = Redis::start().await;
-    let (one, two) = (gate(&redis.address(), "timeout = \"200ms\""), gate(&redis.address(), "timeout = \"200ms\""));
+    let (one, two) = (gate(&redis.address(), "timeout = \"1s\""), gate(&redis.address(), "timeout = \"1s\""));
     let (mut ann, mut bob) = (ann(&one).await, bob(&two).await);
     redis.signal("STOP");
     say(&mut ann, "is anybody there").await;
@@ -250,9 +256,9 @@ async fn a_gateway_that_starts_without_redis_starts_apart() {
 #[tokio::test]
 async fn members_of_a_gateway_that_dies_are_gone_within_the_expiry() {
     let redis = Redis::start().await;
-    let one = gate(&redis.address(), "presence_expiry = \"1s\"");
+    let one = gate(&redis.address(), "presence_expiry = \"2s\"");
     let folder = tempfile::tempdir().expect("folder");
-    let text = config(&redis.address(), "presence_expiry = \"1s\"\nnode = \"mortal\"", "");
+    let text = config(&redis.address(), "presence_expiry = \"2s\"\nnode = \"mortal\"", "");
     let other = Program::configured(folder.path(), &text).await;
     let mut ann = ann(&one).await;
     let _peer = other.open("/chat").await;
@@ -268,7 +274,8 @@ async fn members_of_a_gateway_that_dies_are_gone_within_the_expiry() {
 async fn a_gateway_that_is_stopped_takes_leave_at_once() {
     let redis = Redis::start().await;
     let one = gate(&redis.address(), "presence_expiry = \"10m\"");
-    let two = gate(&redis.address(), "presence_expiry = \"10m\"");
+    let hasty = "limits = { close_timeout = \"1s\" }\n";
+    let two = gateway(&format!("{hasty}{}", config(&redis.address(), "presence_expiry = \"10m\"", "")));
     let (mut ann, bob) = (ann(&one).await, bob(&two).await);
     assert_eq!(event(&mut ann, "join").await["name"], "bob");
     two.stop();
@@ -299,7 +306,8 @@ async fn scripts_speak_into_rooms_once_and_what_is_unsound_is_counted() {
     let bad = one.metric("wsgate_cluster_bad_total").await + two.metric("wsgate_cluster_bad_total").await;
     // One leads and takes in what scripts say; both hear what is forged.
     assert!((bad - 7.0).abs() < f64::EPSILON, "{bad}");
-    assert_eq!(redis.ask(&["XLEN", "wsgate:in"]).await, ":0\r\n");
+    // What was taken is taken out.
+    within("an empty stream", async { while redis.ask(&["XLEN", "wsgate:in"]).await != ":0\r\n" {} }).await;
 }
 
 /// The blocks of the manual, in their order.

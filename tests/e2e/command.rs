@@ -4,12 +4,14 @@ use std::path::Path;
 use std::process::Stdio;
 
 use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::net::UnixStream;
 
 use crate::support::backend::Backend;
 use crate::support::frames::{self, CLOSE, TEXT};
 use crate::support::peer::Peer;
 use crate::support::process::{Ended, Program, command, configure, run};
-use crate::support::trust;
+use crate::support::{trust, within};
 
 const OPTIONS: [&str; 9] =
     ["--config", "--to", "--profile", "--origin", "--listen", "--cert", "--key", "--log", "--log-format"];
@@ -110,7 +112,7 @@ async fn without_a_file_it_serves_the_chat_and_an_echo_over_tls() {
     let port = program.address().to_owned();
     program.said(&[&format!("https://{port}/chat")]).await;
     program.said(&[&format!("wss://{port}/echo")]).await;
-    for peer in [&mut echo, &mut chat] {
+    for mut peer in [echo, chat] {
         peer.send(&frames::client(CLOSE, &frames::close(1000, ""))).await;
         assert_eq!(peer.message().await.code(), 1000);
     }
@@ -381,6 +383,78 @@ async fn health_is_the_admin_doors_word() {
     configure(folder.path(), ECHO);
     let doorless = run(folder.path(), &["health"]).await;
     assert_eq!((doorless.code, doorless.err.contains("no [admin] listen")), (Some(1), true), "{doorless:?}");
+}
+
+/// Standard output or standard error whose reader has gone.
+fn gone() -> Stdio {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    Stdio::from(writer)
+}
+
+/// Runs it to its end with whatever it was given to write to; the exit code, and what stands on the pipes that it has.
+async fn run_as(command: &mut tokio::process::Command) -> (Option<i32>, String) {
+    let child = command.spawn().expect("start");
+    let output = within("the end of the program", child.wait_with_output()).await.expect("run");
+    (output.status.code(), String::from_utf8([output.stdout, output.stderr].concat()).expect("text"))
+}
+
+#[tokio::test]
+async fn a_command_whose_reader_has_gone_ends_in_silence_with_1() {
+    let folder = folder();
+    configure(folder.path(), &format!("{ECHO}[admin]\nlisten = \"unix:admin.sock\"\n"));
+    let _program = Program::start(folder.path(), &[]).await;
+    let url = Backend::bind().await.echo();
+    for arguments in [
+        &["health"][..],
+        &["check"],
+        &["man"],
+        &["completions", "bash"],
+        &["cert", "localhost"],
+        &["probe", "--gentle", "--time-limit", "50ms", &url],
+        &["--help"],
+        &["--version"],
+    ] {
+        let ended = run_as(command(folder.path(), arguments).stdout(gone())).await;
+        assert_eq!(ended, (Some(1), String::new()), "{arguments:?}");
+    }
+    // Nobody is left to be told why, but the code.
+    configure(folder.path(), "nonsense = 1\n");
+    for (arguments, code) in [(&["check"][..], 78), (&["health"], 78), (&["man", "x"], 1), (&["--nonsense"], 64)] {
+        let ended = run_as(command(folder.path(), arguments).stderr(gone())).await;
+        assert_eq!(ended, (Some(code), String::new()), "{arguments:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_command_that_cannot_write_says_why() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("it is always full");
+    let folder = folder();
+    let (code, told) = run_as(command(folder.path(), &["man"]).stdout(full)).await;
+    assert_eq!((code, told.contains("cannot write: No space left on device")), (Some(1), true), "{told}");
+}
+
+#[tokio::test]
+async fn a_gateway_serves_when_nobody_reads_its_standard_output() {
+    let folder = folder();
+    configure(folder.path(), &format!("listen = [\"unix:s\"]\n{ECHO}"));
+    let mut child = command(folder.path(), &[]).stdout(gone()).spawn().expect("start");
+    let mut log = BufReader::new(child.stderr.take().expect("stderr")).lines();
+    for wanted in ["nobody is told on standard output that it runs", " ready "] {
+        let mut line = String::new();
+        while !line.contains(wanted) {
+            line = within(wanted, log.next_line()).await.expect("read").expect("it runs");
+        }
+    }
+    let mut peer = Peer::new(UnixStream::connect(folder.path().join("s")).await.expect("connect"));
+    assert_eq!(peer.upgrade("/echo", &[]).await.status, 101);
+    echoes(&mut peer, "still here").await;
+    // Nor does it need anybody for its log.
+    drop(log);
+    drop(peer);
+    let mut peer = Peer::new(UnixStream::connect(folder.path().join("s")).await.expect("connect"));
+    assert_eq!(peer.upgrade("/echo", &[]).await.status, 101);
+    echoes(&mut peer, "still here").await;
 }
 
 #[tokio::test]

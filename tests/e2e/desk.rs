@@ -222,6 +222,7 @@ async fn somebody_is_put_out_and_a_message_is_forgotten() {
     let close = plain.message().await;
     assert_eq!((close.code(), close.reason().as_str()), (4403, "kicked: be nice"));
     plain.agree(&close).await;
+    drop(plain);
     ann.expect("leave").await;
     assert_eq!(ask(&gateway, &kick, None).await.1["code"], "no_such_member");
     ann.join(&json!({ "type": "join", "room": "other" })).await;

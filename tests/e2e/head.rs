@@ -6,7 +6,7 @@ use tokio::net::TcpListener;
 use crate::support::backend::{Backend, switch};
 use crate::support::frames::{TEXT, server};
 use crate::support::peer::upgrade_request;
-use crate::support::{Answer, Peer, Running, gateway, log, logged, within};
+use crate::support::{Answer, Peer, Running, gateway, log, logged, together, within};
 
 /// A route at `/ws` to this backend, with these keys beside `pool`, and these in the pool.
 fn site(proxy: &str, url: &str, pool: &str) -> Running {
@@ -294,7 +294,7 @@ fn greeted(accept: &str) -> Vec<u8> {
 #[tokio::test]
 async fn an_answer_without_an_end_is_502_and_never_a_hang() {
     log();
-    for (said, closes) in [
+    let unfinished = [
         ("HTTP/1.1 400 Bad Request", true),
         ("HTTP/1.1 400 Bad Request", false),
         ("HTTP/1.1 400 Bad One\r\nX-Told: never ends", true),
@@ -303,30 +303,30 @@ async fn an_answer_without_an_end_is_502_and_never_a_hang() {
         ("HTTP/1.0 403 Forbidden Two\r\n", false),
         ("HTTP/1.1 101 Unfinished\r\nUpgrade: websocket\r\n", true),
         ("HT", true),
-    ] {
-        let backend = Backend::bind().await;
-        let gateway = site(LEGACY, &backend.url(), "answer_timeout = \"100ms\"");
-        let (mut peer, mut far, _) = begun(&gateway, &backend).await;
-        far.send(said.as_bytes()).await;
-        if closes {
-            far.finish().await;
-        }
-        let answer = peer.answer().await;
-        let expected = "the backend did not answer as a WebSocket server\n";
-        assert_eq!((answer.status, answer.body.as_str()), (502, expected), "{said:?} closes: {closes}");
-        let told = logged(&[&backend.url(), "the answer has no end"]).await;
-        assert!(told.contains(&format!("it began with \"{}\"", said.escape_default())), "{told}");
-    }
+    ];
+    let nonsense = (502, "the backend did not answer as a WebSocket server\n", "the answer has no end");
     // What may still become a 101 is late, and the log shows it as well.
-    for said in ["HT", "HTTP/1.1 101 Unfinished\r\nUpgrade: websocket\r\n"] {
-        let backend = Backend::bind().await;
-        let gateway = site(LEGACY, &backend.url(), "answer_timeout = \"100ms\"");
-        let (mut peer, mut far, _) = begun(&gateway, &backend).await;
-        far.send(said.as_bytes()).await;
-        assert_eq!(peer.answer().await.status, 504, "{said:?}");
-        let told = logged(&[&backend.url(), "no whole answer in time"]).await;
-        assert!(told.contains(&format!("it began with \"{}\"", said.escape_default())), "{told}");
+    let late = (504, "the backend did not answer in time\n", "no whole answer in time");
+    let of_time = ["HT", "HTTP/1.1 101 Unfinished\r\nUpgrade: websocket\r\n"].map(|said| (said, false, late));
+    let all = unfinished.into_iter().map(|(said, closes)| (said, closes, nonsense)).chain(of_time);
+    together(all.map(|(said, closes, expected)| unended(said, closes, expected))).await;
+}
+
+/// A backend says this and no more; the client gets this status and body, and the log has this.
+async fn unended(said: &'static str, closes: bool, (status, body, told): (u16, &'static str, &'static str)) {
+    let backend = Backend::bind().await;
+    // Who closes is not waited for.
+    let patience = if closes { "10m" } else { "2s" };
+    let gateway = site(LEGACY, &backend.url(), &format!("answer_timeout = \"{patience}\""));
+    let (mut peer, mut far, _) = begun(&gateway, &backend).await;
+    far.send(said.as_bytes()).await;
+    if closes {
+        far.finish().await;
     }
+    let answer = peer.answer().await;
+    assert_eq!((answer.status, answer.body.as_str()), (status, body), "{said:?} closes: {closes}");
+    let line = logged(&[&backend.url(), told]).await;
+    assert!(line.contains(&format!("it began with \"{}\"", said.escape_default())), "{line}");
 }
 
 #[tokio::test]
@@ -362,7 +362,7 @@ async fn an_answers_head_is_bounded() {
 async fn a_refusal_whose_body_never_comes_is_502() {
     log();
     let backend = Backend::bind().await;
-    let gateway = site(LEGACY, &backend.url(), "answer_timeout = \"100ms\"");
+    let gateway = site(LEGACY, &backend.url(), "answer_timeout = \"1500ms\"");
     let (mut peer, mut far, _) = begun(&gateway, &backend).await;
     far.send(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 9\r\n\r\nbro").await;
     assert_eq!(peer.answer().await.status, 502);

@@ -24,7 +24,7 @@ async fn status(gateway: &Running) -> u16 {
 fn well(backend: Backend) {
     tokio::spawn(async move {
         loop {
-            let mut far = backend.accept().await;
+            let mut far = backend.wait().await;
             tokio::spawn(async move {
                 // A check that was given up before anybody listened has nothing to say any more.
                 if let Ok(head) = far.try_head().await {
@@ -114,7 +114,7 @@ async fn who_accepts_and_never_answers_is_taken_out_and_comes_back_when_it_does(
     let (sick, good) = (Backend::bind().await, Backend::bind().await);
     let (url, other) = (sick.url(), good.url());
     well(good);
-    let more = "health_interval = \"20ms\"\nhealth_timeout = \"400ms\"\nhealth_fall = 2\nhealth_rise = 2";
+    let more = "health_interval = \"20ms\"\nhealth_timeout = \"1s\"\nhealth_fall = 2\nhealth_rise = 2";
     let gateway = checked("transparent", &[&url, &other], more);
     let mut checks = Vec::new();
     for _ in 0..2 {
@@ -198,7 +198,7 @@ async fn a_check_counts_among_the_connections_and_does_not_go_beyond_the_cap() {
 #[tokio::test]
 async fn a_reload_ends_the_checks_of_a_pool_that_is_gone_and_keeps_what_is_known() {
     let (gone, sick, seen) = (Backend::bind().await, Backend::bind().await, Backend::bind().await);
-    let more = "health_interval = \"10ms\"\nhealth_timeout = \"50ms\"\nhealth_fall = 1\nhealth_rise = 1\n";
+    let more = "health_interval = \"10ms\"\nhealth_timeout = \"10s\"\nhealth_fall = 1\nhealth_rise = 1\n";
     let pool = |name: &str, urls: &[String], more: &str| {
         let kind = if more.contains("health = ") { "" } else { "health = \"handshake\"\n" };
         format!("[pool.{name}]\nbackends = {urls:?}\n{kind}{more}")

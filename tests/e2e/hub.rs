@@ -17,18 +17,6 @@ fn house(top: &str, hub: &str) -> Running {
     gateway(&format!("{top}\n[[route]]\npath = \"/chat\"\nhub = {{ {free}{more} }}\n"))
 }
 
-/// A WebSocket whose session has begun: behind the 101 alone it could still be about to.
-async fn enter(gateway: &Running, room: &str) -> Peer {
-    settle(gateway.open(room).await).await
-}
-
-async fn settle(mut peer: Peer) -> Peer {
-    peer.send(&client(PING, b"here")).await;
-    let pong = peer.frame().await;
-    assert_eq!((pong.opcode, pong.payload.as_slice()), (PONG, &b"here"[..]));
-    peer
-}
-
 /// The user's number and the text of the next message.
 async fn heard(peer: &mut Peer) -> (u64, String) {
     let frame = peer.message().await;
@@ -45,7 +33,7 @@ async fn text(peer: &mut Peer) -> String {
 #[tokio::test]
 async fn members_see_who_said_what_and_have_numbers_of_their_own() {
     let gateway = house("", "");
-    let (mut one, mut two) = (enter(&gateway, "/chat").await, enter(&gateway, "/chat").await);
+    let (mut one, mut two) = (gateway.enter("/chat").await, gateway.enter("/chat").await);
     one.say("hello").await;
     two.send(&[client(TEXT, "grüß dich".as_bytes()), client(TEXT, b"")].concat()).await;
     one.say("bye").await;
@@ -65,7 +53,7 @@ async fn members_see_who_said_what_and_have_numbers_of_their_own() {
 async fn fragments_are_one_message() {
     use crate::support::frames::masked;
     let gateway = house("", "");
-    let mut peer = enter(&gateway, "/chat").await;
+    let mut peer = gateway.enter("/chat").await;
     peer.send(&[masked(TEXT, b"a\xc3"), client(PING, b"p"), masked(0x80, b"\xa4b")].concat()).await;
     assert_eq!(peer.frame().await.opcode, PONG);
     assert_eq!(text(&mut peer).await, "aäb");
@@ -77,7 +65,7 @@ async fn all_members_on_all_workers_see_one_order() {
     let gateway = house("workers = 2", "history = 0");
     let mut listeners = Vec::new();
     for _ in 0..4 {
-        listeners.push(enter(&gateway, "/chat").await);
+        listeners.push(gateway.enter("/chat").await);
     }
     let speak = |peer: Peer, name: &'static str| async move {
         let (mut from, mut to) = peer.split();
@@ -88,7 +76,7 @@ async fn all_members_on_all_workers_see_one_order() {
         };
         tokio::join!(talk, all(&mut from, 2 * EACH)).1
     };
-    let (a, b) = (enter(&gateway, "/chat").await, enter(&gateway, "/chat").await);
+    let (a, b) = (gateway.enter("/chat").await, gateway.enter("/chat").await);
     let listen = async {
         let mut seen = Vec::new();
         for listener in &mut listeners {
@@ -118,7 +106,7 @@ async fn rooms_are_apart_by_their_paths() {
     let rooms = ["/chat", "/chat/a", "/chat/b", "/chat/a/b", "/chat/A"];
     let mut peers = Vec::new();
     for room in rooms {
-        peers.push(enter(&gateway, room).await);
+        peers.push(gateway.enter(room).await);
     }
     for (peer, room) in peers.iter_mut().zip(rooms) {
         peer.say(room).await;
@@ -139,7 +127,7 @@ async fn rooms_are_apart_by_their_paths() {
 #[tokio::test]
 async fn the_sender_does_not_hear_itself_where_the_owner_wants_it() {
     let gateway = house("workers = 2", "to_sender = false, history = 0");
-    let (mut one, mut two) = (enter(&gateway, "/chat").await, enter(&gateway, "/chat").await);
+    let (mut one, mut two) = (gateway.enter("/chat").await, gateway.enter("/chat").await);
     one.say("from one").await;
     assert_eq!(text(&mut two).await, "from one");
     two.say("from two").await;
@@ -155,7 +143,7 @@ async fn markup_is_escaped_unless_the_owner_says_otherwise() {
         ("escape = false", said),
     ] {
         let gateway = house("", hub);
-        let mut peer = enter(&gateway, "/chat").await;
+        let mut peer = gateway.enter("/chat").await;
         peer.say(said).await;
         assert_eq!(text(&mut peer).await, expected);
         assert_eq!(text(&mut gateway.open("/chat").await).await, expected, "the history");
@@ -165,7 +153,7 @@ async fn markup_is_escaped_unless_the_owner_says_otherwise() {
 #[tokio::test]
 async fn a_newcomer_gets_the_last_messages_once() {
     let gateway = house("workers = 2", "history = 3");
-    let mut one = enter(&gateway, "/chat").await;
+    let mut one = gateway.enter("/chat").await;
     for said in ["a", "b", "c", "d", "e"] {
         one.say(said).await;
         assert_eq!(text(&mut one).await, said);
@@ -183,7 +171,7 @@ async fn a_newcomer_gets_the_last_messages_once() {
 #[tokio::test]
 async fn history_is_bounded_in_bytes() {
     let gateway = house("", "history_size = \"1KiB\"");
-    let mut one = enter(&gateway, "/chat").await;
+    let mut one = gateway.enter("/chat").await;
     let messages: Vec<String> = ["a", "b", "c", "d", "e"].iter().map(|letter| letter.repeat(300)).collect();
     for said in &messages {
         one.say(said).await;
@@ -195,23 +183,23 @@ async fn history_is_bounded_in_bytes() {
     assert_eq!(all(&mut gateway.open("/chat").await, 3).await, messages[2..]);
     let mut last = gateway.open("/chat").await;
     all(&mut last, 3).await;
-    settle(last).await;
+    last.settled().await;
 }
 
 #[tokio::test]
 async fn no_history_is_no_history() {
     let gateway = house("", "history = 0");
-    let mut one = enter(&gateway, "/chat").await;
+    let mut one = gateway.enter("/chat").await;
     one.say("a").await;
     text(&mut one).await;
-    enter(&gateway, "/chat").await;
+    gateway.enter("/chat").await;
 }
 
 #[tokio::test]
 async fn a_newcomer_in_the_middle_of_a_talk_misses_nothing_and_hears_nothing_twice() {
     const SAID: usize = 400;
     let gateway = house("workers = 2\nlimits = { handshakes_per_address = \"0/s\" }", "history = 10000");
-    let (mut from, mut to) = enter(&gateway, "/chat").await.split();
+    let (mut from, mut to) = gateway.enter("/chat").await.split();
     let talk = async {
         for at in 0..SAID {
             to.say(&at.to_string()).await;
@@ -231,7 +219,7 @@ async fn a_newcomer_in_the_middle_of_a_talk_misses_nothing_and_hears_nothing_twi
 #[tokio::test]
 async fn binary_is_1003() {
     let gateway = house("", "");
-    let mut peer = enter(&gateway, "/chat").await;
+    let mut peer = gateway.enter("/chat").await;
     peer.send(&client(BINARY, b"x")).await;
     let close = peer.frame().await;
     assert_eq!((close.code(), close.reason().as_str()), (1003, "the chat takes text only"));
@@ -241,7 +229,7 @@ async fn binary_is_1003() {
 #[tokio::test]
 async fn bad_text_is_1007_even_where_text_is_not_checked() {
     let gateway = house("limits = { utf8 = false }", "");
-    let (mut bad, mut other) = (enter(&gateway, "/chat").await, enter(&gateway, "/chat").await);
+    let (mut bad, mut other) = (gateway.enter("/chat").await, gateway.enter("/chat").await);
     bad.send(&client(TEXT, b"\xff")).await;
     assert_eq!(bad.frame().await.code(), 1007);
     bad.end().await;
@@ -258,11 +246,13 @@ pub async fn narrow(gateway: &Running) -> Peer {
 
 #[tokio::test]
 async fn a_slow_member_is_sent_away_and_nobody_waits_for_it() {
-    let gateway = house("workers = 1\nlimits = { send_queue = \"32KiB\" }", "history = 0");
+    // It reads its Close when all has been said, however long that takes.
+    let limits = "workers = 1\nlimits = { send_queue = \"32KiB\", close_timeout = \"10m\" }";
+    let gateway = house(limits, "history = 0");
     let mut slow = narrow(&gateway).await;
     assert_eq!(slow.upgrade("/chat", &[]).await.status, 101);
-    let mut slow = settle(slow).await;
-    let mut quick = enter(&gateway, "/chat").await;
+    let mut slow = slow.settled().await;
+    let mut quick = gateway.enter("/chat").await;
     let pad = "x".repeat(16_000);
     // More than the kernel takes for one who does not read.
     for at in 0..600 {
@@ -290,7 +280,7 @@ async fn a_slow_member_is_sent_away_and_nobody_waits_for_it() {
 #[tokio::test]
 async fn a_message_that_just_fits_into_the_send_queue_reaches_all() {
     let gateway = house("workers = 2\nlimits = { send_queue = \"32KiB\" }", "history = 0");
-    let (mut one, mut two) = (enter(&gateway, "/chat").await, enter(&gateway, "/chat").await);
+    let (mut one, mut two) = (gateway.enter("/chat").await, gateway.enter("/chat").await);
     // With "User #N: " and the frame's head of four bytes in front.
     let long = "x".repeat((32 << 10) - 13);
     one.say(&long).await;
@@ -305,7 +295,7 @@ async fn a_message_that_just_fits_into_the_send_queue_reaches_all() {
 #[tokio::test]
 async fn whoever_has_left_is_told_nothing_more() {
     let gateway = house("workers = 1", "history = 0");
-    let (mut stays, mut leaves) = (enter(&gateway, "/chat").await, enter(&gateway, "/chat").await);
+    let (mut stays, mut leaves) = (gateway.enter("/chat").await, gateway.enter("/chat").await);
     leaves.send(&client(CLOSE, &close(1000, "bye"))).await;
     assert_eq!(leaves.frame().await.reason(), "bye");
     stays.say("are you there").await;
@@ -316,9 +306,9 @@ async fn whoever_has_left_is_told_nothing_more() {
 #[tokio::test]
 async fn a_member_that_vanishes_leaves_the_room_usable() {
     let gateway = house("workers = 2", "history = 0");
-    let mut stays = enter(&gateway, "/chat").await;
+    let mut stays = gateway.enter("/chat").await;
     for _ in 0..5 {
-        drop(enter(&gateway, "/chat").await);
+        drop(gateway.enter("/chat").await);
         stays.say("still here").await;
         assert_eq!(text(&mut stays).await, "still here");
     }
@@ -327,21 +317,21 @@ async fn a_member_that_vanishes_leaves_the_room_usable() {
 #[tokio::test]
 async fn as_many_rooms_as_there_may_be() {
     let gateway = house("admin = { listen = \"127.0.0.1:0\" }", "rooms = 2");
-    let _one = enter(&gateway, "/chat/1").await;
-    let two = enter(&gateway, "/chat/2").await;
+    let _one = gateway.enter("/chat/1").await;
+    let two = gateway.enter("/chat/2").await;
     let answer = gateway.ask(&upgrade_request("/chat/3", &[])).await;
     assert_eq!((answer.status, answer.body.as_str()), (503, "there is no room for more connections here\n"));
-    let _again = enter(&gateway, "/chat/1").await;
+    let _again = gateway.enter("/chat/1").await;
     // An empty room makes way.
     drop(two);
     gateway.until_metric("wsgate_websockets_open{route=\"/chat\"}", 2.0).await;
-    enter(&gateway, "/chat/3").await;
+    gateway.enter("/chat/3").await;
 }
 
 #[tokio::test]
 async fn a_rooms_name_that_is_too_long_leads_nowhere() {
     let gateway = house("", "");
-    enter(&gateway, &format!("/chat/{}", "x".repeat(64))).await;
+    gateway.enter(&format!("/chat/{}", "x".repeat(64))).await;
     let answer = gateway.ask(&upgrade_request(&format!("/chat/{}", "x".repeat(65)), &[])).await;
     assert_eq!(answer.status, 404);
 }
@@ -351,7 +341,7 @@ async fn a_drain_sends_every_member_home_with_1001() {
     let gateway = house("workers = 2", "");
     let mut peers = Vec::new();
     for at in 0..6 {
-        peers.push(enter(&gateway, &format!("/chat/{}", at % 2)).await);
+        peers.push(gateway.enter(&format!("/chat/{}", at % 2)).await);
     }
     gateway.handle.drain();
     for peer in &mut peers {
@@ -367,9 +357,9 @@ async fn a_drain_sends_every_member_home_with_1001() {
 
 #[tokio::test]
 async fn a_member_that_answers_no_ping_is_reaped_and_one_that_does_is_not() {
-    let top = "admin = { listen = \"127.0.0.1:0\" }\nlimits = { ping_interval = \"200ms\" }";
+    let top = "admin = { listen = \"127.0.0.1:0\" }\nlimits = { ping_interval = \"600ms\" }";
     let gateway = house(top, "");
-    let (mut silent, mut lively) = (enter(&gateway, "/chat").await, enter(&gateway, "/chat").await);
+    let (mut silent, mut lively) = (gateway.enter("/chat").await, gateway.enter("/chat").await);
     let answers = async {
         loop {
             let ping = lively.frame().await;
@@ -394,8 +384,8 @@ async fn a_member_that_answers_no_ping_is_reaped_and_one_that_does_is_not() {
 
 #[tokio::test]
 async fn a_member_without_messages_is_idle_pings_or_not() {
-    let gateway = house("limits = { idle_timeout = \"500ms\", ping_interval = \"150ms\" }", "");
-    let mut peer = enter(&gateway, "/chat").await;
+    let gateway = house("limits = { idle_timeout = \"2s\", ping_interval = \"600ms\" }", "");
+    let mut peer = gateway.enter("/chat").await;
     let close = loop {
         let frame = peer.frame().await;
         if frame.opcode != PING {
@@ -409,8 +399,8 @@ async fn a_member_without_messages_is_idle_pings_or_not() {
 
 #[tokio::test]
 async fn a_member_may_stay_only_so_long() {
-    let gateway = house("limits = { max_lifetime = \"200ms\" }", "");
-    let mut peer = enter(&gateway, "/chat").await;
+    let gateway = house("limits = { max_lifetime = \"1s\" }", "");
+    let mut peer = gateway.enter("/chat").await;
     let close = loop {
         peer.say("busy").await;
         let frame = peer.frame().await;
@@ -424,7 +414,7 @@ async fn a_member_may_stay_only_so_long() {
 #[tokio::test]
 async fn a_member_that_says_too_much_is_1008_and_the_others_heard_what_was_allowed() {
     let gateway = house("limits = { messages_per_connection = \"3/m\" }", "history = 0");
-    let (mut loud, mut other) = (enter(&gateway, "/chat").await, enter(&gateway, "/chat").await);
+    let (mut loud, mut other) = (gateway.enter("/chat").await, gateway.enter("/chat").await);
     let said: Vec<u8> = (0..5).flat_map(|at| client(TEXT, at.to_string().as_bytes())).collect();
     loud.send(&said).await;
     assert_eq!(all(&mut other, 3).await, ["0", "1", "2"]);
@@ -441,11 +431,11 @@ async fn a_member_that_says_too_much_is_1008_and_the_others_heard_what_was_allow
 
 #[tokio::test]
 async fn who_listens_is_not_idle() {
-    let gateway = house("limits = { idle_timeout = \"400ms\" }", "");
-    let (mut speaker, mut listener) = (gateway.open("/chat").await, gateway.open("/chat").await);
+    let gateway = house("limits = { idle_timeout = \"1s\" }", "");
+    let (mut speaker, mut listener) = (gateway.enter("/chat").await, gateway.enter("/chat").await);
     let since = std::time::Instant::now();
     // The speaker's own echo paces it; only the listener never says a word.
-    while since.elapsed() < Duration::from_millis(1200) {
+    while since.elapsed() < Duration::from_millis(2200) {
         speaker.say("still here").await;
         for peer in [&mut speaker, &mut listener] {
             assert_eq!(peer.message().await.opcode, TEXT);

@@ -23,6 +23,7 @@ const SEEN: &[(&str, &str)] = &[
     ("trusted_proxies", "keys::trusted_proxies_name_the_client"),
     ("handshake_timeout", "keys::handshake_timeout_ends_who_is_slow"),
     ("drain_timeout", "life::a_client_that_ignores_its_close_is_cut_at_the_drain_timeout_and_the_exit_is_2"),
+    ("drain_pace", "life::a_drain_sends_the_idle_home_first_and_few_at_a_time"),
     ("plaintext", "keys::plaintext_lets_ws_out_of_this_machine"),
     ("tls.certificates", "keys::certificates_are_shown_by_name"),
     ("tls.certificates.chain", "keys::certificates_are_shown_by_name"),
@@ -137,6 +138,7 @@ const SEEN: &[(&str, &str)] = &[
     ("route.hub.filter.ca", "filter::a_services_certificate_is_checked_against_its_ca"),
     ("route.hub.filter.timeout", "filter::a_late_answer_is_none"),
     ("route.hub.filter.at_once", "filter::questions_at_once_are_bounded_and_the_next_wait"),
+    ("route.hub.filter.idle_connections", "filter::as_many_connections_are_kept_as_the_owner_says"),
     ("route.hub.filter.on_error", "filter::without_an_answer_it_is_said_or_not"),
     ("route.hub.fixed", "chat_keys::no_room_is_made_where_the_owner_makes_them"),
     ("route.hub.fixed.name", "chat_keys::no_room_is_made_where_the_owner_makes_them"),
@@ -358,15 +360,13 @@ async fn trusted_proxies_name_the_client() {
 #[tokio::test]
 async fn handshake_timeout_ends_who_is_slow() {
     let started = Instant::now();
-    let plain = gateway(&format!("handshake_timeout = \"100ms\"\n{ECHO}"));
-    let mut silent = plain.connect().await;
-    let mut slow = plain.connect().await;
+    let plain = gateway(&format!("handshake_timeout = \"1500ms\"\n{ECHO}"));
+    let secure = gateway(&format!("handshake_timeout = \"1500ms\"\n[tls]\nself_signed = [\"localhost\"]\n{ECHO}"));
+    let (mut silent, mut shaking, mut slow) = (plain.connect().await, secure.connect().await, plain.connect().await);
     slow.send(b"GET /echo HTTP/1.1\r\nHost: a\r\n").await;
+    shaking.send(&[0x16, 3, 1, 2, 0, 1]).await;
     assert_eq!(slow.answer().await.status, 408);
     silent.end().await;
-    let secure = gateway(&format!("handshake_timeout = \"100ms\"\n[tls]\nself_signed = [\"localhost\"]\n{ECHO}"));
-    let mut shaking = secure.connect().await;
-    shaking.send(&[0x16, 3, 1, 2, 0, 1]).await;
     shaking.end().await;
     // The default is 10 s.
     assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
@@ -525,7 +525,7 @@ async fn messages_are_counted() {
 
 #[tokio::test]
 async fn idle_sessions_end() {
-    let gateway = limits("idle_timeout = \"200ms\"", ECHO);
+    let gateway = limits("idle_timeout = \"1500ms\"", ECHO);
     let mut peer = gateway.open("/echo").await;
     echoes(&mut peer, "x").await;
     assert_eq!(closed(&mut peer).await, (1001, "idle for too long".to_owned()));
@@ -533,7 +533,7 @@ async fn idle_sessions_end() {
 
 #[tokio::test]
 async fn pings_are_sent_and_must_be_answered() {
-    let gateway = limits("ping_interval = \"200ms\"", ECHO);
+    let gateway = limits("ping_interval = \"500ms\"", ECHO);
     let mut peer = gateway.open("/echo").await;
     for _ in 0..3 {
         let ping = peer.frame().await;
@@ -567,9 +567,9 @@ async fn a_close_is_not_waited_for_forever() {
 async fn a_slow_member_is_cut() {
     let hub = "[[route]]\npath = \"/chat\"\nhub = { history = 0, to_sender = false, say = { rate = \"0/s\" }, text = \"1MiB\" }\n";
     let gateway = limits("send_queue = \"32KiB\", close_timeout = \"100ms\"", hub);
-    let _asleep = gateway.open("/chat").await;
-    let mut awake = gateway.open("/chat").await;
-    let mut talker = gateway.open("/chat").await;
+    let _asleep = gateway.enter("/chat").await;
+    let mut awake = gateway.enter("/chat").await;
+    let mut talker = gateway.enter("/chat").await;
     let text = "x".repeat(16 * 1024);
     let cut = "wsgate_websockets_ended_total{by=\"gateway\",code=\"1013\"}";
     // What the kernel holds comes before what the gateway may hold; who reads gets everything.
@@ -590,25 +590,39 @@ async fn what_a_slow_member_misses_can_be_chosen() {
     for slow in ["drop_oldest", "latest"] {
         let hub = "[[route]]\npath = \"/chat\"\nhub = { history = 0, to_sender = false, say = { rate = \"0/s\" }, text = \"1MiB\" }\n";
         let gateway = limits(&format!("send_queue = \"32KiB\", slow_client = \"{slow}\""), hub);
-        let mut asleep = gateway.open("/chat").await;
-        let mut awake = gateway.open("/chat").await;
-        let mut talker = gateway.open("/chat").await;
-        for number in 0..4000 {
-            talker.say(&format!("{number:<4000}")).await;
-            awake.message().await;
-        }
-        let mut got = Vec::new();
-        while got.last() != Some(&3999) {
-            let message = asleep.message().await;
-            let number = message.text().strip_prefix("User #3: ").expect("a whole message");
-            got.push(number.trim_end().parse().expect("a number"));
-        }
-        // 32 KiB hold seven messages behind what has begun to leave, or the latest.
+        let mut asleep = gateway.enter("/chat").await;
+        let mut awake = gateway.enter("/chat").await;
+        let mut talker = gateway.enter("/chat").await;
+        // 32 KiB hold seven messages behind what has begun to leave, or the latest. Now and then the kernel takes a
+        // little more, also of the last ones: of a few nights one is quiet to its end.
         let held = if slow == "latest" { 1 } else { 7 };
-        assert!(got.is_sorted() && got.len() < 4000, "{slow}: {}", got.len());
-        assert!(got.ends_with(&(4000 - held..4000).collect::<Vec<i32>>()), "{slow}");
-        assert!(held > 1 || got[got.len() - 2] < 3990, "{slow}: {:?}", got.split_off(got.len() - 2));
+        let mut ends = Vec::new();
+        for _night in 0..5 {
+            for number in 0..4000 {
+                talker.say(&format!("{number:<4000}")).await;
+                awake.message().await;
+            }
+            let got = numbers(&mut asleep, 3999).await;
+            assert!(got.is_sorted() && got.len() < 4000, "{slow}: {}", got.len());
+            assert!(got.ends_with(&(4000 - held..4000).collect::<Vec<i32>>()), "{slow}");
+            ends.push(got[got.len() - 2]);
+            if held > 1 || got[got.len() - 2] < 3990 {
+                break;
+            }
+        }
+        assert!(held > 1 || ends.iter().any(|end| *end < 3990), "{slow}: {ends:?}");
     }
+}
+
+/// The numbers that the third member's messages are, up to this one.
+async fn numbers(peer: &mut Peer, last: i32) -> Vec<i32> {
+    let mut numbers = Vec::new();
+    while numbers.last() != Some(&last) {
+        let message = peer.message().await;
+        let number = message.text().strip_prefix("User #3: ").expect("a whole message");
+        numbers.push(number.trim_end().parse().expect("a number"));
+    }
+    numbers
 }
 
 /// A message that no member's queue could hold is its sender's fault, not that of all who would get it.

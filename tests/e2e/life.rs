@@ -1,6 +1,7 @@
 //! The gateway's life: drain, signals, reload.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use tokio::net::TcpStream;
@@ -92,7 +93,7 @@ async fn sigint_drains_too_and_an_empty_gateway_is_gone_at_once() {
 #[tokio::test]
 async fn a_client_that_ignores_its_close_is_cut_at_the_drain_timeout_and_the_exit_is_2() {
     let folder = folder();
-    let config = format!("drain_timeout = \"200ms\"\nlimits = {{ close_timeout = \"10m\" }}\n{ECHO}");
+    let config = format!("drain_timeout = \"1500ms\"\nlimits = {{ close_timeout = \"10m\" }}\n{ECHO}");
     let program = Program::configured(folder.path(), &config).await;
     let mut deaf = program.open("/echo").await;
     program.signal("TERM").await;
@@ -282,6 +283,31 @@ async fn a_websocket_that_is_born_in_the_drain_is_sent_home() {
     is_sent_home(peer).await;
     drop(behind);
     assert_eq!(within("the drain", stopping).await.expect("drain").cut, 0);
+}
+
+#[tokio::test]
+async fn a_drain_sends_the_idle_home_first_and_few_at_a_time() {
+    let pace = "drain_timeout = \"10m\"\ndrain_pace = \"30/m\"\n";
+    let gateway = gateway(&format!("{pace}{ECHO}"));
+    let mut crowd = [gateway.open("/echo").await, gateway.open("/echo").await, gateway.open("/echo").await];
+    // Idle times are told apart to a tenth of a second.
+    for busy in 0..3 {
+        let since = Instant::now();
+        while since.elapsed() < Duration::from_millis(250) {
+            for peer in &mut crowd[busy..] {
+                echoes(peer, "busy").await;
+            }
+        }
+    }
+    let handle = gateway.handle.clone();
+    let stopping = stopping(gateway);
+    let [first, mut second, mut last] = crowd;
+    is_sent_home(first).await;
+    // Each has two seconds: the last is told in four at the earliest.
+    echoes(&mut last, "still here").await;
+    assert_eq!(second.message().await.code(), 1001);
+    handle.drain();
+    assert_eq!(within("the drain", stopping).await.expect("drain").open, 3);
 }
 
 #[tokio::test]
@@ -499,7 +525,7 @@ async fn a_new_limit_holds_for_new_sessions() {
 #[tokio::test]
 async fn a_reload_that_hangs_stops_no_deadline() {
     let folder = folder();
-    let config = format!("handshake_timeout = \"500ms\"\n{ECHO}");
+    let config = format!("handshake_timeout = \"1500ms\"\n{ECHO}");
     let program = Program::configured(folder.path(), &config).await;
     let mut slow = Peer::connect(program.address()).await;
     slow.send(b"GET /echo HTTP/1.1\r\n").await;

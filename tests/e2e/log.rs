@@ -192,8 +192,9 @@ async fn no_secret_is_logged_at_any_level() {
     assert_eq!(peer.message().await.text(), "s3cret-answer");
     // A frame that breaks the law is shown by its head alone.
     behind.send(&frames::plain(0xb3, b"s3cret-offence")).await;
+    assert_eq!(peer.message().await.code(), 1011);
+    drop((peer, behind));
     program.said(&["a backend broke the protocol"]).await;
-    drop(peer);
     program.said(&["websocket ended", "/b"]).await;
     let ended = program.stop().await;
     let told = ended.err.lines().find(|line| line.contains("s3cret"));
@@ -339,7 +340,7 @@ async fn the_last_lines_are_written_before_the_end() {
         peers.push(program.open("/echo").await);
     }
     program.signal("TERM").await;
-    for peer in &mut peers {
+    for mut peer in peers {
         let close = peer.message().await;
         peer.agree(&close).await;
     }

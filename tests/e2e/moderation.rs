@@ -132,6 +132,15 @@ async fn who_is_banned_stays_out_by_name_and_by_session() {
     boss.send(&json!({ "type": "unban", "member": ann.hello["id"] })).await;
     boss.expect("ack").await;
     again.join(&json!({ "type": "join" })).await;
+    // By one's name one is free as well.
+    boss.expect("join").await;
+    boss.send(&json!({ "type": "ban", "member": again.hello["id"] })).await;
+    let (first, second) = (boss.next().await, boss.next().await);
+    assert!([&first, &second].iter().any(|event| event["type"] == "ack"), "{first} {second}");
+    assert_eq!(again.expect("left").await["why"], "banned");
+    boss.send(&json!({ "type": "unban", "name": "ann" })).await;
+    boss.expect("ack").await;
+    again.join(&json!({ "type": "join" })).await;
 }
 
 #[tokio::test]
@@ -146,6 +155,8 @@ async fn a_name_that_is_banned_cannot_be_taken() {
         let event = elsewhere.ask(&json!({ "type": "name", "name": "eve" })).await;
         let said = if event["type"] == "error" { &event["code"] } else { &event["type"] };
         assert_eq!(said, other);
+        // A ban counts whoever is there by then.
+        assert_eq!(elsewhere.ask(&json!({ "type": "leave" })).await["type"], "left");
     }
     let list = get(&gateway, "/bans?limit=1").await;
     assert_eq!((&list["count"], list["list"].as_array().map(Vec::len)), (&json!(2), Some(1)));
@@ -189,6 +200,7 @@ async fn who_is_banned_from_the_hub_is_sent_away() {
     let close = plain.message().await;
     assert_eq!((close.code(), close.reason().as_str()), (4403, "banned"));
     plain.agree(&close).await;
+    drop(plain);
     ann.expect("leave").await;
     assert_eq!(ban(json!({ "name": "Ann", "reason": "spam" })).await, (200, json!({ "concerned": 1 })));
     assert_eq!(ann.closed().await, (4403, "banned: spam".to_owned()));

@@ -1,12 +1,12 @@
 //! Which backend a client gets, what happens where there is none, and when a place at one is free again.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::time::timeout;
 
-use crate::support::backend::{Backend, relay, switch};
+use crate::support::backend::{Backend, relay, switch, upgrade};
 use crate::support::frames::{CLOSE, TEXT, client, close, server};
 use crate::support::peer::upgrade_request;
 use crate::support::process::Program;
@@ -24,9 +24,10 @@ fn number_from(backend: Backend, number: usize) -> String {
     let url = backend.url();
     tokio::spawn(async move {
         loop {
-            let (mut far, _) = backend.upgrade(&[]).await;
-            far.send(&server(TEXT, number.to_string().as_bytes())).await;
+            let far = backend.wait().await;
             tokio::spawn(async move {
+                let (mut far, _) = upgrade(far, &[]).await;
+                far.send(&server(TEXT, number.to_string().as_bytes())).await;
                 while let Ok(frame) = far.try_frame().await {
                     if frame.opcode == CLOSE {
                         let _ = far.try_send(&server(CLOSE, &frame.payload)).await;
@@ -83,7 +84,7 @@ async fn dumb() -> String {
     let url = backend.url();
     tokio::spawn(async move {
         loop {
-            backend.accept().await.head().await;
+            backend.wait().await.head().await;
         }
     });
     url
@@ -202,7 +203,7 @@ async fn a_backend_that_cannot_be_connected_to_in_time_is_504() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
     let url = format!("wss://{}", listener.local_addr().expect("address"));
     let good = numbered(3).await;
-    let times = "connect_timeout = \"50ms\"\nbalance = \"round_robin\"";
+    let times = "connect_timeout = \"500ms\"\nbalance = \"round_robin\"";
     let alone = gateway(&relay("transparent", &[&url], times));
     let answer = refused(&alone).await;
     assert_eq!((answer.status, answer.body.as_str()), (504, "the backend did not answer in time\n"));
@@ -212,10 +213,10 @@ async fn a_backend_that_cannot_be_connected_to_in_time_is_504() {
 
 #[tokio::test]
 async fn a_backend_that_does_not_answer_in_time_is_504_and_let_go() {
-    let backend = Backend::bind().await;
-    let more = "answer_timeout = \"300ms\"\nconnections_per_backend = 1";
-    let gateway = gateway(&relay("transparent", &[&backend.url()], more));
-    for half in ["", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: web"] {
+    let never = async |half: &str| {
+        let backend = Backend::bind().await;
+        let more = "answer_timeout = \"1500ms\"\nconnections_per_backend = 1";
+        let gateway = gateway(&relay("transparent", &[&backend.url()], more));
         let mute = async {
             let mut far = backend.accept().await;
             far.head().await;
@@ -224,9 +225,10 @@ async fn a_backend_that_does_not_answer_in_time_is_504_and_let_go() {
         };
         let (answer, ()) = tokio::join!(refused(&gateway), mute);
         assert_eq!(answer.status, 504);
-    }
-    // Its only place is free again.
-    let (_peer, _far) = tokio::join!(gateway.open("/ws"), backend.upgrade(&[]));
+        // Its only place is free again.
+        let (_peer, _far) = tokio::join!(gateway.open("/ws"), backend.upgrade(&[]));
+    };
+    tokio::join!(never(""), never("HTTP/1.1 101 Switching Protocols\r\nUpgrade: web"));
 }
 
 #[tokio::test]
@@ -367,7 +369,8 @@ async fn a_drain_sends_those_home_who_wait() {
 async fn a_nearly_full_backend_is_told_of_once_until_it_has_emptied() {
     let url = numbered(0).await;
     let folder = tempfile::tempdir().expect("folder");
-    let config = format!("{ADMIN}{}", relay("transparent", &[&url], "connections_per_backend = 10"));
+    let hasty = "limits = { close_timeout = \"500ms\" }\n";
+    let config = format!("{hasty}{ADMIN}{}", relay("transparent", &[&url], "connections_per_backend = 10"));
     let mut program = Program::configured(TempDir::path(&folder), &config).await;
     let open = async |program: &Program, count: usize| {
         let mut peers = Vec::new();
@@ -497,7 +500,7 @@ async fn a_backend_that_ends_without_a_word_gives_way_to_the_next() {
 #[tokio::test]
 async fn a_backend_that_says_nothing_in_time_gives_way_to_the_next() {
     let (mute, good) = (Backend::bind().await, numbered(5).await);
-    let more = "balance = \"round_robin\"\nanswer_timeout = \"100ms\"";
+    let more = "balance = \"round_robin\"\nanswer_timeout = \"1500ms\"";
     let gateway = gateway(&relay("transparent", &[&mute.url(), &good], more));
     assert_eq!(open(&gateway).await.1, 5);
     let mut far = mute.accept().await;
@@ -507,10 +510,10 @@ async fn a_backend_that_says_nothing_in_time_gives_way_to_the_next() {
 
 #[tokio::test]
 async fn half_an_answer_is_an_answer() {
-    let (bad, good) = (Backend::bind().await, numbered(5).await);
-    let more = "balance = \"round_robin\"\nanswer_timeout = \"100ms\"";
-    let gateway = gateway(&relay("transparent", &[&bad.url(), &good], more));
-    for (ends, expected) in [(true, 502), (false, 504)] {
+    for (ends, expected, patience) in [(true, 502, "10m"), (false, 504, "1500ms")] {
+        let (bad, good) = (Backend::bind().await, numbered(5).await);
+        let more = format!("balance = \"round_robin\"\nanswer_timeout = \"{patience}\"");
+        let gateway = gateway(&relay("transparent", &[&bad.url(), &good], &more));
         let half = async {
             let mut far = bad.accept().await;
             far.head().await;
@@ -530,12 +533,14 @@ async fn a_storm_is_not_multiplied_beyond_the_budget() {
     let (dumb, dumber) = (dumb().await, dumb().await);
     let config = relay("transparent", &[&dumb, &dumber], "eject_after = 0\nretry_budget = 10");
     let gateway = gateway(&format!("limits = {{ handshakes_per_address = \"0/s\" }}\n{ADMIN}{config}"));
+    let since = Instant::now();
     for _ in 0..40 {
         assert_eq!(refused(&gateway).await.status, 502);
     }
-    // Ten in any span of ten seconds, and these may have been two.
+    // Ten in any span of ten seconds, and these may have been two, or more where the machine is busy.
+    let most = 10.0 * (2.0 + (since.elapsed().as_secs_f64() / 10.0).floor());
     let retries = gateway.metric("wsgate_pool_retries_total{pool=\"transparent\"}").await;
-    assert!((10.0..=20.0).contains(&retries), "{retries}");
+    assert!((10.0..=most).contains(&retries), "{retries}");
     gateway.until_metric("wsgate_pool_retries_refused_total{pool=\"transparent\"}", 40.0 - retries).await;
 }
 
@@ -678,7 +683,7 @@ async fn handshakes_with_one_backend_take_turns() {
 #[tokio::test]
 async fn who_has_no_turn_in_time_gets_504_and_who_leaves_gives_its_turn_away() {
     let backend = Backend::bind().await;
-    let more = "handshakes_at_once = 1\nconnect_timeout = \"1s\"\nanswer_timeout = \"300ms\"\nretries = 0";
+    let more = "handshakes_at_once = 1\nconnect_timeout = \"5s\"\nanswer_timeout = \"1s\"\nretries = 0";
     let gateway = gateway(&relay("transparent", &[&backend.url()], more));
     let mut first = asking(&gateway).await;
     let mut far = backend.accept().await;
@@ -703,7 +708,8 @@ async fn who_had_to_wait_for_its_turn_does_not_blame_the_backend_for_the_time_it
     // The kernel takes the connections, nobody speaks TLS on them.
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
     let url = format!("wss://{}", listener.local_addr().expect("address"));
-    let more = "handshakes_at_once = 1\nconnect_timeout = \"600ms\"\nanswer_timeout = \"300ms\"\n\
+    // The second has less than all of its time as long as it comes within the difference of the two.
+    let more = "handshakes_at_once = 1\nconnect_timeout = \"1s\"\nanswer_timeout = \"50ms\"\n\
         eject_after = 2\neject_time = \"5m\"\neject_last = true";
     let gateway = gateway(&format!("{ADMIN}{}", relay("transparent", &[&url], more)));
     let mut clients = [asking(&gateway).await, asking(&gateway).await];

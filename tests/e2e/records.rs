@@ -109,9 +109,9 @@ async fn a_key_update_amid_messages_of_one_segment() {
 #[tokio::test]
 async fn a_key_update_of_a_silent_client_is_answered_before_the_gateways_own_ping() {
     let backend = Backend::bind().await;
-    let (gateway, config) = secured("ping_interval = \"200ms\"", &relay("transparent", &[&backend.url()], ""));
-    for path in ["/echo", "/chat", "/ws"] {
-        let address = gateway.address();
+    let (gateway, config) = secured("ping_interval = \"1s\"", &relay("transparent", &[&backend.url()], ""));
+    let address = gateway.address();
+    let renewed = async |path: &str| {
         let open = Records::open(&address, &config, path);
         let mut far = None;
         let mut peer = if path == "/ws" {
@@ -136,7 +136,8 @@ async fn a_key_update_of_a_silent_client_is_answered_before_the_gateways_own_pin
         } else {
             echoes(&mut peer, "and on").await;
         }
-    }
+    };
+    tokio::join!(renewed("/echo"), renewed("/chat"), renewed("/ws"));
 }
 
 #[tokio::test]

@@ -64,8 +64,13 @@ async fn what_is_no_sound_upgrade_stays_http() {
     let sound = upgrade_request("/ws", &[]);
     let without = |line: &str| sound.replace(line, "");
     let large = format!("X-Large: {}", "x".repeat(20 << 10));
+    let mut late = Vec::new();
     for refuse in [HTTP, TOLD] {
-        let gateway = site(refuse, "handshake_timeout = \"2s\"", ECHO);
+        let hasty = site(refuse, "handshake_timeout = \"1500ms\"", ECHO);
+        let mut slow = hasty.connect().await;
+        slow.send(b"GET /ws HTTP/1.1\r\nHost: a\r\n").await;
+        late.push((refuse, hasty, slow));
+        let gateway = site(refuse, "", ECHO);
         for (request, status) in [
             (upgrade_request("/ws", &[&large]), 431),
             ("hello\r\n\r\n".to_owned(), 400),
@@ -92,9 +97,8 @@ async fn what_is_no_sound_upgrade_stays_http() {
             let (_, answer) = ask(&gateway, &request).await;
             assert_eq!(answer.status, status, "{refuse}: {request}");
         }
-        let hasty = site(refuse, "handshake_timeout = \"100ms\"", ECHO);
-        let mut slow = hasty.connect().await;
-        slow.send(b"GET /ws HTTP/1.1\r\nHost: a\r\n").await;
+    }
+    for (refuse, _, slow) in &mut late {
         assert_eq!(slow.answer().await.status, 408, "{refuse}");
     }
 }
@@ -202,7 +206,7 @@ fn saying(backend: Backend, said: &'static str) -> String {
     let url = backend.url();
     tokio::spawn(async move {
         loop {
-            let mut far = backend.accept().await;
+            let mut far = backend.wait().await;
             far.head().await;
             far.send(said.as_bytes()).await;
             far.finish().await;
@@ -265,6 +269,7 @@ async fn the_101_names_a_subprotocol_and_what_a_client_says_is_not_heard() {
     peer.say("and after").await;
     peer.send(&client(CLOSE, &close.payload)).await;
     peer.clean_end().await;
+    drop(peer);
     gateway.until_metric("wsgate_tcp_connections_pending", 0.0).await;
     let opened = gateway.metric("wsgate_websockets_opened_total{route=\"/ws\"}").await;
     assert!(opened.abs() < f64::EPSILON, "it never was a session: {opened}");
@@ -273,7 +278,7 @@ async fn the_101_names_a_subprotocol_and_what_a_client_says_is_not_heard() {
 
 #[tokio::test]
 async fn whoever_does_not_go_stands_at_the_door_and_is_cut() {
-    let top = "limits = { close_timeout = \"300ms\", pending_per_address = 2 }";
+    let top = "limits = { close_timeout = \"2s\", pending_per_address = 2 }";
     let gateway = site(TOLD, top, ECHO);
     let started = Instant::now();
     let request = upgrade_request("/ws", &["Origin: http://evil.example"]);
@@ -289,7 +294,7 @@ async fn whoever_does_not_go_stands_at_the_door_and_is_cut() {
     for mut peer in stubborn {
         peer.end().await;
     }
-    assert!(started.elapsed() < Duration::from_secs(4), "the default is 5 s: {:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_millis(4800), "the default is 5 s: {:?}", started.elapsed());
     gateway.open("/ws").await;
 }
 

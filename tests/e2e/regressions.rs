@@ -25,7 +25,7 @@ async fn answers_to_pings_do_not_keep_a_relayed_session_from_being_idle() {
     let url = Backend::bind().await.echo();
     let gateway = gateway(&format!(
         "[[route]]\npath = \"/\"\nproxy = {{ pool = \"p\" }}\n[pool.p]\nbackends = [\"{url}\"]\n\
-         [limits]\nidle_timeout = \"700ms\"\nping_interval = \"150ms\"\n"
+         [limits]\nidle_timeout = \"2s\"\nping_interval = \"600ms\"\n"
     ));
     let mut peer = gateway.open("/").await;
     let mut pings = 0;
@@ -143,7 +143,7 @@ async fn a_ping_that_waits_for_a_frames_end_is_not_an_unanswered_one() {
     let backend = Backend::bind().await;
     let gateway = gateway(&format!(
         "[[route]]\npath = \"/\"\nproxy = {{ pool = \"p\" }}\n[[route]]\npath = \"/echo\"\necho = {{}}\n\
-         [pool.p]\nbackends = [\"{}\"]\n[limits]\nping_interval = \"150ms\"\n",
+         [pool.p]\nbackends = [\"{}\"]\n[limits]\nping_interval = \"600ms\"\n",
         backend.url()
     ));
     let mut clock = gateway.open("/echo").await;
@@ -152,7 +152,7 @@ async fn a_ping_that_waits_for_a_frames_end_is_not_an_unanswered_one() {
     let frame = frames::server(TEXT, b"a frame that takes its time");
     far.send(&frame[..9]).await;
     // Another client's pings tell the time: far more than two intervals.
-    for _ in 0..6 {
+    for _ in 0..4 {
         let ping = clock.frame().await;
         assert_eq!(ping.opcode, PING);
         clock.send(&frames::client(PONG, &ping.payload)).await;

@@ -2,10 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use tokio::task::JoinSet;
-
 use crate::support::frames::{self, CLOSE};
-use crate::support::{Peer, gateway, within};
+use crate::support::{Peer, gateway, together, within};
 
 const MANY: usize = 1000;
 /// Connections that are opened side by side: fewer than the kernel's backlog holds.
@@ -50,9 +48,4 @@ async fn open(address: String, path: &'static str) -> Peer {
     let mut peer = Peer::connect(&address).await;
     assert_eq!(peer.upgrade(path, &[]).await.status, 101);
     peer
-}
-
-/// All of them side by side, in the order in which they are done.
-async fn together<T: Send + 'static>(tasks: impl Iterator<Item = impl Future<Output = T> + Send + 'static>) -> Vec<T> {
-    tasks.collect::<JoinSet<T>>().join_all().await
 }

@@ -303,10 +303,14 @@ async fn garbage_on_the_tls_port_ends_the_connection() {
 
 #[tokio::test]
 async fn a_handshake_that_takes_too_long_is_cut() {
-    let (gateway, _) = secured("handshake_timeout = \"100ms\"\n", "");
+    let (gateway, _) = secured("handshake_timeout = \"1500ms\"\n", "");
+    let mut peers = Vec::new();
     for bytes in [&b""[..], b"\x16", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"] {
         let mut peer = gateway.connect().await;
         peer.send(bytes).await;
+        peers.push(peer);
+    }
+    for mut peer in peers {
         peer.clean_end().await;
     }
     gateway.until_metric("wsgate_tls_handshake_failures_total", 3.0).await;
@@ -315,7 +319,7 @@ async fn a_handshake_that_takes_too_long_is_cut() {
 
 #[tokio::test]
 async fn the_head_has_what_the_handshake_left_of_the_time() {
-    let (gateway, config) = secured("handshake_timeout = \"300ms\"\n", "");
+    let (gateway, config) = secured("handshake_timeout = \"1500ms\"\n", "");
     let mut peer = Peer::new(connect(&gateway, config).await);
     peer.send(b"GET /echo HTTP/1.1\r\n").await;
     assert_eq!(peer.answer().await.status, 408);

@@ -31,7 +31,12 @@ impl Backend {
 
     /// The next connection of the gateway.
     pub async fn accept(&self) -> Peer {
-        let (stream, _) = within("a connection of the gateway", self.listener.accept()).await.expect("accept");
+        within("a connection of the gateway", self.wait()).await
+    }
+
+    /// The next connection, however long it takes to come: for those who serve as long as the test runs.
+    pub async fn wait(&self) -> Peer {
+        let (stream, _) = self.listener.accept().await.expect("accept");
         stream.set_nodelay(true).expect("nodelay");
         Peer::new(stream)
     }
@@ -44,10 +49,7 @@ impl Backend {
     /// The next connection, its upgrade request read and answered with 101 and these header lines; the request's head
     /// comes with it.
     pub async fn upgrade(&self, more: &[&str]) -> (Peer, String) {
-        let mut peer = self.accept().await;
-        let head = peer.head().await;
-        peer.send(&switch(&head, more)).await;
-        (peer, head)
+        upgrade(self.accept().await, more).await
     }
 
     /// Echoes on every connection for as long as the test runs.
@@ -55,8 +57,8 @@ impl Backend {
         let url = self.url();
         tokio::spawn(async move {
             loop {
-                let (peer, _) = self.upgrade(&[]).await;
-                tokio::spawn(echo(peer));
+                let peer = self.wait().await;
+                tokio::spawn(async { echo(upgrade(peer, &[]).await.0).await });
             }
         });
         url
@@ -83,6 +85,13 @@ pub fn switch(head: &str, more: &[&str]) -> Vec<u8> {
          Sec-WebSocket-Accept: {accept}\r\n{more}\r\n"
     )
     .into_bytes()
+}
+
+/// A connection's upgrade request read and answered with 101 and these header lines.
+pub async fn upgrade(mut peer: Peer, more: &[&str]) -> (Peer, String) {
+    let head = peer.head().await;
+    peer.send(&switch(&head, more)).await;
+    (peer, head)
 }
 
 /// Echoes until the other end closes or is gone.

@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::runtime::{Builder, LocalOptions};
+use tokio::task::JoinSet;
 use wsgate::{Config, Gateway, Handle, Phase, Totals};
 
 pub use peer::{Answer, Peer};
@@ -29,6 +30,14 @@ pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
         Ok(value) => value,
         Err(_) => panic!("waited in vain for {what}"),
     }
+}
+
+/// All of them side by side, in the order in which they are done: cases that wait for a limit of time wait for it
+/// together, so that it can be long enough for a busy machine.
+pub async fn together<T: Send + 'static>(
+    tasks: impl IntoIterator<Item = impl Future<Output = T> + Send + 'static>,
+) -> Vec<T> {
+    tasks.into_iter().collect::<JoinSet<T>>().join_all().await
 }
 
 /// A gateway on a thread of its own, drained when the test ends.
@@ -90,6 +99,11 @@ impl Running {
         let answer = peer.upgrade(path, &[]).await;
         assert_eq!(answer.status, 101, "{answer:?}");
         peer
+    }
+
+    /// The same, and its session has begun: behind the 101 alone it could still be about to.
+    pub async fn enter(&self, path: &str) -> Peer {
+        self.open(path).await.settled().await
     }
 
     /// One whole request on a new connection, and its answer.

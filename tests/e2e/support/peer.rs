@@ -175,6 +175,14 @@ impl Peer {
         self.answer().await
     }
 
+    /// A WebSocket whose session has begun, as it has answered a ping.
+    pub async fn settled(mut self) -> Self {
+        self.send(&frames::client(frames::PING, b"here")).await;
+        let pong = self.frame().await;
+        assert_eq!((pong.opcode, pong.payload.as_slice()), (frames::PONG, &b"here"[..]));
+        self
+    }
+
     /// The next frame, whatever it is.
     pub async fn frame(&mut self) -> Frame {
         within("a frame", frames::read(&mut self.stream)).await.expect("frame")

@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -93,7 +94,8 @@ impl Redis {
         request.extend(b"*1\r\n$4\r\nQUIT\r\n");
         stream.write_all(&request).await.expect("write");
         let mut answer = Vec::new();
-        within("an answer", stream.read_to_end(&mut answer)).await.expect("read");
+        // A reset behind the answer to QUIT is an end as well.
+        let _ = within("an answer", stream.read_to_end(&mut answer)).await;
         let text = String::from_utf8_lossy(&answer).into_owned();
         text.strip_suffix("+OK\r\n").expect("the answer to QUIT").to_owned()
     }
@@ -105,7 +107,12 @@ impl Drop for Redis {
     }
 }
 
-/// A port that was free a moment ago, for servers that cannot choose one themselves.
+/// A port that was free a moment ago, for servers that cannot choose one themselves: below those that the kernel gives to
+/// whoever leaves the choice to it (32768 and up on Linux), so that no other test gets it meanwhile.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").expect("bind").local_addr().expect("address").port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Another process of these tests begins elsewhere.
+    let begin = std::process::id() as u16 % 20_000;
+    let ports = std::iter::repeat_with(|| 10_000 + (begin + NEXT.fetch_add(1, Ordering::Relaxed)) % 20_000);
+    ports.take(20_000).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a free port")
 }
