@@ -1,6 +1,6 @@
 //! The rooms of one hub by name: made when somebody enters, bounded, and forgotten when nobody is there.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
@@ -26,6 +26,9 @@ struct Inside {
     /// By which new rooms are made.
     wishes: Arc<config::Hub>,
     fixed: Arc<[Fixed]>,
+    /// Rooms that were not for everybody and are fixed no more, where others keep what was said in them: until they are
+    /// fixed again. As many as the owner has taken out since the start.
+    closed: HashSet<Box<str>>,
 }
 
 /// A seat in a room, free again when it is dropped.
@@ -36,7 +39,8 @@ impl House {
     /// A house with its fixed rooms.
     #[must_use]
     pub(crate) fn new(wishes: &Arc<config::Hub>, fixed: &Arc<[Fixed]>, ground: Ground) -> Self {
-        let inside = Inside { rooms: HashMap::new(), wishes: Arc::clone(wishes), fixed: Arc::clone(fixed) };
+        let (by, fixed) = (Arc::clone(wishes), Arc::clone(fixed));
+        let inside = Inside { rooms: HashMap::new(), wishes: by, fixed, closed: HashSet::new() };
         let house = Self { ground: Arc::new(ground), inside: Mutex::new(inside) };
         house.ground.order.begin(&house.ground);
         house.inside.lock().furnish(&house.ground);
@@ -53,11 +57,12 @@ impl House {
     /// From now on the rooms go by these wishes; nobody is put out for them.
     pub(crate) fn adopt(&self, wishes: &Arc<config::Hub>, fixed: &Arc<[Fixed]>) {
         let mut inside = self.inside.lock();
+        fixed.iter().for_each(|fixed| self.ground.store.guard(&fixed.wishes.name, fixed.is_guarded()));
         if Arc::ptr_eq(&inside.wishes, wishes) {
             return;
         }
         (inside.wishes, inside.fixed) = (Arc::clone(wishes), Arc::clone(fixed));
-        inside.rooms.iter().for_each(|(name, room)| room.adopt(inside.rules(name)));
+        inside.close(&self.ground);
         inside.furnish(&self.ground);
         self.bound(wishes);
     }
@@ -129,6 +134,16 @@ impl Inside {
         Rules::new(&self.wishes, self.fixed.iter().find(|fixed| fixed.wishes.name == name))
     }
 
+    /// Has the rooms go by its wishes; those that this closes stay closed while others know what was said in them.
+    fn close(&mut self, ground: &Ground) {
+        self.closed.retain(|name| self.fixed.iter().all(|fixed| fixed.wishes.name != **name));
+        let adopted = self.rooms.iter().filter(|(name, room)| room.adopt(self.rules(name)));
+        let closed: Vec<_> = adopted.map(|(name, _)| name.clone()).collect();
+        if !ground.order.is_alone() {
+            self.closed.extend(closed);
+        }
+    }
+
     /// A room that nobody has swept away yet is forgotten all the same.
     fn find(&self, name: &str) -> Option<Arc<Room>> {
         let most = self.wishes.forget_empty;
@@ -152,12 +167,14 @@ impl Inside {
         if !self.wishes.room_names.allows(name) {
             return Err(Fault::BadRoom);
         }
-        if !self.wishes.create {
+        if !self.wishes.create || self.closed.contains(name) || ground.store.is_guarded(name) {
             return Err(Fault::NoSuchRoom);
         }
         if self.rooms.len() >= self.wishes.rooms && !self.forget_longest_empty() {
             return Err(Fault::RoomsFull);
         }
+        // Of what it was marked for, nothing is left.
+        ground.store.guard(name, false);
         let room = Arc::new(Room::new(name, self.rules(name), ground));
         ground.order.opened(&room);
         self.rooms.insert(name.into(), Arc::clone(&room));

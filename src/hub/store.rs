@@ -54,6 +54,12 @@ pub(crate) trait Store: Debug + Send + Sync {
 
     /// The newest messages of a room, oldest first: called once, when the room is made.
     fn load(&self, room: &str, most: usize) -> Vec<Record>;
+
+    /// Whether a room is not for everybody from now on. It is remembered as long as what was said in it.
+    fn guard(&self, room: &str, is_guarded: bool);
+
+    /// Whether there is something of a room that was not for everybody when it was said.
+    fn is_guarded(&self, room: &str) -> bool;
 }
 
 /// Nothing is kept: all is gone with the room.
@@ -68,6 +74,12 @@ impl Store for Memory {
     fn load(&self, _: &str, _: usize) -> Vec<Record> {
         Vec::new()
     }
+
+    fn guard(&self, _: &str, _: bool) {}
+
+    fn is_guarded(&self, _: &str) -> bool {
+        false
+    }
 }
 
 impl Store for Arc<Archive> {
@@ -81,6 +93,14 @@ impl Store for Arc<Archive> {
 
     fn load(&self, room: &str, most: usize) -> Vec<Record> {
         Archive::load(self, room, most)
+    }
+
+    fn guard(&self, room: &str, is_guarded: bool) {
+        Archive::guard(self, room, is_guarded);
+    }
+
+    fn is_guarded(&self, room: &str) -> bool {
+        Archive::is_guarded(self, room)
     }
 }
 

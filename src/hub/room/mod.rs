@@ -131,9 +131,12 @@ impl Room {
     /// Somebody is promised a seat. Who is here already by another connection finds one in a full room, too.
     ///
     /// # Errors
-    /// The wrong secret, or no seat.
+    /// Closed, the wrong secret, or no seat.
     pub(crate) fn expect(&self, secret: Option<&str>, id: Option<MemberId>) -> Result<(), Fault> {
         let mut state = self.state.lock();
+        if state.rules.is_closed {
+            return Err(Fault::NoSuchRoom);
+        }
         if !state.rules.opens(secret) {
             return Err(Fault::WrongSecret);
         }
@@ -260,7 +263,9 @@ impl Room {
 
     /// Whether nobody has been here for so long that it is as if it had not been there.
     pub(crate) fn is_forgotten(&self, now: Instant, most: Duration) -> bool {
-        self.empty_since().is_some_and(|since| now.saturating_duration_since(since) >= most)
+        let state = self.state.lock();
+        let since = state.empty_since.filter(|_| !state.rules.is_fixed);
+        since.is_some_and(|since| state.rules.is_closed || now.saturating_duration_since(since) >= most)
     }
 
     /// How much may wait before its members are not read any more.

@@ -119,6 +119,21 @@ impl Archive {
         self.inside.tails.lock().newest(room, most, oldest)
     }
 
+    /// Whether a room is not for everybody from now on; a mark beside what it has, which a restart finds. Does not wait.
+    pub(crate) fn guard(&self, room: &str, is_guarded: bool) {
+        let mut tails = self.inside.tails.lock();
+        if tails.guard(room, is_guarded) {
+            self.hand_over(Write::Guard(room.into(), is_guarded));
+        }
+    }
+
+    /// Whether a room is marked so and has messages that are not too old. Does not wait.
+    pub(crate) fn is_guarded(&self, room: &str) -> bool {
+        let oldest = self.inside.bounds.lock().oldest(SystemTime::now());
+        let tails = self.inside.tails.lock();
+        tails.is_guarded(room) && !tails.newest(room, 1, oldest).is_empty()
+    }
+
     fn hand_over(&self, write: Write) {
         if !self.inside.queue.write(write) {
             self.inside.health.dropped(&self.inside.path, 1);

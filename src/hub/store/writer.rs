@@ -150,8 +150,12 @@ impl Writer {
     /// What the file has not got is in memory, as far as the histories reach: all of it is written, some rooms at a time.
     /// What is handed over meanwhile comes after it.
     fn catch_up(&self, database: &mut Database) -> rusqlite::Result<()> {
-        let rooms = self.inside.tails.lock().rooms();
-        let mut batch = Vec::new();
+        let (rooms, guarded) = {
+            let tails = self.inside.tails.lock();
+            (tails.rooms(), tails.guarded())
+        };
+        let mut batch = database.unguarded(&guarded);
+        batch.extend(guarded.into_iter().map(|room| Write::Guard(room, true)));
         for room in &rooms {
             // Not held from room to room: who says something waits for it.
             batch.extend(self.inside.tails.lock().whole(room));
