@@ -52,8 +52,11 @@ pub(crate) trait Store: Debug + Send + Sync {
     #[allow(dead_code)] // messages are deleted by moderators
     fn erase(&self, room: &str, id: MessageId);
 
-    /// The newest messages of a room, oldest first: called once, when the room is made.
+    /// The newest messages of a room, oldest first: called once, when the room is made, which is there from now on.
     fn load(&self, room: &str, most: usize) -> Vec<Record>;
+
+    /// A room is not there any more. Until then, others make way before it does.
+    fn close(&self, room: &str);
 
     /// Whether a room is not for everybody from now on. It is remembered as long as what was said in it.
     fn guard(&self, room: &str, is_guarded: bool);
@@ -75,6 +78,8 @@ impl Store for Memory {
         Vec::new()
     }
 
+    fn close(&self, _: &str) {}
+
     fn guard(&self, _: &str, _: bool) {}
 
     fn is_guarded(&self, _: &str) -> bool {
@@ -92,7 +97,12 @@ impl Store for Arc<Archive> {
     }
 
     fn load(&self, room: &str, most: usize) -> Vec<Record> {
+        Archive::hold(self, room);
         Archive::load(self, room, most)
+    }
+
+    fn close(&self, room: &str) {
+        Archive::release(self, room);
     }
 
     fn guard(&self, room: &str, is_guarded: bool) {
@@ -111,7 +121,7 @@ pub(crate) struct Bounds {
     pub(crate) messages: usize,
     /// Bytes of one room's texts.
     pub(crate) bytes: usize,
-    /// Rooms; beyond it those go that have been silent longest.
+    /// Rooms; beyond it those go that have been silent longest, of those that are not there.
     pub(crate) rooms: usize,
     /// How old a message may become; absent: any age.
     pub(crate) age: Option<Duration>,

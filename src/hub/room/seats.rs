@@ -51,3 +51,9 @@ impl Room {
         since.is_some_and(|since| state.rules.is_closed || now.saturating_duration_since(since) >= most)
     }
 }
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.ground.store.close(&self.name);
+    }
+}

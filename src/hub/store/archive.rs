@@ -119,6 +119,16 @@ impl Archive {
         self.inside.tails.lock().newest(room, most, oldest)
     }
 
+    /// A room is there: what it has is not given up for others. As often as [`Archive::release`] for it.
+    pub(crate) fn hold(&self, room: &str) {
+        self.inside.tails.lock().hold(room);
+    }
+
+    /// A room is not there any more.
+    pub(crate) fn release(&self, room: &str) {
+        self.inside.tails.lock().release(room);
+    }
+
     /// Whether a room is not for everybody from now on; a mark beside what it has, which a restart finds. Does not wait.
     pub(crate) fn guard(&self, room: &str, is_guarded: bool) {
         let mut tails = self.inside.tails.lock();

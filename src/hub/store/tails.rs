@@ -21,6 +21,8 @@ struct Tail {
     records: VecDeque<Record>,
     /// Of their texts.
     bytes: usize,
+    /// Rooms of this name that are there.
+    held: usize,
 }
 
 impl Tails {
@@ -48,6 +50,23 @@ impl Tails {
         tail.records.range(from..).filter(|record| record.id >= oldest).cloned().collect()
     }
 
+    /// A room is there.
+    pub(super) fn hold(&mut self, room: &str) {
+        match self.rooms.get_mut(room) {
+            Some(tail) => tail.held += 1,
+            None => drop(self.rooms.insert(room.into(), Tail { held: 1, ..Tail::default() })),
+        }
+    }
+
+    /// It is there no more.
+    pub(super) fn release(&mut self, room: &str) {
+        let Some(tail) = self.rooms.get_mut(room) else { return };
+        tail.held = tail.held.saturating_sub(1);
+        if tail.held == 0 && tail.records.is_empty() {
+            self.rooms.remove(room);
+        }
+    }
+
     /// Whether a room is not for everybody; whether that is new.
     pub(super) fn guard(&mut self, room: &str, is_guarded: bool) -> bool {
         match is_guarded {
@@ -66,20 +85,20 @@ impl Tails {
         self.guarded.clone()
     }
 
-    /// Forgets what is older than `oldest`, and of more rooms than there may be those that were silent longest: the rooms
-    /// that are gone.
+    /// Forgets what is older than `oldest`, and of more rooms than there may be those that were silent longest, but none
+    /// that is there: whoever makes room after room drives out nobody's but such. The rooms that are gone.
     pub(super) fn prune(&mut self, oldest: MessageId, rooms: usize) -> Vec<Arc<str>> {
         for tail in self.rooms.values_mut() {
             while tail.records.front().is_some_and(|record| record.id < oldest) {
                 tail.pop();
             }
         }
-        let mut by_silence: Vec<(MessageId, Arc<str>)> =
-            self.rooms.iter().map(|(name, tail)| (tail.last(), Arc::clone(name))).collect();
-        let more = by_silence.len().saturating_sub(rooms);
+        let more = self.rooms.values().filter(|tail| !tail.records.is_empty()).count().saturating_sub(rooms);
+        let dormant = self.rooms.iter().filter(|(_, tail)| tail.held == 0);
+        let mut by_silence: Vec<_> = dormant.map(|(name, tail)| (tail.last(), Arc::clone(name))).collect();
         by_silence.sort_unstable();
-        let gone = by_silence.into_iter().enumerate().filter(|(at, (last, _))| *at < more || last.0 == 0);
-        let gone: Vec<_> = gone.map(|(_, (_, name))| name).collect();
+        let empty = by_silence.partition_point(|(last, _)| last.0 == 0);
+        let gone: Vec<_> = by_silence.into_iter().take(empty + more).map(|(_, name)| name).collect();
         for name in &gone {
             self.rooms.remove(name);
         }

@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -17,7 +17,12 @@ use super::queue::Write;
 use super::tails::Tails;
 use super::writer::Writer;
 use super::*;
+use crate::config::FixedRoom;
+use crate::hub::ground::Ground;
+use crate::hub::house::House;
 use crate::hub::id::MemberId;
+use crate::hub::order::Alone;
+use crate::hub::room::Fixed;
 
 /// Long enough for any disk; nothing waits so long where all is well.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -202,6 +207,40 @@ fn what_is_old_goes_and_so_do_rooms_beyond_the_bound() {
     assert!(size < 100_000, "given back to the disk: {size}");
     assert!(in_file(&path, "old").is_empty());
     assert_eq!(in_file(&path, "new").len(), 90);
+}
+
+#[test]
+fn rooms_that_are_there_are_spared() {
+    let (_folder, path) = folder();
+    let store = Arc::new(open(&path));
+    let say = |room, id| store.keep(room, &record(id, "x"));
+    ["news", "open", "a", "b", "c"].into_iter().zip(1..).for_each(|(room, id)| say(room, id));
+    let (history, members, secret) = (None, None, None);
+    let news = FixedRoom { name: "news".into(), history, members, secret, read_only: false, slow: Duration::ZERO };
+    let fixed: Arc<[Fixed]> = Arc::new([Fixed { wishes: news, secret: None }]);
+    let ground = Ground::new(Arc::new([]), Box::new(Alone), Box::new(Arc::clone(&store)));
+    let house = House::new(&Arc::default(), &fixed, ground);
+    let chair = house.enter("open", None, None).expect("seat");
+    let prune = |rooms| store.inside.tails.lock().prune(MessageId(0), rooms);
+    assert_eq!(prune(3), ["a".into(), "b".into()]);
+    drop(chair);
+    house.sweep(Instant::now() + Duration::from_secs(3600));
+    say("d", 6);
+    assert_eq!(prune(3), ["open".into()]);
+    assert_eq!((prune(0), ids(&all(&store, "news"))), (vec!["c".into(), "d".into()], vec![1]));
+}
+
+/// The hub, whose rooms they are, comes after its history.
+#[test]
+fn a_start_drives_out_nobody() {
+    let (_folder, path) = folder();
+    let store = open(&path);
+    ["a", "b"].iter().for_each(|room| store.keep(room, &record(1, "x")));
+    assert!(store.settle(PATIENCE));
+    drop(store);
+    let store = Archive::open(&path, Bounds { rooms: 1, ..BOUNDS }).expect("opened");
+    assert!(store.settle(PATIENCE) && store.settle(PATIENCE));
+    assert_eq!((all(&store, "a").len(), all(&store, "b").len()), (1, 1));
 }
 
 /// Kept and reported as committed by a process that was killed in the middle of writing: it is all there, and what is

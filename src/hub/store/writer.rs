@@ -41,7 +41,8 @@ impl Writer {
             database: Some(database),
             pending: Vec::new(),
             retry: None,
-            prune: Instant::now(),
+            // Not before the rooms are there: what they have is spared.
+            prune: Instant::now() + PRUNE,
             is_behind: false,
         }
     }
