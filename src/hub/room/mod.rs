@@ -100,7 +100,7 @@ impl Room {
     pub(crate) fn new(name: &str, rules: Rules, ground: &Arc<Ground>) -> Self {
         // What is said in this very millisecond is later than the room.
         let mut history = History::new(MessageId(MessageId::at(id::now()).0.saturating_sub(1)));
-        history.restore(ground.store.load(name, rules.history.0));
+        history.restore(ground.store.load(name, rules.history));
         history.trim(rules.history);
         let state = State {
             rules,

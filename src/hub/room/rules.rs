@@ -100,6 +100,7 @@ impl Room {
             state.history.forget_frames();
         }
         state.history.trim(rules.history);
+        self.ground.store.bound(&self.name, rules.history);
         let slow = state.slow.unwrap_or(rules.slow);
         state.rules = Rules { slow, ..rules };
         state.rules.is_closed

@@ -98,12 +98,10 @@ impl Archive {
     /// written from memory when the disk takes it, as far as the room's history reaches.
     pub(crate) fn keep(&self, room: &str, record: &Record) {
         let bounds = *self.inside.bounds.lock();
-        if bounds.messages == 0 || record.text.len() > bounds.bytes {
-            return;
-        }
         let mut tails = self.inside.tails.lock();
-        let room = tails.keep(room, record.clone(), &bounds);
-        self.hand_over(Write::Keep(room, record.clone()));
+        if let Some(room) = tails.keep(room, record.clone(), &bounds) {
+            self.hand_over(Write::Keep(room, record.clone()));
+        }
     }
 
     /// Has a message forgotten. Does not wait.
@@ -117,6 +115,11 @@ impl Archive {
     pub(crate) fn load(&self, room: &str, most: usize) -> Vec<Record> {
         let oldest = self.inside.bounds.lock().oldest(SystemTime::now());
         self.inside.tails.lock().newest(room, most, oldest)
+    }
+
+    /// A room that is there keeps so many messages and bytes of text; the file follows when it is trimmed.
+    pub(crate) fn bound(&self, room: &str, own: (usize, usize)) {
+        self.inside.tails.lock().bound(room, own);
     }
 
     /// A room is there: what it has is not given up for others. As often as [`Archive::release`] for it.

@@ -59,6 +59,14 @@ struct Held {
     first: MessageId,
 }
 
+impl Held {
+    /// Whether it is more than this, and not a little; of a room that keeps nothing, nothing is left.
+    fn is_over(&self, most: usize, size: usize) -> bool {
+        let slack = if most == 0 { 0 } else { SLACK.max(most / 8) };
+        self.messages > most.saturating_add(slack) || self.bytes > size.saturating_add(size / 8)
+    }
+}
+
 impl Database {
     /// Opens it, or begins it, and takes it for this process alone. All of it is read once: a check of its form.
     ///
@@ -141,7 +149,7 @@ impl Database {
         let mut tails = Tails::default();
         for room in self.held.keys() {
             for record in self.load(room, bounds.messages, bounds.bytes)? {
-                tails.keep(room, record, bounds);
+                let _ = tails.keep(room, record, bounds); // rooms tell their own bounds later
             }
         }
         for room in &self.guarded {
@@ -155,26 +163,20 @@ impl Database {
         self.guarded.difference(guarded).map(|room| Write::Guard(Arc::clone(room), false)).collect()
     }
 
-    /// Takes away what has become too much in these rooms, with some slack.
-    pub(super) fn trim(&mut self, bounds: &Bounds, rooms: &HashSet<Arc<str>>) -> rusqlite::Result<()> {
-        let slack = SLACK.max(bounds.messages / 8);
-        let is_over = |held: &Held| {
-            held.messages > bounds.messages.saturating_add(slack)
-                || held.bytes > bounds.bytes.saturating_add(bounds.bytes / 8)
-        };
-        let is_over = |room: &&Arc<str>| self.held.get(*room).is_some_and(&is_over);
-        let over: Vec<_> = rooms.iter().filter(is_over).cloned().collect();
-        for room in over {
-            self.connection.execute(TRIM, params![room, signed(bounds.messages), signed(bounds.bytes)])?;
-            self.count_one(&room)?;
+    /// Takes away what has become too much in these rooms, each with the messages and bytes that it keeps; with some slack.
+    pub(super) fn trim(&mut self, rooms: &[(Arc<str>, (usize, usize))]) -> rusqlite::Result<()> {
+        for (room, (most, size)) in rooms {
+            if self.held.get(room).is_some_and(|held| held.is_over(*most, *size)) {
+                self.connection.execute(TRIM, params![room, signed(*most), signed(*size)])?;
+                self.count_one(room)?;
+            }
         }
         Ok(())
     }
 
-    /// The same in all rooms.
-    pub(super) fn trim_all(&mut self, bounds: &Bounds) -> rusqlite::Result<()> {
-        let rooms = self.held.keys().cloned().collect();
-        self.trim(bounds, &rooms)
+    /// Rooms that it has something of.
+    pub(super) fn rooms(&self) -> HashSet<Arc<str>> {
+        self.held.keys().cloned().collect()
     }
 
     /// Takes away what is older than `oldest`, and these rooms; gives space back to the disk.

@@ -21,16 +21,36 @@ struct Tail {
     records: VecDeque<Record>,
     /// Of their texts.
     bytes: usize,
+    /// Messages and bytes that its room keeps, as far as it has told.
+    own: Option<(usize, usize)>,
     /// Rooms of this name that are there.
     held: usize,
 }
 
 impl Tails {
-    /// A message is the newest of its room; the room's name as it is held here.
-    pub(super) fn keep(&mut self, room: &str, record: Record, bounds: &Bounds) -> Arc<str> {
+    /// A message is the newest of its room; the room's name as it is held here. `None`: the room does not keep it.
+    pub(super) fn keep(&mut self, room: &str, record: Record, bounds: &Bounds) -> Option<Arc<str>> {
+        let (most, size) = self.limit(room, bounds);
+        if most == 0 || record.text.len() > size {
+            return None;
+        }
         let name = self.rooms.get_key_value(room).map_or_else(|| Arc::from(room), |(name, _)| Arc::clone(name));
-        self.rooms.entry(Arc::clone(&name)).or_default().push(record, bounds);
-        name
+        self.rooms.entry(Arc::clone(&name)).or_default().push(record, (most, size));
+        Some(name)
+    }
+
+    /// Messages and bytes of text that a room keeps.
+    pub(super) fn limit(&self, room: &str, bounds: &Bounds) -> (usize, usize) {
+        let own = self.rooms.get(room).and_then(|tail| tail.own);
+        own.map_or((bounds.messages, bounds.bytes), |(most, size)| (most.min(bounds.messages), size.min(bounds.bytes)))
+    }
+
+    /// A room that is there keeps so many.
+    pub(super) fn bound(&mut self, room: &str, own: (usize, usize)) {
+        if let Some(tail) = self.rooms.get_mut(room) {
+            tail.own = Some(own);
+            tail.trim(own);
+        }
     }
 
     /// Forgets a message.
@@ -119,10 +139,14 @@ impl Tails {
 }
 
 impl Tail {
-    fn push(&mut self, record: Record, bounds: &Bounds) {
+    fn push(&mut self, record: Record, bounds: (usize, usize)) {
         self.bytes += record.text.len();
         self.records.push_back(record);
-        while self.records.len() > bounds.messages || self.bytes > bounds.bytes {
+        self.trim(bounds);
+    }
+
+    fn trim(&mut self, (most, size): (usize, usize)) {
+        while self.records.len() > most || self.bytes > size {
             self.pop();
         }
     }
