@@ -13,6 +13,9 @@ use super::room::{Fixed, Room, Rules};
 use super::store;
 use crate::config;
 
+/// Entries of rooms that are not empty any more, besides two for each room, that nobody looks for.
+const VACANT: usize = 1000;
+
 /// All rooms of a hub. It outlives a reload.
 #[derive(Debug)]
 pub(crate) struct House {
@@ -99,19 +102,29 @@ impl House {
     /// A name that no room may have, no such room, no place for another, the wrong secret, or no seat.
     pub(crate) fn enter(&self, name: &str, secret: Option<&str>, id: Option<MemberId>) -> Result<Chair, Fault> {
         let mut inside = self.inside.lock();
-        let oldest = store::oldest(inside.wishes.history_age, SystemTime::now());
-        inside.rooms.values().for_each(|room| room.forget_before(oldest));
         let room = inside.find(name).map_or_else(|| inside.make(name, &self.ground), Ok)?;
         // Under the lock, so that the room is not forgotten in between.
         room.expect(secret, id)?;
+        inside.thin(&self.ground);
+        let age = inside.wishes.history_age;
+        drop(inside);
+        room.forget_before(store::oldest(age, SystemTime::now()));
         Ok(Chair(room))
     }
 
-    /// Forgets rooms that have been empty for long.
+    /// Forgets rooms that have been empty for long, and what has become too old in the others.
     pub(crate) fn sweep(&self, now: Instant) {
-        let mut inside = self.inside.lock();
-        let most = inside.wishes.forget_empty;
-        inside.rooms.retain(|_, room| !room.is_forgotten(now, most));
+        let (rooms, oldest) = {
+            let mut inside = self.inside.lock();
+            let most = inside.wishes.forget_empty;
+            inside.rooms.retain(|_, room| !room.is_forgotten(now, most));
+            let rooms: Vec<_> = inside.rooms.values().map(Arc::clone).collect();
+            (rooms, store::oldest(inside.wishes.history_age, SystemTime::now()))
+        };
+        // Without the lock: whoever enters waits for one room at most.
+        for room in rooms {
+            room.forget_before(oldest);
+        }
         self.ground.moderation.bans.sweep(now);
         self.ground.moderation.mutes.sweep(now);
     }
@@ -142,6 +155,12 @@ impl Inside {
         if !ground.order.is_alone() {
             self.closed.extend(closed);
         }
+        // Those that are fixed no more may make way from now on.
+        let mut empty: Vec<_> =
+            self.rooms.iter().filter_map(|(name, room)| Some((room.empty_since()?, name))).collect();
+        empty.sort_unstable();
+        ground.vacant.retain(|_, _| false);
+        empty.into_iter().for_each(|(since, name)| ground.vacant.add(&(&**name).into(), since));
     }
 
     /// A room that nobody has swept away yet is forgotten all the same.
@@ -170,7 +189,7 @@ impl Inside {
         if !self.wishes.create || self.closed.contains(name) || ground.store.is_guarded(name) {
             return Err(Fault::NoSuchRoom);
         }
-        if self.rooms.len() >= self.wishes.rooms && !self.forget_longest_empty() {
+        if self.rooms.len() >= self.wishes.rooms && !self.forget_longest_empty(ground) {
             return Err(Fault::RoomsFull);
         }
         // Of what it was marked for, nothing is left.
@@ -181,10 +200,24 @@ impl Inside {
         Ok(room)
     }
 
-    fn forget_longest_empty(&mut self) -> bool {
-        let empty = self.rooms.iter().filter_map(|(name, room)| Some((room.empty_since()?, name.clone())));
-        let longest = empty.min();
-        longest.is_some_and(|(_, name)| self.rooms.remove(&name).is_some())
+    fn forget_longest_empty(&mut self, ground: &Ground) -> bool {
+        while let Some((since, name)) = ground.vacant.take() {
+            if self.is_empty_since(&name, since) {
+                return self.rooms.remove(&*name).is_some();
+            }
+        }
+        false
+    }
+
+    fn is_empty_since(&self, name: &str, since: Instant) -> bool {
+        self.rooms.get(name).is_some_and(|room| room.empty_since() == Some(since))
+    }
+
+    /// Rooms that were entered again and again do not fill the list of those that are empty.
+    fn thin(&self, ground: &Ground) {
+        if ground.vacant.len() > 2 * self.rooms.len() + VACANT {
+            ground.vacant.retain(|name, since| self.is_empty_since(name, since));
+        }
     }
 }
 

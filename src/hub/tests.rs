@@ -242,3 +242,47 @@ fn a_shared_room_that_was_not_for_everybody_stays_closed_while_others_know_it() 
     let back = start(&shared(vec![secret_room("board")]), cluster(), Some(&after));
     assert!(come(&back, "board", Some("x")).is_ok());
 }
+
+#[test]
+fn the_room_that_has_been_empty_longest_makes_way() {
+    let hub = hub(3);
+    let visit = |room: &str| drop(come(&hub, room, None).expect("seat"));
+    ["b", "a", "c", "b"].into_iter().for_each(visit);
+    let there = |room: &str| hub.house().find(room).is_some();
+    visit("d");
+    assert_eq!(["a", "b", "c", "d"].map(there), [false, true, true, true]);
+    let stays = come(&hub, "c", None);
+    visit("e");
+    assert_eq!(["b", "c", "d", "e"].map(there), [false, true, true, true]);
+    // However often one comes and goes, it is listed a few times at most.
+    (0..10_000).for_each(|_| visit("e"));
+    assert!(hub.house().ground().vacant.len() < 1100, "{}", hub.house().ground().vacant.len());
+    visit("f");
+    assert_eq!(["c", "d", "e", "f"].map(there), [true, false, true, true]);
+    drop(stays);
+    // One that was fixed makes way when it is not any more.
+    let wishes = |fixed| config::Hub { rooms: 1, fixed, ..config::Hub::default() };
+    let before = build(&wishes(vec![fixed("a")]), None);
+    assert_eq!(come(&before, "b", None).err(), Some(Fault::RoomsFull));
+    let after = build(&wishes(Vec::new()), Some(&before));
+    after.take_over();
+    assert!(come(&after, "b", None).is_ok() && after.house().find("a").is_none());
+}
+
+#[test]
+fn what_is_too_old_goes_whether_anybody_comes_or_not() {
+    let age = Some(Duration::from_secs(3600));
+    let hub = build(&config::Hub { history_age: age, ..config::Hub::default() }, None);
+    let old = MessageId::at(id::now() - 2 * 3_600_000);
+    let draft = || Draft { from: MemberId(1), user: 0, name: "Ann".into(), text: "x".into(), reference: None };
+    let chair = come(&hub, "a", None).expect("seat");
+    chair.room().commit(draft(), Some(old));
+    say(&hub, "a", "new");
+    assert!(come(&hub, "b", None).is_ok());
+    assert_eq!(chair.room().facts().messages, 2, "who enters one room does not wait for another");
+    hub.sweep(Instant::now());
+    assert_eq!(chair.room().facts().messages, 1);
+    let other = come(&hub, "c", None).expect("seat");
+    other.room().commit(draft(), Some(old));
+    assert_eq!(come(&hub, "c", None).map(|chair| chair.room().facts().messages), Ok(0));
+}

@@ -102,6 +102,8 @@ impl Room {
         let mut history = History::new(MessageId(MessageId::at(id::now()).0.saturating_sub(1)));
         history.restore(ground.store.load(name, rules.history));
         history.trim(rules.history);
+        let (name, now): (Arc<str>, _) = (name.into(), Instant::now());
+        ground.vacant.add(&name, now);
         let state = State {
             rules,
             letters: 0,
@@ -112,9 +114,9 @@ impl Room {
             far: Far::new(ground.order.is_alone()),
             slow: None,
             spoke: HashMap::new(),
-            empty_since: Some(Instant::now()),
+            empty_since: Some(now),
         };
-        Self { name: name.into(), ground: Arc::clone(ground), state: Mutex::new(state) }
+        Self { name, ground: Arc::clone(ground), state: Mutex::new(state) }
     }
 
     /// What it is called.

@@ -33,7 +33,9 @@ impl Room {
         let mut state = self.state.lock();
         state.seats -= 1;
         if state.seats == 0 {
-            state.empty_since = Some(Instant::now());
+            let now = Instant::now();
+            state.empty_since = Some(now);
+            self.ground.vacant.add(&self.name, now);
             state.spoke = HashMap::new();
         }
     }
