@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
 
@@ -12,6 +12,9 @@ use super::id::MemberId;
 use super::room::{Fixed, Room, Rules};
 use super::store;
 use crate::config;
+
+/// How long somebody waits for a room to know what was said in it before, and until the next sweep.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Entries of rooms that are not empty any more, besides two for each room, that nobody looks for.
 const VACANT: usize = 1000;
@@ -112,7 +115,8 @@ impl House {
         Ok(Chair(room))
     }
 
-    /// Forgets rooms that have been empty for long, and what has become too old in the others.
+    /// Forgets rooms that have been empty for long and what has become too old in the others, and lets in who waits there
+    /// for nothing.
     pub(crate) fn sweep(&self, now: Instant) {
         let (rooms, oldest) = {
             let mut inside = self.inside.lock();
@@ -124,6 +128,7 @@ impl House {
         // Without the lock: whoever enters waits for one room at most.
         for room in rooms {
             room.forget_before(oldest);
+            room.hurry(now, PATIENCE);
         }
         self.ground.moderation.bans.sweep(now);
         self.ground.moderation.mutes.sweep(now);

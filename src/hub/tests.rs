@@ -286,3 +286,34 @@ fn what_is_too_old_goes_whether_anybody_comes_or_not() {
     other.room().commit(draft(), Some(old));
     assert_eq!(come(&hub, "c", None).map(|chair| chair.room().facts().messages), Ok(0));
 }
+
+/// Gives nothing a place, and never tells a room what was said in it before.
+#[derive(Debug)]
+struct Silent;
+
+impl Order for Silent {
+    fn place(&self, _: &Arc<Room>, _: Draft) {}
+
+    fn is_alone(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn who_waits_for_a_room_waits_no_longer_than_a_while() {
+    let mailboxes: Arc<[Arc<Mailbox>]> = Arc::new([Arc::new(Mailbox::default())]);
+    let ground = Ground::new(mailboxes, Box::new(Silent), Box::new(Memory));
+    let fixed: Arc<[Fixed]> = Arc::new([]);
+    let house = House::new(&Arc::default(), &fixed, ground);
+    let chair = house.enter("a", None, None).expect("seat");
+    let name = name::Name::of_user(1);
+    let guest = room::Guest { id: MemberId(1), user: 1, worker: 0, name: &name };
+    let join = || Box::new(language::v1::request::Join { room: None, secret: None, since: None, history: None });
+    let again = || mailbox::Again { join: join(), reference: None, budget: 0 };
+    assert!(!chair.room().is_ready(&guest, again));
+    let waits = || house.ground().mailboxes[0].take().is_none();
+    house.sweep(Instant::now());
+    assert!(waits());
+    house.sweep(Instant::now() + Duration::from_secs(10));
+    assert!(!waits() && chair.room().is_ready(&guest, again));
+}

@@ -62,6 +62,11 @@ impl Far {
         self.count
     }
 
+    /// Whether it is known what was said before.
+    pub(super) const fn is_ready(&self) -> bool {
+        self.is_ready
+    }
+
     /// Whether the others cannot be reached.
     pub(super) const fn is_apart(&self) -> bool {
         self.apart
@@ -113,6 +118,13 @@ impl Room {
         let mut state = self.state.lock();
         let bounds = state.rules.history;
         state.history.precede(records, bounds);
+        drop(state);
+        self.let_in();
+    }
+
+    /// Whoever waited to know what was said before comes in.
+    pub(super) fn let_in(&self) {
+        let mut state = self.state.lock();
         state.far.is_ready = true;
         let waiting = std::mem::take(&mut state.far.waiting);
         let ready = Arc::clone(&state.far.ready);

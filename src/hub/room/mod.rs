@@ -58,6 +58,7 @@ struct State {
     slow: Option<Duration>,
     /// When members last said something; only where the room is slow.
     spoke: HashMap<MemberId, Instant>,
+    made: Instant,
     empty_since: Option<Instant>,
 }
 
@@ -114,6 +115,7 @@ impl Room {
             far: Far::new(ground.order.is_alone()),
             slow: None,
             spoke: HashMap::new(),
+            made: now,
             empty_since: Some(now),
         };
         Self { name, ground: Arc::clone(ground), state: Mutex::new(state) }

@@ -40,6 +40,18 @@ impl Room {
         }
     }
 
+    /// Lets in those who have waited for so long to know what was said before: whoever is to tell it may have been stopped
+    /// by something that nobody has thought of, and then they would not even be read any more.
+    pub(crate) fn hurry(&self, now: Instant, patience: Duration) {
+        let is_late = {
+            let state = self.state.lock();
+            !state.far.is_ready() && state.seats > 0 && now.saturating_duration_since(state.made) >= patience
+        };
+        if is_late {
+            self.let_in();
+        }
+    }
+
     /// Since when nobody is here; never, for a room that is always there.
     pub(crate) fn empty_since(&self) -> Option<Instant> {
         let state = self.state.lock();
