@@ -100,7 +100,8 @@ impl Room {
     #[must_use]
     pub(crate) fn new(name: &str, rules: Rules, ground: &Arc<Ground>) -> Self {
         // What is said in this very millisecond is later than the room.
-        let mut history = History::new(MessageId(MessageId::at(id::now()).0.saturating_sub(1)));
+        let beginning = MessageId(MessageId::at(id::now()).0.saturating_sub(1));
+        let mut history = History::new(beginning).alone(ground.order.is_alone());
         history.restore(ground.store.load(name, rules.history));
         history.trim(rules.history);
         let (name, now): (Arc<str>, _) = (name.into(), Instant::now());
