@@ -50,7 +50,6 @@ impl House {
         let house = Self { ground: Arc::new(ground), inside: Mutex::new(inside) };
         house.ground.order.begin(&house.ground);
         house.inside.lock().furnish(&house.ground);
-        house.bound(wishes);
         house
     }
 
@@ -60,17 +59,17 @@ impl House {
         &self.ground
     }
 
-    /// From now on the rooms go by these wishes; nobody is put out for them.
+    /// The rooms are in force, and go by these wishes; nobody is put out for them.
     pub(crate) fn adopt(&self, wishes: &Arc<config::Hub>, fixed: &Arc<[Fixed]>) {
         let mut inside = self.inside.lock();
         fixed.iter().for_each(|fixed| self.ground.store.guard(&fixed.wishes.name, fixed.is_guarded()));
+        self.bound(wishes);
         if Arc::ptr_eq(&inside.wishes, wishes) {
             return;
         }
         (inside.wishes, inside.fixed) = (Arc::clone(wishes), Arc::clone(fixed));
         inside.close(&self.ground);
         inside.furnish(&self.ground);
-        self.bound(wishes);
     }
 
     fn bound(&self, wishes: &config::Hub) {

@@ -117,6 +117,10 @@ impl Hub {
             None => Box::new(Alone),
         };
         let ground = Ground::new(Arc::clone(&site.mailboxes), order, store);
+        let ground = match before {
+            Some(before) => ground.following(before.house.ground()),
+            None => ground,
+        };
         let house = Arc::new(House::new(&wishes, &fixed, ground));
         if let Some(archive) = &archive {
             let house = Arc::downgrade(&house);
