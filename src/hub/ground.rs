@@ -26,7 +26,7 @@ pub(crate) struct Ground {
     pub(crate) keys: RandomState,
     pub(crate) order: Box<dyn Order>,
     pub(crate) store: Box<dyn Store>,
-    pub(crate) moderation: Arc<Moderation>,
+    pub(crate) moderation: Moderation,
     pub(crate) vacant: Vacant,
     filter: RwLock<Option<Arc<dyn Filter>>>,
     /// Its own among all hubs that there were.
@@ -57,7 +57,7 @@ impl Ground {
             keys,
             order,
             store,
-            moderation: Arc::default(),
+            moderation: Moderation::default(),
             vacant: Vacant::default(),
             filter: RwLock::default(),
             number,
@@ -65,12 +65,6 @@ impl Ground {
             messages: AtomicU64::new(0),
             connected,
         }
-    }
-
-    /// Whoever is muted and banned on the one before is so here.
-    #[must_use]
-    pub(crate) fn following(self, before: &Self) -> Self {
-        Self { moderation: Arc::clone(&before.moderation), ..self }
     }
 
     /// A number that no other connection of this hub has.

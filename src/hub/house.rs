@@ -44,11 +44,12 @@ pub(crate) struct Chair(Arc<Room>);
 impl House {
     /// A house with its fixed rooms.
     #[must_use]
-    pub(crate) fn new(wishes: &Arc<config::Hub>, fixed: &Arc<[Fixed]>, ground: Ground) -> Self {
+    pub(crate) fn new(wishes: &Arc<config::Hub>, fixed: &Arc<[Fixed]>, ground: Ground) -> Arc<Self> {
         let (by, fixed) = (Arc::clone(wishes), Arc::clone(fixed));
         let inside = Inside { rooms: HashMap::new(), wishes: by, fixed, closed: HashSet::new() };
-        let house = Self { ground: Arc::new(ground), inside: Mutex::new(inside) };
-        house.ground.order.begin(&house.ground);
+        let house = Arc::new(Self { ground: Arc::new(ground), inside: Mutex::new(inside) });
+        house.bound(wishes);
+        house.ground.order.begin(&house);
         house.inside.lock().furnish(&house.ground);
         house
     }
@@ -63,18 +64,19 @@ impl House {
     pub(crate) fn adopt(&self, wishes: &Arc<config::Hub>, fixed: &Arc<[Fixed]>) {
         let mut inside = self.inside.lock();
         fixed.iter().for_each(|fixed| self.ground.store.guard(&fixed.wishes.name, fixed.is_guarded()));
-        self.bound(wishes);
         if Arc::ptr_eq(&inside.wishes, wishes) {
             return;
         }
         (inside.wishes, inside.fixed) = (Arc::clone(wishes), Arc::clone(fixed));
         inside.close(&self.ground);
         inside.furnish(&self.ground);
+        self.bound(wishes);
     }
 
     fn bound(&self, wishes: &config::Hub) {
         self.ground.moderation.bans.bound(wishes.bans);
         self.ground.moderation.mutes.bound(wishes.mutes);
+        self.ground.order.go_by(wishes);
     }
 
     /// The room of this name, if it is there.

@@ -287,21 +287,6 @@ fn what_is_too_old_goes_whether_anybody_comes_or_not() {
     assert_eq!(come(&hub, "c", None).map(|chair| chair.room().facts().messages), Ok(0));
 }
 
-#[test]
-fn who_is_banned_is_so_in_the_rooms_that_a_reload_makes() {
-    let first = start(&config::Hub::default(), None, None);
-    let who = Who::named("Ann");
-    let ban = moderation::Measure::Ban { room: None, who, time: Duration::from_secs(60) };
-    let grounds = moderation::Grounds { by: "test", reason: None };
-    assert_eq!(first.house().moderate(&ban, grounds, Instant::now()), Ok(0));
-    let shared = config::Hub { shared: Some("t".to_owned()), ..config::Hub::default() };
-    let named = |name: &str| Credentials { name: Some(name.to_owned()), ..Credentials::default() };
-    let next = start(&shared, None, Some(&first));
-    assert!(!Arc::ptr_eq(next.house(), first.house()));
-    let refused = ["Ann", "Bob"].map(|name| next.enter("a", Language::Plain, named(name)).err());
-    assert_eq!(refused, [Some(Refused::Banned), None]);
-}
-
 /// Gives nothing a place, and never tells a room what was said in it before.
 #[derive(Debug)]
 struct Silent;
