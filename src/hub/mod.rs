@@ -20,6 +20,7 @@ mod secret;
 pub(crate) mod sentence;
 mod shard;
 mod store;
+mod vacant;
 
 pub(crate) use cluster::{Cluster, Login, Way, Wishes as ClusterWishes};
 pub(crate) use fault::Fault;

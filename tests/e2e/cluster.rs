@@ -237,6 +237,26 @@ async fn a_redis_that_does_not_answer_in_time_is_gone() {
     assert_eq!(redis.ask(&["XLEN", "wsgate:room:lobby"]).await, ":2\r\n");
 }
 
+/// It has a seat meanwhile: a room that somebody waits for does not make way for another.
+#[tokio::test]
+async fn who_waits_for_a_room_is_let_in_when_redis_answers() {
+    let redis = Redis::start().await;
+    let one = gateway(&config(&redis.address(), "timeout = \"30s\"", "rooms = 2"));
+    let _lobby = ann(&one).await;
+    let mut late = Member::come(&one, "/chat").await;
+    redis.signal("STOP");
+    let rooms = json!([{ "room": "a" }, { "room": "b" }]);
+    let resume = json!({ "type": "resume", "session": late.hello["session"], "rooms": rooms });
+    assert_eq!(late.ask(&resume).await["type"], "resumed");
+    let error = late.expect("error").await;
+    assert_eq!((&error["code"], &error["room"]), (&json!("rooms_full"), &json!("b")));
+    redis.signal("CONT");
+    assert_eq!(late.expect("joined").await["room"], "a");
+    late.expect("history").await;
+    let said = late.ask(&json!({ "type": "say", "room": "a", "text": "here" })).await;
+    assert_eq!(said["text"], "here");
+}
+
 #[tokio::test]
 async fn a_gateway_that_starts_without_redis_starts_apart() {
     let mut redis = Redis::start().await;

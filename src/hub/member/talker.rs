@@ -59,8 +59,9 @@ pub(super) struct State {
     pub(super) asks: Bucket,
     pub(super) excess: Bucket,
     pub(super) misconduct: Misconduct,
-    /// Rooms that are not ready for it yet, and who is to be woken when they are.
-    pub(super) joining: usize,
+    /// Seats in rooms that are not ready for it yet, and who is to be woken when they are. With a seat a room is not
+    /// forgotten, and whoever waits for it is not either.
+    pub(super) joining: Vec<Chair>,
     pub(super) waker: Option<Waker>,
 }
 
@@ -109,11 +110,7 @@ impl Talker {
         let mut answer = Vec::new();
         Desk::new(self, shard, again.budget).again(again, &mut answer);
         self.deliver(cx, &Bytes::from(answer));
-        let waker = {
-            let mut state = self.state.borrow_mut();
-            state.joining -= 1;
-            state.waker.take()
-        };
+        let waker = self.state.borrow_mut().waker.take();
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -191,6 +188,12 @@ impl State {
         Guest { id: self.id, user, worker, name: &self.name }
     }
 
+    /// The seat that it waits on in the room of this name.
+    pub(super) fn waited(&mut self, name: &str) -> Option<Chair> {
+        let at = self.joining.iter().position(|chair| chair.room().name() == name)?;
+        Some(self.joining.swap_remove(at))
+    }
+
     /// The room of this name, when the member is in it.
     pub(super) fn room(&self, name: &str) -> Option<&Arc<Room>> {
         self.rooms.iter().map(|room| room.chair.room()).find(|room| room.name() == name)
@@ -220,7 +223,7 @@ impl Sitting {
             asks: Bucket::default(),
             excess: Bucket::default(),
             misconduct: Misconduct::default(),
-            joining: 0,
+            joining: Vec::new(),
             waker: None,
         };
         ground.connect(state.id, (shard.worker(), user), Word::Close(superseded()));
@@ -269,9 +272,9 @@ impl Drop for Sitting {
     /// The shard is left before the seats are.
     fn drop(&mut self) {
         let talker = &self.talker;
-        let (id, rooms) = {
+        let (id, rooms, _joining) = {
             let mut state = talker.state.borrow_mut();
-            (state.id, std::mem::take(&mut state.rooms))
+            (state.id, std::mem::take(&mut state.rooms), std::mem::take(&mut state.joining))
         };
         rooms.into_iter().for_each(|room| talker.leave(&self.shard, room, id));
         talker.hub().house().ground().disconnect(id, talker.user);

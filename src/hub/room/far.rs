@@ -133,6 +133,13 @@ impl Room {
         let mut state = self.state.lock();
         let bounds = state.rules.history;
         state.history.precede(records, bounds);
+        drop(state);
+        self.let_in();
+    }
+
+    /// Whoever waited to know what was said before comes in.
+    pub(super) fn let_in(&self) {
+        let mut state = self.state.lock();
         state.far.is_ready = true;
         let waiting = std::mem::take(&mut state.far.waiting);
         let ready = Arc::clone(&state.far.ready);

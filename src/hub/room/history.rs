@@ -20,6 +20,8 @@ pub(super) struct History {
     has_last: bool,
     /// Up to here messages may be missing: they were dropped, or the room was not there to keep them.
     floor: MessageId,
+    /// Whether nobody else gives out ids of this room: one that is later than all of them is of another life of it.
+    is_alone: bool,
     /// What members have said with a word of their own.
     references: HashMap<(MemberId, Arc<str>), MessageId>,
 }
@@ -67,8 +69,14 @@ impl History {
             last: MessageId::default(),
             has_last: false,
             floor: beginning,
+            is_alone: false,
             references: HashMap::new(),
         }
+    }
+
+    /// The same, of a room that gives out its ids by itself or not.
+    pub(super) fn alone(self, is_alone: bool) -> Self {
+        Self { is_alone, ..self }
     }
 
     /// What a store had of it, oldest first; ids that do not rise are left out.
@@ -212,6 +220,11 @@ impl History {
 
     /// Looks for messages; see [`Wanted`].
     pub(super) fn find(&self, wanted: &Wanted) -> Found {
+        if wanted.since.is_some_and(|since| self.is_alone && since > self.last.max(self.floor)) {
+            // The clock was set back, or the last of it was not written before an end: what was missed cannot be told.
+            let all = self.find(&Wanted { since: None, ..*wanted });
+            return Found { gap: self.gap(&Wanted { since: Some(MessageId(0)), ..*wanted }, 0), ..all };
+        }
         let start = wanted.since.map(|since| since.max(self.floor));
         let from = start.map_or(0, |start| self.kept.partition_point(|kept| kept.record.id <= start));
         let end =
@@ -313,6 +326,22 @@ mod tests {
         let history = History::new(MessageId(9));
         assert_eq!(history.find(&since(3)).gap, Some((MessageId(3), MessageId(10))));
         assert_eq!((history.find(&since(9)).gap, history.last()), (None, None));
+    }
+
+    #[test]
+    fn an_id_that_was_never_given_out_is_a_gap_before_everything() {
+        let history = history(10..=20, 3).alone(true);
+        let found = history.find(&since(21));
+        assert_eq!((ids(&found), found.gap), (vec![18, 19, 20], Some((MessageId(0), MessageId(18)))));
+        let page = history.find(&Wanted { before: Some(MessageId(19)), ..since(30) });
+        assert_eq!((ids(&page), page.gap), (vec![18], Some((MessageId(0), MessageId(18)))));
+        let found = history.find(&since(20));
+        assert_eq!((ids(&found), found.gap), (vec![], None));
+        let empty = History::new(MessageId(9)).alone(true);
+        assert_eq!([9, 10].map(|id| empty.find(&since(id)).gap), [None, Some((MessageId(0), MessageId(10)))]);
+        // Where others give out ids, too, it is only not here yet.
+        let found = history.alone(false).find(&since(21));
+        assert_eq!((ids(&found), found.gap), (vec![], None));
     }
 
     #[test]

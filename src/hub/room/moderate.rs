@@ -62,10 +62,7 @@ impl Room {
                 Some(name) => vec![(*id, Arc::clone(&name.text))],
                 None => state.people.numbered(*id, &self.ground.keys).into_iter().collect(),
             },
-            Who::Name(key) => {
-                let all = state.people.list(usize::MAX, &self.ground.keys).into_iter();
-                all.filter(|(_, name)| Who::named(name) == Who::Name(key.clone())).collect()
-            }
+            Who::Name(key) => state.people.called(key, &self.ground.keys),
         }
     }
 

@@ -121,6 +121,20 @@ impl People {
         Some((id, Name::of_user(*user).text))
     }
 
+    /// Those who are called so, by the name's key.
+    pub(super) fn called(&self, key: &str, keys: &RandomState) -> Vec<(MemberId, Arc<str>)> {
+        let people = self.named.iter().filter(|(_, person)| *person.name.key() == *key);
+        let named = people.map(|(id, person)| (*id, Arc::clone(&person.name.text)));
+        let mut called: Vec<_> = if self.names.contains_key(key) { named.collect() } else { Vec::new() };
+        // Of those who are numbers, only one can be meant.
+        let user: Option<u64> = key.rsplit_once('#').and_then(|(_, number)| number.parse().ok());
+        if let Some(user) = user.filter(|user| self.numbered.binary_search(user).is_ok()) {
+            let name = Name::of_user(user);
+            called.extend((*name.key() == *key).then(|| (MemberId::without_session(keys, user), name.text)));
+        }
+        called
+    }
+
     /// So many of them at most, those with names first.
     pub(super) fn list(&self, most: usize, keys: &RandomState) -> Vec<(MemberId, Arc<str>)> {
         let named = self.named.iter().map(|(id, person)| (*id, Arc::clone(&person.name.text)));
@@ -188,6 +202,7 @@ mod tests {
         let vouched = Name::vouched("Ann", 32).expect("name");
         assert_eq!(people.come(ANN, 1, &vouched), Ok(Came::Newly));
         assert_eq!(people.come(BOB, 2, &vouched), Ok(Came::Newly));
+        assert_eq!(people.called(&name("ANN").key(), &RandomState::new()).len(), 2);
         assert_eq!(people.come(MemberId(3), 3, &name("Ann")), Err(Fault::NameTaken));
         people.go(ANN, 1);
         assert_eq!(people.come(MemberId(3), 3, &name("Ann")), Err(Fault::NameTaken));
@@ -202,6 +217,9 @@ mod tests {
         let names: Vec<_> = people.list(2, &keys).into_iter().map(|(_, name)| name.to_string()).collect();
         assert_eq!(names, ["User #1", "User #2"]);
         let id = MemberId::without_session(&keys, 2);
+        let called = |key: &str| people.called(key, &keys).len();
+        assert_eq!(["user #2", "user #4", "#2", "2", "ann #2"].map(called), [1, 0, 0, 0, 0]);
+        assert_eq!(people.called("user #2", &keys), [(id, Name::of_user(2).text)]);
         assert_eq!(people.go(id, 2), Some(Name::of_user(2)));
         assert_eq!((people.go(id, 2), people.numbered.as_slice()), (None, &[1, 3][..]));
     }
