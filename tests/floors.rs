@@ -57,6 +57,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("httparse", &["wire/"]),
     ("hyper", &["admin.rs", "auth/", "filter.rs", "gateway/"]),
     ("hyper-util", &["admin.rs", "auth/", "filter.rs", "gateway/"]),
+    ("icu_normalizer", &["hub/name.rs"]),
+    ("icu_properties", &["hub/name.rs"]),
     ("ipnet", &["admission/", "config/"]),
     ("jsonwebtoken", &["auth/"]),
     ("memchr", &["admission/proxy_header.rs", "wire/"]),

@@ -17,7 +17,7 @@ use super::name;
 pub(crate) enum Who {
     /// A member, for as long as it has its session.
     Member(MemberId),
-    /// Whoever is called so, in whatever case.
+    /// Whoever is called so, in whatever case and spelling.
     Name(Box<str>),
     /// Whoever comes from there: an IPv4 address, or an IPv6 /64.
     Address(IpAddr),
@@ -27,7 +27,7 @@ impl Who {
     /// Whoever is called so.
     #[must_use]
     pub(crate) fn named(text: &str) -> Self {
-        Self::Name(name::fold(text.trim()).into())
+        Self::Name(name::fold(text).into())
     }
 
     /// Whoever comes from this address, or from one that is as good as the same.
