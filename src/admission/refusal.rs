@@ -45,6 +45,8 @@ pub(crate) enum Refusal {
     RouteFull,
     /// The room is not for this client (RFC 9110 §15.5.4).
     Room,
+    /// A hub where nobody may be called as the token says.
+    Name,
     /// A moderator has banned the client from the hub for a time.
     Banned,
     /// The gateway is about to stop (RFC 9110 §15.6.4).
@@ -108,7 +110,7 @@ impl Refusal {
             Self::Head(_) => (StatusCode::BAD_REQUEST, Beside::End),
             Self::NoRoute => (StatusCode::NOT_FOUND, Beside::Nothing),
             Self::Malformed(malformed) => (malformed.status(), Beside::Explained(malformed)),
-            Self::Origin(_) | Self::Room | Self::Banned => (StatusCode::FORBIDDEN, Beside::Nothing),
+            Self::Origin(_) | Self::Room | Self::Name | Self::Banned => (StatusCode::FORBIDDEN, Beside::Nothing),
             Self::AddressRate { retry_after } => (StatusCode::TOO_MANY_REQUESTS, Beside::Retry(retry_after.get())),
             Self::AddressCap => (StatusCode::TOO_MANY_REQUESTS, Beside::Retry(RETRY_CAP)),
             Self::Token(fault) => (fault.status(), Beside::Challenge(fault.challenge())),
@@ -136,6 +138,7 @@ impl Refusal {
             Self::HeadTooLarge | Self::HeadTooSlow | Self::Head(_) | Self::NoRoute | Self::Malformed(_) => None,
             Self::Origin(_)
             | Self::Room
+            | Self::Name
             | Self::Token(_)
             | Self::AuthStatus(_)
             | Self::BackendHead { .. }
@@ -173,6 +176,7 @@ impl Refusal {
             Self::GatewayFull => "the gateway has no room for more connections",
             Self::RouteFull => "there is no room for more connections here",
             Self::Room => "you may not enter this room",
+            Self::Name => "nobody may be called as your token says",
             Self::Banned => "you may not come in for a time",
             Self::Draining => "the gateway is about to stop",
             Self::BackendHead { over } => {
@@ -209,6 +213,7 @@ impl Refusal {
             Self::GatewayFull => "gateway_full",
             Self::RouteFull => "route_full",
             Self::Room => "room",
+            Self::Name => "name",
             Self::Banned => "banned",
             Self::Draining => "draining",
             Self::BackendHead { .. } => "backend_head_too_large",

@@ -176,6 +176,14 @@ async fn a_token_says_where_one_may_go_and_who_one_is() {
     assert_eq!(plain.message().await.text(), "Ann: hello");
     let mut refused: Peer = gateway.connect().await;
     assert_eq!(refused.upgrade("/chat/other", &[&ann]).await.status, 403);
+    // A name that cannot be shown leaves nobody free to choose another.
+    for name in [json!("User #5"), json!("\u{200b}"), json!(42), json!("")] {
+        for language in ["Accept: any", "Sec-WebSocket-Protocol: wsgate.chat.v1"] {
+            let mut refused = gateway.connect().await;
+            let answer = refused.upgrade("/chat", &[&bearer(json!({ "who": name })), language]).await;
+            assert_eq!((answer.status, answer.body.as_str()), (403, "nobody may be called as your token says\n"));
+        }
+    }
     // Without the claims one is anybody.
     let mut other = Member::come_with(&gateway, "/chat", &[&bearer(json!({ "boss": "yes" }))]).await;
     assert_eq!(other.hello["moderator"], false);

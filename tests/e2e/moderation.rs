@@ -160,6 +160,20 @@ async fn a_name_that_is_banned_cannot_be_taken() {
 }
 
 #[tokio::test]
+async fn a_ban_holds_however_a_token_writes_the_name() {
+    let (gateway, _folder, bearer) = chat("name_length = 8");
+    let mut boss = come(&gateway, "Boss", true).await;
+    boss.send(&json!({ "type": "ban", "name": "ann  lee-" })).await;
+    boss.expect("ack").await;
+    for name in ["Ann Lee-Carter", " ANN\u{a0}LEE-", "Ann\u{200b} Lee-Carter", "\u{ff21}nn Lee-", "Ann Lee-\u{fe0f}"] {
+        let mut plain = gateway.connect().await;
+        assert_eq!(plain.upgrade("/chat", &[&bearer(name, false)]).await.status, 403, "{name:?}");
+        let mut ann = Member::come_with(&gateway, "/chat", &[&bearer(name, false)]).await;
+        assert_eq!(code(&mut ann, &json!({ "type": "join" })).await, "banned", "{name:?}");
+    }
+}
+
+#[tokio::test]
 async fn an_address_is_banned_before_the_101() {
     let route = |refuse: &str| format!("[[route]]\npath = \"/chat\"\nrefuse = \"{refuse}\"\nhub = {{}}\n");
     let (gateway, folder) = desk::with_routes("", &route("http"));

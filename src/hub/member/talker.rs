@@ -34,6 +34,8 @@ pub(crate) struct Arrival {
     /// The room of its path.
     pub(super) room: Box<str>,
     pub(super) credentials: Credentials,
+    /// What it is called, where its token says so.
+    pub(super) name: Option<Name>,
 }
 
 /// One member.
@@ -227,13 +229,12 @@ impl Sitting {
     /// The member is connected from now on, and has its `hello` in its queue.
     pub(super) fn new(arrival: Arrival, socket: Socket, (vigil, place): (Vigil, Place), shard: &Rc<Shard>) -> Self {
         let hub = Arc::clone(&arrival.hub);
-        let (wishes, ground) = (hub.wishes(), hub.house().ground());
+        let ground = hub.house().ground();
         let user = ground.next_user();
-        let vouched = arrival.credentials.name.as_deref().and_then(|name| Name::vouched(name, wishes.name_length));
         let session = Session::random();
         let state = State {
             id: session.map_or_else(|_| MemberId::without_session(&ground.keys, user), |session| session.member()),
-            name: vouched.unwrap_or_else(|| Name::of_user(user)),
+            name: arrival.name.clone().unwrap_or_else(|| Name::of_user(user)),
             rooms: Vec::new(),
             has_resumed: false,
             says: Bucket::default(),
