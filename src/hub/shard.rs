@@ -245,6 +245,7 @@ impl Shard {
         match word {
             Word::Frame(frame) => talker.deliver(&mut cx, frame),
             Word::Close(close) => talker.dismiss(&mut cx, close.clone()),
+            Word::Displaced(was) => talker.displaced(&mut cx, self.worker, was),
             Word::Again(again) => talker.again(&mut cx, self, again),
         }
     }

@@ -1,7 +1,10 @@
 //! Requests about oneself: to be called otherwise, and to be who one was.
 
 use std::sync::Arc;
+use std::task::Context;
 use std::time::Instant;
+
+use bytes::Bytes;
 
 use super::super::talker::{self, Talker};
 use super::{Desk, Done, Failure, Reference};
@@ -83,5 +86,26 @@ impl Desk<'_> {
             return Ok(Name::of_user(self.talker.user()));
         }
         Name::chosen(name, self.talker.hub().wishes().name_length)
+    }
+}
+
+impl Talker {
+    /// Somebody whose token says so is called as this member was in a room: it is a number again, in all its rooms.
+    pub(crate) fn displaced(&self, cx: &mut Context<'_>, worker: usize, was: &str) {
+        let mut told = Vec::new();
+        {
+            let mut state = self.state.borrow_mut();
+            if state.name.vouched || *state.name.text != *was {
+                return;
+            }
+            state.name = Name::of_user(self.user());
+            let (id, name, guest) = (state.id, &*state.name.text, state.guest(self.user(), worker));
+            for room in state.rooms.iter().map(|room| room.chair.room()) {
+                // Nobody else has its number.
+                let _ = room.rename(&guest);
+                Event::Name { reference: None, id, name, was, room: Some(room.name()) }.append(&mut told);
+            }
+        }
+        self.deliver(cx, &Bytes::from(told));
     }
 }
