@@ -152,6 +152,12 @@ impl Talker {
         self.state.borrow().id
     }
 
+    /// Whether it is in this room, and not about to go.
+    pub(crate) fn is_in(&self, room: &Arc<Room>) -> bool {
+        let rooms = &self.state.borrow().rooms;
+        !self.endpoint.borrow().is_ending() && rooms.iter().any(|known| Arc::ptr_eq(known.chair.room(), room))
+    }
+
     /// What it has said has its place.
     pub(crate) fn acknowledge(&self, room: &Room, reference: Option<&str>, id: MessageId) {
         let event = Event::Ack { reference, id, time: id.time(), room: Some(room.name()) };
