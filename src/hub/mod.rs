@@ -25,6 +25,8 @@ pub(crate) use cluster::{Cluster, Way, Wishes as ClusterWishes};
 pub(crate) use fault::Fault;
 pub(crate) use id::{MemberId, MessageId};
 pub(crate) use language::Language;
+#[cfg(feature = "fuzzing")]
+pub use language::v1::trial::try_requests;
 pub(crate) use mailbox::Mailbox;
 pub(crate) use member::{Credentials, Seat, Sitting};
 pub(crate) use room::{Facts, Room, Wanted};

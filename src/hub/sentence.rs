@@ -97,12 +97,15 @@ impl Sentences {
         self.count.store(all.len(), Ordering::Relaxed);
     }
 
-    /// Ends what was said about somebody, under whatever name; whether there was anything.
+    /// Ends what was said about somebody, under whatever name, and all that was said with it; whether there was anything.
     pub(crate) fn lift(&self, room: Option<&str>, who: &Who, now: Instant) -> bool {
         let mut all = self.all.lock();
         all.retain(|_, sentence| sentence.until > now);
         let before = all.len();
-        all.retain(|(place, whom), sentence| place.as_deref() != room || (whom != who && sentence.asked != *who));
+        // Whoever was asked for by id may be let go by name: it was one sentence.
+        let with = all.get(&(room.map(Box::from), who.clone())).map(|sentence| sentence.asked.clone());
+        let is_meant = |asked: &Who| asked == who || Some(asked) == with.as_ref();
+        all.retain(|(place, whom), sentence| place.as_deref() != room || (whom != who && !is_meant(&sentence.asked)));
         self.count.store(all.len(), Ordering::Relaxed);
         all.len() < before
     }
@@ -228,7 +231,11 @@ mod tests {
         pronounce(&table, Some("a"), &ann, now, 10);
         assert!(!table.lift(Some("b"), &ann, now) && table.lift(None, &ann, now) && !table.lift(None, &ann, now));
         assert_eq!(table.left(None, &[member(1)], now), None);
-        assert!(table.left(Some("a"), &[ann], now).is_some());
+        assert!(table.left(Some("a"), std::slice::from_ref(&ann), now).is_some());
+        // And the other way round.
+        pronounce(&table, None, &member(1), now, 10);
+        table.pronounce(None, ann.clone(), sentence(now + SECOND, &member(1)), now);
+        assert!(table.lift(None, &ann, now) && table.left(None, &[member(1), ann], now).is_none());
     }
 
     #[test]

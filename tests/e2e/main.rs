@@ -25,6 +25,7 @@ mod hub;
 mod keys;
 mod life;
 mod load;
+mod load_chat;
 mod log;
 mod moderation;
 mod pool;
