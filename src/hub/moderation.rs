@@ -144,6 +144,9 @@ impl House {
 
     fn carry_out(&self, measure: &Measure, grounds: Grounds<'_>, now: Instant) -> Result<usize, Fault> {
         let order = &self.ground().order;
+        if measure.room().is_some_and(|room| !self.could_be(room)) {
+            return Err(Fault::BadRoom);
+        }
         match measure {
             Measure::Kick { room, who } => {
                 let room = self.reach(room)?;

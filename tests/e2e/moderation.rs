@@ -112,6 +112,18 @@ async fn who_is_muted_is_not_heard_for_a_time() {
 }
 
 #[tokio::test]
+async fn nobody_is_sentenced_where_nobody_could_be() {
+    let (gateway, _folder, _) = chat("");
+    let mut boss = come(&gateway, "Boss", true).await;
+    for kind in ["mute", "ban"] {
+        let long = "x".repeat(65);
+        assert_eq!(code(&mut boss, &json!({ "type": kind, "name": "Ann", "room": long })).await, "bad_room");
+        assert_eq!(code(&mut boss, &json!({ "type": kind, "name": long })).await, "bad_field");
+        assert_eq!(code(&mut boss, &json!({ "type": kind, "name": "\u{200b}" })).await, "bad_field");
+    }
+}
+
+#[tokio::test]
 async fn who_is_banned_stays_out_by_name_and_by_session() {
     let (gateway, _folder, bearer) = chat("");
     let (mut boss, mut ann) = (come(&gateway, "Boss", true).await, come(&gateway, "Ann", false).await);
