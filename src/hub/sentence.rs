@@ -118,6 +118,27 @@ impl Sentences {
         self.count.store(all.len(), Ordering::Relaxed);
     }
 
+    /// Whoever is meant by a name, in this room or in all, is so by this id, too; what is new of it, and where.
+    pub(crate) fn bind(&self, room: &str, name: &Who, id: &Who, now: Instant) -> Vec<(Option<Box<str>>, Sentence)> {
+        let mut bound = Vec::new();
+        if self.is_empty() {
+            return bound;
+        }
+        for place in [None, Some(Box::from(room))] {
+            let (of_name, of_id) = {
+                let all = self.all.lock();
+                let of = |who: &Who| all.get(&(place.clone(), who.clone())).filter(|one| one.until > now).cloned();
+                (of(name), of(id))
+            };
+            let longer = of_name.filter(|one| of_id.is_none_or(|known| known.until < one.until));
+            if let Some(sentence) = longer {
+                self.pronounce(place.as_deref(), id.clone(), sentence.clone(), now);
+                bound.push((place, sentence));
+            }
+        }
+        bound
+    }
+
     /// Ends what was said about somebody, under whatever name, and all that was said with it. If there was anything: when it
     /// would have ended, and whom it was asked for.
     pub(crate) fn lift(&self, room: Option<&str>, who: &Who, now: Instant) -> Option<(Instant, Who)> {
@@ -313,6 +334,22 @@ mod tests {
         assert!(there("a", 1) && !there("b", 2) && there("a", 3), "nothing makes way for it");
         pronounce(&table, None, &member(4), now, 1000);
         assert!(there("a", 1) && there("a", 4) && !there("a", 3));
+    }
+
+    #[test]
+    fn who_is_meant_by_name_is_bound_by_id() {
+        let (table, now) = (table(9), Instant::now());
+        let (ann, id) = (Who::named("Ann"), member(1));
+        pronounce(&table, Some("a"), &ann, now, 10);
+        assert_eq!(table.bind("b", &ann, &id, now), []);
+        assert_eq!(table.bind("a", &ann, &id, now).len(), 1);
+        assert_eq!(table.bind("a", &ann, &id, now), [], "that is nothing new");
+        assert_eq!(table.left(Some("a"), std::slice::from_ref(&id), now), Some(10 * SECOND));
+        pronounce(&table, None, &ann, now, 5);
+        assert_eq!(table.bind("b", &ann, &id, now).len(), 1);
+        assert_eq!(table.left(Some("b"), std::slice::from_ref(&id), now), Some(5 * SECOND));
+        assert!(table.lift(None, &ann, now).is_some() && table.lift(Some("a"), &ann, now).is_some());
+        assert_eq!(table.left(Some("a"), &[id], now), None, "they end as one");
     }
 
     #[test]

@@ -112,6 +112,29 @@ async fn who_is_muted_is_not_heard_for_a_time() {
 }
 
 #[tokio::test]
+async fn a_mute_by_name_is_not_shed_with_the_name() {
+    let (gateway, _folder) = desk::desk("", "");
+    let mute = json!({ "name": "Ann", "for": 60 });
+    assert_eq!(ask(&gateway, "POST /mutes", Some(&mute)).await.0, 200);
+    // One that comes by this name, and one that takes it for a moment.
+    let mut ann = Member::joined(&gateway, "/chat", "Ann").await;
+    assert_eq!(code(&mut ann, &json!({ "type": "say", "text": "x" })).await, "muted");
+    assert_eq!(ann.ask(&json!({ "type": "name", "name": "Bob" })).await["type"], "name");
+    let mut zoe = Member::joined(&gateway, "/chat/zoe", "Zoe").await;
+    assert_eq!(zoe.say("heard").await["text"], "heard");
+    for name in ["ANN", "Zoe"] {
+        assert_eq!(zoe.ask(&json!({ "type": "name", "name": name })).await["type"], "name");
+    }
+    for member in [&mut ann, &mut zoe] {
+        assert_eq!(code(member, &json!({ "type": "say", "text": "x" })).await, "muted");
+    }
+    assert_eq!(ask(&gateway, "DELETE /mutes?name=Ann", None).await.0, 200);
+    for member in [&mut ann, &mut zoe] {
+        assert_eq!(member.say("heard").await["text"], "heard");
+    }
+}
+
+#[tokio::test]
 async fn nobody_is_sentenced_where_nobody_could_be() {
     let (gateway, _folder, _) = chat("");
     let mut boss = come(&gateway, "Boss", true).await;

@@ -40,6 +40,8 @@ impl Desk<'_> {
             }
             return Err(Fault::NameTaken);
         }
+        let (house, now) = (arrival.hub.house(), Instant::now());
+        state.rooms.iter().for_each(|room| house.bind(room.chair.room().name(), state.id, &state.name, now));
         let (id, name, was) = (state.id, &*state.name.text, &*was.text);
         let event = |room| Event::Name { reference, id, name, was, room };
         state.rooms.iter().for_each(|room| event(Some(room.chair.room().name())).append(out));
