@@ -71,6 +71,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("httparse", &["wire/"]),
     ("hyper", &["admin.rs", "auth/", "client/lines.rs", "courier/", "filter.rs", "gateway/"]),
     ("hyper-util", &["admin.rs", "client/lines.rs", "courier/", "gateway/"]),
+    ("icu_normalizer", &["hub/name.rs"]),
+    ("icu_properties", &["hub/name.rs"]),
     ("ipnet", &["admission/", "config/"]),
     ("jsonwebtoken", &["auth/"]),
     ("memchr", &["admission/proxy_header.rs", "wire/"]),

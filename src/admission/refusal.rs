@@ -53,6 +53,8 @@ pub(crate) enum Refusal {
     RouteFull,
     /// The room is not for this client (RFC 9110 §15.5.4).
     Room,
+    /// A hub where nobody may be called as the token says.
+    Name,
     /// A moderator has banned the client from the hub for a time.
     Banned,
     /// The gateway is about to stop (RFC 9110 §15.6.4).
@@ -124,7 +126,7 @@ impl Refusal {
             // RFC 9112 §9.3: what is left of the body is not read.
             Self::Body(fault) => (fault.status(), Beside::End),
             Self::Trace => (StatusCode::METHOD_NOT_ALLOWED, Beside::Methods),
-            Self::Origin(_) | Self::Room | Self::Banned | Self::NoCertificate => {
+            Self::Origin(_) | Self::Room | Self::Name | Self::Banned | Self::NoCertificate => {
                 (StatusCode::FORBIDDEN, Beside::Nothing)
             }
             Self::AddressRate { retry_after } => (StatusCode::TOO_MANY_REQUESTS, Beside::Retry(retry_after.get())),
@@ -158,6 +160,7 @@ impl Refusal {
             Self::Body(_) | Self::Trace => None,
             Self::Origin(_)
             | Self::Room
+            | Self::Name
             | Self::NoCertificate
             | Self::Token(_)
             | Self::AuthStatus(_)
@@ -199,6 +202,7 @@ impl Refusal {
             Self::GatewayFull => "the gateway has no room for more connections",
             Self::RouteFull => "there is no room for more connections here",
             Self::Room => "you may not enter this room",
+            Self::Name => "nobody may be called as your token says",
             Self::Banned => "you may not come in for a time",
             Self::NoCertificate => "a client certificate is required here",
             Self::Draining => "the gateway is about to stop",
@@ -239,6 +243,7 @@ impl Refusal {
             Self::GatewayFull => "gateway_full",
             Self::RouteFull => "route_full",
             Self::Room => "room",
+            Self::Name => "name",
             Self::Banned => "banned",
             Self::NoCertificate => "no_certificate",
             Self::Draining => "draining",

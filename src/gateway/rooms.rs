@@ -14,11 +14,8 @@ use super::Shared;
 use super::snapshot::{LiveRoute, Snapshot};
 use crate::admin::{self, Reply, Unread};
 use crate::hub::moderation::{Grounds, Measure, SLOWEST};
-use crate::hub::sentence::Sentences;
+use crate::hub::sentence::{DOOR, Sentences};
 use crate::hub::{Fault, Hub, Posted};
-
-/// Who moderates here, in the log.
-const BY: &str = "admin door";
 
 /// The desk.
 pub(super) struct Desk {
@@ -168,7 +165,7 @@ impl Place<'_> {
     }
 
     fn moderate(&self, measure: &Measure, reason: Option<&str>) -> Result<Reply, Wrong> {
-        let grounds = Grounds { by: BY, reason };
+        let grounds = Grounds { by: DOOR, reason };
         let concerned = self.hub.house().moderate(measure, grounds, Instant::now()).map_err(Wrong::Fault)?;
         Ok(tell::done(concerned))
     }

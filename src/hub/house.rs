@@ -94,6 +94,13 @@ impl House {
         inside.find(name).map_or_else(|| inside.make(name, &self.ground), Ok)
     }
 
+    /// Whether there is a room of this name, or could be one.
+    #[must_use]
+    pub(crate) fn could_be(&self, name: &str) -> bool {
+        let inside = self.inside.lock();
+        inside.rooms.contains_key(name) || inside.wishes.room_names.allows(name)
+    }
+
     /// All rooms that are there.
     #[must_use]
     pub(crate) fn all(&self) -> Vec<Arc<Room>> {

@@ -167,7 +167,7 @@ impl About {
     pub(super) fn who(&self) -> Result<Who, Wrong> {
         match (&self.member, &self.name, &self.address) {
             (Some(id), None, None) => member(id),
-            (None, Some(name), None) if !name.trim().is_empty() => Ok(Who::named(name)),
+            (None, Some(name), None) => Who::called(name).ok_or(Wrong::Field("name")),
             _ => Err(Wrong::Field("member or name")),
         }
     }

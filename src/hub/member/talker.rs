@@ -36,6 +36,8 @@ pub(crate) struct Arrival {
     /// The room of its path.
     pub(super) room: Box<str>,
     pub(super) credentials: Credentials,
+    /// What it is called, where its token says so.
+    pub(super) name: Option<Name>,
 }
 
 /// One member.
@@ -127,6 +129,12 @@ impl Talker {
         self.state.borrow().id
     }
 
+    /// Whether it is in this room, and not about to go.
+    pub(crate) fn is_in(&self, room: &Arc<Room>) -> bool {
+        let rooms = &self.state.borrow().rooms;
+        !self.endpoint.borrow().is_ending() && rooms.iter().any(|known| Arc::ptr_eq(known.chair.room(), room))
+    }
+
     /// What it has said has its place.
     pub(crate) fn acknowledge(&self, room: &Room, reference: Option<&str>, id: MessageId) {
         let event = Event::Ack { reference, id, time: id.time(), room: Some(room.name()) };
@@ -210,13 +218,12 @@ impl Sitting {
     /// The member is connected from now on, and has its `hello` in its queue.
     pub(super) fn new(arrival: Arrival, socket: Socket, (vigil, place): (Vigil, Place), shard: &Rc<Shard>) -> Self {
         let hub = Arc::clone(&arrival.hub);
-        let (wishes, ground) = (hub.wishes(), hub.house().ground());
+        let ground = hub.house().ground();
         let user = ground.next_user();
-        let vouched = arrival.credentials.name.as_deref().and_then(|name| Name::vouched(name, wishes.name_length));
         let session = Session::random();
         let state = State {
             id: session.map_or_else(|_| MemberId::without_session(&ground.keys, user), |session| session.member()),
-            name: vouched.unwrap_or_else(|| Name::of_user(user)),
+            name: arrival.name.clone().unwrap_or_else(|| Name::of_user(user)),
             rooms: Vec::new(),
             has_resumed: false,
             says: Bucket::default(),

@@ -138,6 +138,7 @@ impl Room {
     /// that fits into `budget` bytes. Without a name of its own, or with one that somebody has, it is a number.
     pub(crate) fn arrive_plain(self: &Arc<Self>, guest: &Guest<'_>, budget: usize) -> (u64, Vec<Bytes>) {
         let mut state = self.state.lock();
+        self.make_way(&mut state, guest);
         if !guest.name.vouched || state.people.come(guest.id, guest.user, guest.name).is_err() {
             state.people.come_numbered(guest.user);
         }
@@ -156,6 +157,7 @@ impl Room {
     pub(crate) fn arrive(self: &Arc<Self>, guest: &Guest<'_>, wanted: &Wanted) -> Result<Welcome, Fault> {
         let mut state = self.state.lock();
         state.far.allows(guest.id, guest.name)?;
+        self.make_way(&mut state, guest);
         if state.people.come(guest.id, guest.user, guest.name)? == Came::Newly {
             self.tell_presence(&mut state, guest, true);
         }

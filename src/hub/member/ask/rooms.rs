@@ -74,6 +74,7 @@ impl Desk<'_> {
             return Ok(None);
         }
         let welcome = chair.room().arrive(&guest, wanted)?;
+        arrival.hub.house().bind(name, state.id, &state.name, Instant::now());
         let key = self.shard.listen(chair.room(), self.talker, welcome.letter);
         state.rooms.push(InRoom { chair, key, typed: None });
         Ok(Some(welcome))
