@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use super::token::Token;
 use crate::admission::Gate;
@@ -38,6 +39,8 @@ pub(super) struct LiveRoute {
     /// Who is asked before something is said in its hub, if anybody is.
     filter: Option<Arc<Service>>,
     pub(super) target: LiveTarget,
+    /// Whether the operator lets nobody in; the same before and after a reload.
+    pub(super) drained: Arc<AtomicBool>,
 }
 
 /// Where a route leads, live.
@@ -79,7 +82,7 @@ impl Snapshot {
         };
         let gate = Gate::new(&config, before.map(|before| &before.gate));
         let routes = config.routes.iter().zip(guards.into_iter().zip(filters)).zip(hubs);
-        let routes = routes.map(|((route, judges), hub)| live(route, judges, hub, &pools)).collect();
+        let routes = routes.map(|((route, judges), hub)| live(route, judges, hub, (&pools, before))).collect();
         Ok((Self { config, gate, tls, routes, token, pools }, warnings))
     }
 
@@ -253,7 +256,7 @@ fn live(
     route: &config::Route,
     (guard, filter): (Option<Arc<Guard>>, Option<Arc<Service>>),
     hub: Option<Arc<Hub>>,
-    pools: &BTreeMap<String, Arc<Pool>>,
+    (pools, before): (&BTreeMap<String, Arc<Pool>>, Option<&Snapshot>),
 ) -> LiveRoute {
     let target = match (&route.target, hub) {
         (config::Target::Hub(_), Some(hub)) => LiveTarget::Hub(hub),
@@ -275,7 +278,10 @@ fn live(
             None => LiveTarget::Redirect("/".to_owned()),
         },
     };
-    LiveRoute { route: Arc::new(name_of(route)), limits: Arc::new(route.limits), guard, filter, target }
+    let name = name_of(route);
+    let drained = before.and_then(|before| before.route(&name)).map(|known| Arc::clone(&known.drained));
+    let (limits, drained) = (Arc::new(route.limits), drained.unwrap_or_default());
+    LiveRoute { route: Arc::new(name), limits, guard, filter, target, drained }
 }
 
 /// A server that needs care on one route is the same server on the others.

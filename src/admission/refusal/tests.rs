@@ -58,6 +58,7 @@ fn all() -> Vec<Refusal> {
         R::AddressCap,
         R::GatewayFull,
         R::RouteFull,
+        R::RouteDrained,
         R::Room,
         R::Banned,
         R::Draining,
