@@ -37,8 +37,8 @@ async fn led_to(gateway: &Running) -> Vec<Value> {
 #[tokio::test]
 async fn backends_are_shown_as_they_stand() {
     let (good, bad) = (Backend::bind().await.echo(), "ws://127.0.0.1:9");
-    let more = "connections_per_backend = 7\nbalance = \"round-robin\"\nqueue = 3\nretries = 1\nretry_budget = 100\n\
-        ejection = { after = 1, time = \"1h\" }";
+    let more = "connections_per_backend = 7\nbalance = \"round_robin\"\nqueue = 3\nretries = 1\nretry_budget = 100\n\
+        eject_after = 1\neject_time = \"1h\"\neject_max = \"1h\"";
     let (gateway, _folder) = with_routes("", &proxy(&[&good, bad], more));
     let _sessions = [talking(&gateway, "/ws").await, talking(&gateway, "/ws").await];
     let shown = get(&gateway, "/backends").await;
@@ -70,7 +70,7 @@ async fn backends_are_shown_as_they_stand() {
 #[tokio::test]
 async fn health_checks_are_shown() {
     let url = Backend::bind().await.echo();
-    let (gateway, _folder) = with_routes("", &proxy(&[&url], "health = { check = \"tcp\", interval = \"1s\" }"));
+    let (gateway, _folder) = with_routes("", &proxy(&[&url], "health = \"tcp\""));
     within("a check", async {
         loop {
             let shown = get(&gateway, "/backends").await;
@@ -87,7 +87,7 @@ async fn health_checks_are_shown() {
 #[tokio::test]
 async fn a_drained_backend_loses_its_sessions_and_gets_no_new_ones_until_it_is_brought_back() {
     let (one, two) = (Backend::bind().await.echo(), Backend::bind().await.echo());
-    let routes = proxy(&[&one, &two], "balance = \"round-robin\"");
+    let routes = proxy(&[&one, &two], "balance = \"round_robin\"");
     let (gateway, folder) = with_routes("", &routes);
     let (first, mut second) = (talking(&gateway, "/ws").await, talking(&gateway, "/ws").await);
     assert_eq!(led_to(&gateway).await.len(), 2);

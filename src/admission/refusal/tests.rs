@@ -129,6 +129,7 @@ fn every_row_of_the_table_has_its_answer() {
         (Refusal::AddressCap, 429, &[("retry-after", "10")]),
         (Refusal::GatewayFull, 503, &[("retry-after", "5")]),
         (Refusal::RouteFull, 503, &[("retry-after", "5")]),
+        (Refusal::RouteDrained, 503, &[("retry-after", "5")]),
         (Refusal::Room, 403, &[]),
         (Refusal::Banned, 403, &[]),
         (Refusal::Draining, 503, &[("retry-after", "5")]),

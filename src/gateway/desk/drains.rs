@@ -33,8 +33,8 @@ pub(super) struct Drains(RefCell<Vec<Rc<Drain>>>);
 struct Drain {
     what: What,
     since: Instant,
-    /// Those who have not been told to go.
-    left: Cell<usize>,
+    /// Those who have not been told to go, once they have been counted.
+    left: Cell<Option<usize>>,
     /// When the last of them will be.
     until: Cell<Instant>,
     stop: Notify,
@@ -145,7 +145,7 @@ fn begin(office: &Rc<Office>, wish: Wish) -> Result<Reply, Wrong> {
     }
     what.set(&snapshot, true)?;
     let now = Instant::now();
-    let drain = Rc::new(Drain { what, since: now, left: Cell::new(0), until: Cell::new(now), stop: Notify::new() });
+    let drain = Rc::new(Drain { what, since: now, left: Cell::new(None), until: Cell::new(now), stop: Notify::new() });
     tracing::info!(what = %drain.what.told(), "the operator drains a part of the gateway");
     office.drains.0.borrow_mut().push(Rc::clone(&drain));
     let (office, told) = (Rc::clone(office), drain.told(None));
@@ -262,7 +262,7 @@ impl Drain {
                 return;
             }
             let tell = |left: usize, wait: Duration| {
-                self.left.set(left);
+                self.left.set(Some(left));
                 self.until.set(Instant::now() + wait);
             };
             exodus::leave(&office.workers, sessions, (office.pace(), &order), tell).await;

@@ -108,7 +108,7 @@ impl Wrong {
             Self::Unread(Unread::TooLarge) => "the body has more bytes than [admin] body allows".into(),
             Self::Unread(Unread::TooSlow) => "the body did not come in time".into(),
             Self::Unread(Unread::Broken) => "the body ended before its end".into(),
-            Self::Query(word) => format!("the query has a word that nobody knows: {word:?}").into(),
+            Self::Query(word) => format!("the query has a word that nobody knows, or has it twice: {word:?}").into(),
             Self::Json(wrong) => format!("this is not JSON: {wrong}").into(),
             Self::Shape(wrong) => wrong.clone().into(),
             Self::Field(name) => format!("\"{name}\" is missing or not what it should be").into(),
