@@ -256,6 +256,10 @@ impl Drain {
             let Ok(Census { mut sessions, missing }) = office.survey(None).await else { return };
             {
                 let snapshot = office.shared.snapshot.load();
+                // A reload can have done away with it, and the next one have brought another of this name.
+                if self.what.is_drained(&snapshot) != Some(true) {
+                    return;
+                }
                 sessions.retain(|report| self.what.has(&snapshot, report) && !report.state.is_ending);
             }
             if sessions.is_empty() && missing == 0 && was_late {
