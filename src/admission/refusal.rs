@@ -51,6 +51,8 @@ pub(crate) enum Refusal {
     GatewayFull,
     /// The route has as many WebSockets as it may (RFC 9110 §15.6.4).
     RouteFull,
+    /// The operator sends the route's clients elsewhere (RFC 9110 §15.6.4).
+    RouteDrained,
     /// The room is not for this client (RFC 9110 §15.5.4).
     Room,
     /// A hub where nobody may be called as the token says.
@@ -134,6 +136,7 @@ impl Refusal {
             Self::Token(fault) => (fault.status(), Beside::Challenge(fault.challenge())),
             Self::GatewayFull
             | Self::RouteFull
+            | Self::RouteDrained
             | Self::Draining
             | Self::BackendsFull
             | Self::QueueTimeout
@@ -170,6 +173,7 @@ impl Refusal {
             | Self::AddressCap
             | Self::GatewayFull
             | Self::RouteFull
+            | Self::RouteDrained
             | Self::AuthBusy
             | Self::AuthFailed
             | Self::AuthTimeout
@@ -201,6 +205,7 @@ impl Refusal {
             Self::AddressCap => "your address has too many open connections",
             Self::GatewayFull => "the gateway has no room for more connections",
             Self::RouteFull => "there is no room for more connections here",
+            Self::RouteDrained => "nobody is let in here for a time",
             Self::Room => "you may not enter this room",
             Self::Name => "nobody may be called as your token says",
             Self::Banned => "you may not come in for a time",
@@ -242,6 +247,7 @@ impl Refusal {
             Self::AddressCap => "address_cap",
             Self::GatewayFull => "gateway_full",
             Self::RouteFull => "route_full",
+            Self::RouteDrained => "route_drained",
             Self::Room => "room",
             Self::Name => "name",
             Self::Banned => "banned",

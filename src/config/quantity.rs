@@ -25,7 +25,7 @@ const SIZE_UNITS: [(&str, u64); 8] = [
 const RATE_UNITS: [(&str, u64); 3] = [("s", 1), ("m", 60), ("h", 3600)];
 
 /// Reads `10s`, `1m30s`, `500ms`, `0s`: whole numbers, each unit once, the larger first.
-pub(super) fn read_duration(text: &str) -> Option<Duration> {
+pub(crate) fn read_duration(text: &str) -> Option<Duration> {
     if text.is_empty() {
         return None;
     }
@@ -61,7 +61,7 @@ pub(super) fn duration_text(duration: Duration) -> String {
 }
 
 /// Reads `64KiB`, `1MiB`, `1MB`, `512B` or a plain number of bytes.
-pub(super) fn read_size(text: &str) -> Option<usize> {
+pub(crate) fn read_size(text: &str) -> Option<usize> {
     let (number, unit) = leading_number(text)?;
     let bytes = match unit {
         "" => 1,

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Request, StatusCode, request};
@@ -190,6 +191,9 @@ fn answer_plain(asker: &Asker, plain: &PlainRequest, head: &request::Parts) -> A
 async fn upgrade(asker: &Asker, mut admission: Admission, head: &request::Parts) -> Result<Answer, Refusal> {
     let live = asker.snapshot.routes[admission.route].clone();
     asker.record.borrow_mut().address = Some(admission.client);
+    if live.drained.load(Ordering::Relaxed) {
+        return Err(Refusal::RouteDrained);
+    }
     let target = head.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
     let hops = hops(asker, admission.client, &head.headers);
     let forwarded = forwarded(asker, admission.client, &head.headers, hops.as_deref());

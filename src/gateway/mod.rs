@@ -6,6 +6,7 @@ mod answering;
 mod checks;
 mod cluster;
 mod connection;
+mod desk;
 mod drain;
 mod entry;
 mod error;
@@ -15,7 +16,6 @@ mod front;
 mod pages;
 mod reload;
 mod reply;
-mod rooms;
 mod session;
 mod snapshot;
 mod to_https;
@@ -214,7 +214,7 @@ impl Gateway {
             shared.site.cluster.clone().zip(way).map(Service::start).transpose().map_err(StartError::Worker)?;
         let tasks = worker::service_tasks();
         if let Some(bound) = admin {
-            let desk = Rc::new(rooms::Desk::new(Arc::clone(&shared)));
+            let desk = Rc::new(desk::Desk::new(Arc::clone(&shared), Arc::clone(&workers)));
             let door = admin::Door::new(Arc::clone(&shared.metrics), shared.life.clone(), desk);
             tasks.spawn(accept::serve_admin(bound, door, shared.life.clone()));
         }

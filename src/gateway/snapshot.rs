@@ -4,6 +4,7 @@ mod live;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use http::HeaderValue;
 
@@ -46,6 +47,8 @@ pub(super) struct LiveRoute {
     /// Who is asked before something is said in its hub, if anybody is.
     filter: Option<Arc<Service>>,
     pub(super) target: LiveTarget,
+    /// Whether the operator lets nobody in; the same before and after a reload.
+    pub(super) drained: Arc<AtomicBool>,
     /// Where its ordinary requests go.
     pub(super) pages: Option<Arc<LivePages>>,
 }

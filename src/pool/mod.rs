@@ -10,6 +10,7 @@ mod dial;
 mod member;
 mod places;
 mod source;
+mod state;
 mod wish;
 
 use std::fmt;
@@ -22,6 +23,7 @@ pub(crate) use self::again::{Again, Current, NotBack};
 use self::member::Member;
 pub(crate) use self::places::Lease;
 use self::places::{Entry, Places};
+pub(crate) use self::state::{BackendState, PoolState};
 pub(crate) use self::wish::{Caller, Wish};
 use crate::client::{self, Trust};
 use crate::config::{self, Check, Habits};
@@ -234,7 +236,7 @@ impl Pool {
     fn is_out_of_service(&self) -> bool {
         let now = Instant::now();
         let last = self.wishes.ejection.last;
-        !self.members().any(|member| if last { member.is_usable(now) } else { !member.is_retired() })
+        !self.members().any(|member| if last { member.is_usable(now) } else { !member.is_withdrawn() })
     }
 
     /// Once it is nine tenths full, and again only when it was below eight tenths in between.

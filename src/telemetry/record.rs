@@ -58,6 +58,8 @@ enum Tls {
 /// How a session ended, in plain words and numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct End {
+    /// The number of its [`Report`].
+    pub id: u64,
     /// `client`, `backend` or `gateway`.
     pub by: &'static str,
     /// The close code.
@@ -207,6 +209,7 @@ impl Stay {
         let (host, subject) = self.names();
         tracing::info!(
             target: "wsgate::connection",
+            id = end.id,
             address = self.address.map(tracing::field::display),
             host,
             route = self.route.route,
@@ -249,7 +252,7 @@ impl End {
     #[must_use]
     pub(crate) fn cut(backend: &str) -> Self {
         let backend = backend.to_owned();
-        Self { by: "gateway", code: 1006, reason: "cut".into(), frames: (0, 0), bytes: (0, 0), backend }
+        Self { id: 0, by: "gateway", code: 1006, reason: "cut".into(), frames: (0, 0), bytes: (0, 0), backend }
     }
 }
 

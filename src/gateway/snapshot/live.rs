@@ -47,5 +47,7 @@ pub(super) fn live(
         let open = known.map(|known| known.open.clone()).unwrap_or_default();
         Some(Arc::new(LivePages { pool: Arc::clone(pools.get(&wishes.pool)?), wishes: wishes.clone(), open }))
     });
-    LiveRoute { route: Arc::new(name), limits: Arc::new(route.limits), guard, filter, target, pages }
+    let drained = before.and_then(|before| before.route(&name)).map(|known| Arc::clone(&known.drained));
+    let (limits, drained) = (Arc::new(route.limits), drained.unwrap_or_default());
+    LiveRoute { route: Arc::new(name), limits, guard, filter, target, drained, pages }
 }
