@@ -18,6 +18,16 @@ use super::script::Scripts;
 /// Entries of a stream as they come: each with its name and what it has.
 pub(super) type Raw = Vec<(String, HashMap<String, String>)>;
 
+/// What stands in a stream behind a place, oldest first.
+#[derive(Debug)]
+pub(super) struct Page {
+    pub(super) raw: Raw,
+    /// Up to here nothing else does.
+    pub(super) upto: u64,
+    /// Whether nothing stands behind it.
+    pub(super) is_last: bool,
+}
+
 /// A room, by its hub's prefix and its name.
 pub(super) type Address = (Arc<str>, Arc<str>);
 
@@ -49,12 +59,14 @@ pub(super) enum Job {
 pub(super) enum Outcome {
     /// The newest of its stream, and who is there on other gateways.
     Opened(Address, Raw, Vec<(String, String)>),
-    Looked(Address, Raw),
+    Looked(Address, Page),
     /// The message with this key has this place.
     Added(Address, Arc<str>, Option<u64>),
     /// What other gateways have written down.
     Attended(Address, Vec<(String, String)>),
     Led(Arc<str>, bool),
+    /// The room's channels are not listened to any more.
+    Left(Address),
     Done,
 }
 
@@ -62,6 +74,8 @@ pub(super) enum Outcome {
 #[derive(Debug)]
 pub(super) enum Concern {
     Room(Address),
+    /// A room that is not there any more.
+    Leaving(Address),
     Nobody,
 }
 
@@ -82,7 +96,8 @@ impl Job {
             Self::Open(_, room) | Self::Look(_, room, _) | Self::Add(_, room, _) | Self::Attend(_, room, ..) => {
                 Concern::Room(room.clone())
             }
-            Self::Leave(..) | Self::Erase(..) | Self::Publish(..) | Self::Lead(_) | Self::Begin(_) => Concern::Nobody,
+            Self::Leave(_, room) => Concern::Leaving(room.clone()),
+            Self::Erase(..) | Self::Publish(..) | Self::Lead(_) | Self::Begin(_) => Concern::Nobody,
         }
     }
 }
@@ -93,14 +108,13 @@ impl Gear {
         match job {
             Job::Open(chapter, room) => {
                 self.listener.subscribe(&[chapter.said(&room.1), chapter.tell(&room.1)]).await?;
-                let raw = self.newest(&chapter, &room.1, "-").await?;
+                let raw = self.newest(&chapter, &room.1).await?;
                 let others = self.attend(&chapter, &room.1, ("", false)).await?;
                 Ok(Outcome::Opened(room, raw, others))
             }
             Job::Look(chapter, room, after) => {
-                let after = format!("({}", id::to_stream(after));
-                let raw = self.newest(&chapter, &room.1, &after).await?;
-                Ok(Outcome::Looked(room, raw))
+                let page = self.look(&chapter, &room.1, after).await?;
+                Ok(Outcome::Looked(room, page))
             }
             Job::Add(chapter, room, ask) => {
                 let place = self.add(&chapter, &room.1, &ask).await?;
@@ -113,7 +127,7 @@ impl Gear {
             Job::Leave(chapter, room) => {
                 self.attend(&chapter, &room.1, ("", true)).await?;
                 self.listener.unsubscribe(&[chapter.said(&room.1), chapter.tell(&room.1)]).await?;
-                Ok(Outcome::Done)
+                Ok(Outcome::Left(room))
             }
             Job::Erase(chapter, room, place) => {
                 let mut command = cmd("XDEL");
@@ -138,13 +152,26 @@ impl Gear {
         }
     }
 
-    /// The newest entries behind `after`, oldest first, as many as a stream is meant to keep.
-    async fn newest(&mut self, chapter: &Chapter, room: &str, after: &str) -> RedisResult<Raw> {
+    /// The newest entries, oldest first, as many as a stream is meant to keep.
+    async fn newest(&mut self, chapter: &Chapter, room: &str) -> RedisResult<Raw> {
         let mut command = cmd("XREVRANGE");
-        command.arg(chapter.stream(room)).arg("+").arg(after).arg("COUNT").arg(chapter.length());
+        command.arg(chapter.stream(room)).arg("+").arg("-").arg("COUNT").arg(chapter.length());
         let mut raw = sound(command.query_async(&mut self.line).await?);
         raw.reverse();
         Ok(raw)
+    }
+
+    /// The oldest entries behind a place, as many at once as a stream is meant to keep.
+    async fn look(&mut self, chapter: &Chapter, room: &str, after: u64) -> RedisResult<Page> {
+        let most = chapter.length();
+        let mut invocation = self.scripts.look.key(chapter.stream(room));
+        let (last, entries): (String, Vec<Value>) =
+            invocation.arg(format!("({}", id::to_stream(after))).arg(most).invoke_async(&mut self.line).await?;
+        let is_last = entries.len() < most;
+        let raw = sound(entries);
+        let last = if is_last { Some(&last) } else { raw.last().map(|(name, _)| name) };
+        let upto = last.and_then(|name| id::of_stream(name)).unwrap_or(after);
+        Ok(Page { raw, upto, is_last })
     }
 
     /// Adds a message; where it stands now.

@@ -16,12 +16,13 @@ mod inbox;
 mod inlet;
 mod ledger;
 mod script;
+mod time;
 mod wall;
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -37,6 +38,7 @@ pub(crate) use self::wall::Together;
 use self::desk::Desk;
 use self::facts::Facts;
 use self::inbox::Inbox;
+use self::time::Time;
 use crate::telemetry::metrics::ClusterFacts;
 
 /// What the owner wishes of the cluster's thread.
@@ -68,6 +70,7 @@ struct Shared {
     /// By which ids of messages that are owed are told from those of other gateways.
     tag: u64,
     inbox: Inbox,
+    time: Time,
     facts: Arc<Facts>,
 }
 
@@ -86,7 +89,7 @@ impl Cluster {
         let inbox = Inbox::new(wishes.queue);
         let node = node.into();
         let (count, tag, facts) = (AtomicU64::new(0), chance.hash_one(2), Arc::default());
-        Self(Arc::new(Shared { wishes, node, run, count, tag, inbox, facts }))
+        Self(Arc::new(Shared { wishes, node, run, count, tag, inbox, time: Time::default(), facts }))
     }
 
     /// Speaks with Redis until `stop`. To be run on a thread of its own, with a local runtime that has all drivers.
@@ -130,10 +133,4 @@ impl Cluster {
     pub(in crate::hub) fn has_room(&self, cx: &mut std::task::Context<'_>) -> bool {
         self.0.inbox.has_room(cx)
     }
-}
-
-/// Milliseconds since 1970.
-fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -89,6 +89,19 @@ end
 return others
 ";
 
+/// Looks at a room's stream. KEYS: the stream. ARGV: behind which place, how many messages at most. Answers the last place
+/// that was given out, and the messages, oldest first.
+const LOOK: &str = r"
+local last = '0-0'
+if redis.call('EXISTS', KEYS[1]) == 1 then
+  local info = redis.call('XINFO', 'STREAM', KEYS[1])
+  for at = 1, #info, 2 do
+    if info[at] == 'last-generated-id' then last = info[at + 1] end
+  end
+end
+return { last, redis.call('XRANGE', KEYS[1], ARGV[1], '+', 'COUNT', ARGV[2]) }
+";
+
 /// Takes the lead, or keeps it. KEYS: the lease. ARGV: the gateway, for how many milliseconds. Answers 1 for who has it.
 const LEAD: &str = r"
 local leads = redis.call('GET', KEYS[1])
@@ -111,6 +124,7 @@ return 0
 #[derive(Debug)]
 pub(super) struct Scripts {
     pub(super) add: Script,
+    pub(super) look: Script,
     pub(super) attend: Script,
     pub(super) lead: Script,
     pub(super) cede: Script,
@@ -118,6 +132,12 @@ pub(super) struct Scripts {
 
 impl Default for Scripts {
     fn default() -> Self {
-        Self { add: Script::new(ADD), attend: Script::new(ATTEND), lead: Script::new(LEAD), cede: Script::new(YIELD) }
+        Self {
+            add: Script::new(ADD),
+            look: Script::new(LOOK),
+            attend: Script::new(ATTEND),
+            lead: Script::new(LEAD),
+            cede: Script::new(YIELD),
+        }
     }
 }
