@@ -1,6 +1,7 @@
 //! Dials ws and wss servers: the transport, the upgrade, and a whole client for tests and the load harness.
 
 pub mod dial;
+pub(crate) mod lines;
 pub(crate) mod way;
 
 use std::io;

@@ -6,7 +6,8 @@ use crate::socket::Socket;
 use crate::socket::conversation::{Conversation, Passed};
 use crate::socket::endpoint::{Endpoint, Listener};
 use crate::socket::vigil::Vigil;
-use crate::telemetry::roster::Place;
+use crate::telemetry::report::State;
+use crate::telemetry::roster::{Order, Place};
 use crate::wire::close::{Close, Ending};
 use crate::wire::frame::{self, Opcode};
 
@@ -29,8 +30,20 @@ impl Conversation for Echo {
         self.endpoint.poll(cx, &self.place, &mut Back)
     }
 
+    fn order(&mut self, cx: &mut Context<'_>, order: Order) {
+        self.endpoint.order(cx, order);
+    }
+
+    fn place(&self) -> &Place {
+        &self.place
+    }
+
     fn passed(&self) -> Passed {
         self.endpoint.passed()
+    }
+
+    fn state(&self) -> State {
+        self.endpoint.state(self.place.now())
     }
 }
 

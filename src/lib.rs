@@ -18,9 +18,9 @@
 //!
 //! Beside it stands `probe`, which tries a backend out before there is a route to it.
 //!
-//! The floors: `gateway` knows all; below it `relay`, `pool`, `probe` and `auth`, then `admission`, `tls`, `hub`, `echo` and [`client`],
-//! then `config`, `socket` and `admin`, and at the ground [`wire`], `route`, `limits`, `telemetry` and `lifecycle`,
-//! which know nobody. No import runs up: `tests/floors.rs` sees to it.
+//! The floors: `gateway` knows all; below it `relay`, `pool`, `probe`, `auth` and `filter`, then `admission`, `tls`, `hub`,
+//! `echo` and [`client`], then `config`, `socket` and `admin`, and at the ground [`wire`], `route`, `limits`, `telemetry`
+//! and `lifecycle`, which know nobody. No import runs up: `tests/floors.rs` sees to it.
 
 mod admin;
 mod admission;
@@ -44,6 +44,8 @@ pub mod wire;
 
 pub use config::{BUILT_IN, Change, Config, Listen, LogFormat, Overrides, Problem, Problems, Target};
 pub use gateway::{Gateway, Handle, StartError, Totals, check};
+#[cfg(feature = "fuzzing")]
+pub use hub::try_requests;
 pub use lifecycle::Phase;
 pub use probe::{Boldness, End, Report, Step, Wishes, dangers, probe};
 pub use tls::{IssueError, Made, make_certificate};

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 
 use super::plan;
+use super::speech::{Language, SpeechOptions, V1};
 use super::versus::{self, Job};
 
 /// Measures any ws or wss server. Without a URL: a gateway that it starts itself on loopback.
@@ -38,12 +39,15 @@ pub(crate) struct Arguments {
     /// Messages under way at once on each connection (echo, bulk).
     #[arg(long, default_value_t = 1)]
     pub(crate) window: usize,
-    /// How many of the connections send (fanout, slow).
-    #[arg(long, default_value_t = 1)]
-    pub(crate) senders: usize,
-    /// How many of the connections stop reading (slow). Default: a tenth.
+    /// How many of the connections send (fanout, slow). Default: one, or one in each room.
+    #[arg(long)]
+    pub(crate) senders: Option<usize>,
+    /// How many of the connections never read; they come when half the time is over (slow). Default: a tenth.
     #[arg(long)]
     pub(crate) stopped: Option<usize>,
+    /// How a chat is spoken.
+    #[command(flatten)]
+    pub(crate) speech: SpeechOptions,
     /// Connections opened in a second at most, before measuring.
     #[arg(long, default_value_t = 2000.0)]
     pub(crate) open_rate: f64,
@@ -86,10 +90,14 @@ pub(crate) struct Arguments {
     /// Without a URL: start wsgate as a process of its own, and count its CPU and memory.
     #[arg(long, value_enum, value_name = "AS", conflicts_with_all = ["url", "server_pid"])]
     pub(crate) apart: Option<Job>,
+    /// That wsgate (--apart) or the gateway of our own serves ws, not wss.
+    #[arg(long, conflicts_with = "url")]
+    pub(crate) plain: bool,
     /// First compare our client with an independent one, message by message.
     #[arg(long)]
     pub(crate) cross_check: bool,
-    /// End with 3 when this is so: 'p99>20ms', 'tls.p50>5ms', 'errors>0', 'completeness<100'.
+    /// End with 3 when this is so: 'p99>20ms', 'tls.p50>5ms', 'errors>0', 'completeness<100',
+    /// 'cpu_us_per_delivery>5'.
     #[arg(long, value_name = "EXPRESSION")]
     pub(crate) fail_if: Vec<String>,
     /// Write the run as JSON.
@@ -101,8 +109,8 @@ pub(crate) struct Arguments {
     /// Compare two runs that were written as JSON, and do nothing else.
     #[arg(long, num_args = 2, value_names = ["A.json", "B.json"])]
     pub(crate) compare: Vec<PathBuf>,
-    /// Measure wsgate beside these: nginx,haproxy in front of the same backend; node as a chat; or profiles: each
-    /// profile beside the transparent one (also singly: legacy,swoole).
+    /// Measure wsgate beside these: nginx,haproxy in front of the same backend; node,websockets as chats (at -c, -s,
+    /// --rate); or profiles: each profile beside the transparent one (also singly: legacy,swoole).
     #[arg(long, value_delimiter = ',', value_name = "PROGRAMS")]
     pub(crate) versus: Vec<String>,
     /// Rounds of --versus.
@@ -128,7 +136,7 @@ pub(crate) enum Profile {
     Bulk,
     /// A few send at a fixed rate, all receive.
     Fanout,
-    /// Like fanout, and some readers stop reading.
+    /// Like fanout; in the second half of the time with members that never read.
     Slow,
     /// All are cut at once and come back: at once, then after a random wait.
     Storm,
@@ -148,6 +156,24 @@ pub(crate) enum TlsVersion {
 }
 
 impl Arguments {
+    /// Whether what one says all of a room hear.
+    pub(crate) fn is_chat(&self) -> bool {
+        matches!(self.profile, Profile::Fanout | Profile::Slow)
+    }
+
+    /// Those of a chat that send.
+    pub(crate) fn sender_count(&self) -> usize {
+        self.senders.or(self.speech.rooms).unwrap_or(1)
+    }
+
+    /// The subprotocols to offer: as asked, or that of the language.
+    pub(crate) fn subprotocols(&self) -> Vec<String> {
+        match self.speech.language {
+            Language::V1 if self.subprotocol.is_empty() => vec![V1.to_owned()],
+            Language::Plain | Language::V1 => self.subprotocol.clone(),
+        }
+    }
+
     /// The stages of ramp, in order.
     ///
     /// # Errors
@@ -182,7 +208,7 @@ impl Arguments {
     /// Bytes of a message. Deliveries can only be told apart by the mark in them.
     pub(crate) fn message_size(&self) -> usize {
         let size = self.size.unwrap_or(if self.profile == Profile::Bulk { 1 << 20 } else { 64 });
-        if matches!(self.profile, Profile::Fanout | Profile::Slow) { size.max(plan::MARK) } else { size }
+        if self.is_chat() { size.max(plan::MARK) } else { size }
     }
 
     /// Messages a second.
@@ -210,7 +236,8 @@ impl Arguments {
             Profile::Rate => drop(put("rate", self.message_rate().to_string())),
             Profile::Fanout | Profile::Slow => {
                 put("rate", self.message_rate().to_string());
-                put("senders", self.senders.to_string());
+                put("senders", self.sender_count().to_string());
+                self.speech.shape(&mut put);
             }
             Profile::Ramp => drop(put("stage", self.stages.join(","))),
             Profile::Storm => drop(put("jitter", format!("{:?}", self.jitter))),
@@ -221,6 +248,9 @@ impl Arguments {
         }
         if let Some(job) = self.apart {
             put("apart", job.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned()));
+        }
+        if self.plain {
+            put("plain", "yes".to_owned());
         }
         if self.source_addresses > 0 {
             put("source-addresses", self.source_addresses.to_string());

@@ -122,6 +122,7 @@ fn totals(rows: &mut Rows<'_>) {
     rows.row("handshakes in a second", figures::rate, |run| run.totals.handshakes_per_second);
     rows.row("full ones in a second", figures::rate, |run| run.totals.full_handshakes_per_second);
     rows.row("resumed ones in a second", figures::rate, |run| run.totals.resumed_handshakes_per_second);
+    rows.row("deliveries", figures::number, |run| run.totals.deliveries.map(|came| came as f64));
     rows.row("delivered of what was due", figures::percent, |run| run.totals.completeness);
 }
 
@@ -183,6 +184,7 @@ fn spent(rows: &mut Rows<'_>) {
         };
         row("CPU time", figures::time, |server| Some(server.cpu_seconds * 1e6));
         row("CPU for a message", figures::time, |server| server.cpu_us_per_message);
+        row("CPU for a delivery", figures::time, |server| server.cpu_us_per_delivery);
         row("memory before", figures::bytes, |server| Some(server.pss_before as f64));
         row("memory with all connections", figures::bytes, |server| Some(server.pss_after as f64));
         row("memory for one connection more", figures::bytes, |server| server.bytes_per_connection);

@@ -20,11 +20,16 @@ pub(crate) struct Control {
     /// Messages are sent that are due from the first to before the second.
     from: AtomicU64,
     until: AtomicU64,
+    /// When measuring began.
+    since: AtomicU64,
+    /// Messages that are due from here on are of the second part.
+    parted: AtomicU64,
     measuring: AtomicBool,
     resume: AtomicBool,
     quit: AtomicBool,
     open: AtomicUsize,
     ever: AtomicUsize,
+    joined: AtomicUsize,
     delivered: AtomicUsize,
     failed: AtomicUsize,
     news: watch::Sender<u64>,
@@ -56,11 +61,14 @@ impl Control {
             pace: AtomicU64::new(0),
             from: AtomicU64::new(u64::MAX),
             until: AtomicU64::new(u64::MAX),
+            since: AtomicU64::new(0),
+            parted: AtomicU64::new(u64::MAX),
             measuring: AtomicBool::new(false),
             resume: AtomicBool::new(false),
             quit: AtomicBool::new(false),
             open: AtomicUsize::new(0),
             ever: AtomicUsize::new(0),
+            joined: AtomicUsize::new(0),
             delivered: AtomicUsize::new(0),
             failed: AtomicUsize::new(0),
             news: watch::Sender::new(0),
@@ -82,6 +90,10 @@ impl Control {
         from, set_from: Micros;
         /// Messages that are due from here on are not sent.
         until, set_until: Micros;
+        /// When measuring began.
+        since, set_since: Micros;
+        /// What is due from here on is of the second part.
+        parted, set_parted: Micros;
         /// Whether what happens counts.
         measuring, set_measuring: bool;
         /// Whether TLS sessions are resumed.
@@ -103,6 +115,16 @@ impl Control {
     /// Connections that are open.
     pub(crate) fn open(&self) -> usize {
         self.open.load(Relaxed)
+    }
+
+    /// Connections that are members by now.
+    pub(crate) fn joined(&self) -> usize {
+        self.joined.load(Relaxed)
+    }
+
+    /// One more is.
+    pub(crate) fn join(&self) {
+        self.joined.fetch_add(1, Relaxed);
     }
 
     /// Messages of this run that came.

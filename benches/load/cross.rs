@@ -56,7 +56,7 @@ async fn ours(aim: &Aim, messages: &[String]) -> Result<Vec<Vec<u8>>, String> {
     let dialled = dial(&Line { to: aim.address, from: None, tls }).await;
     let (mut socket, _) = dialled.map_err(|error| format!("our client: {error:?}"))?;
     let key = client::key(client::random());
-    let request = aim.place.request(&key, &aim.headers);
+    let request = aim.places[0].request(&key, &aim.headers);
     let answer = client::upgrade(&mut socket, request.as_bytes(), &accept_for(&key), &aim.subprotocols).await;
     match answer.map_err(|error| format!("our client: {error}"))?.0 {
         Answer::Switched { .. } => {}

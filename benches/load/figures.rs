@@ -109,6 +109,7 @@ pub(crate) fn kind(name: &str) -> String {
         "tcp" => "TCP connect".to_owned(),
         "tls" => "TLS handshake".to_owned(),
         "tls_resumed" => "TLS, resumed".to_owned(),
+        "ack" => "Acknowledgement".to_owned(),
         _ => {
             let mut letters = name.replace('_', " ");
             if let Some(first) = letters.get_mut(..1) {
@@ -122,8 +123,18 @@ pub(crate) fn kind(name: &str) -> String {
 /// The latencies of a run in the order in which a connection meets them, those without a place last.
 #[must_use]
 pub(crate) fn in_order<'a, T>(latencies: impl Iterator<Item = (&'a String, T)>) -> Vec<(&'a str, T)> {
-    const ORDER: [&str; 9] =
-        ["tcp", "tls", "tls_resumed", "upgrade", "first_message", "round_trip", "delivery", "reconnect", "close"];
+    const ORDER: [&str; 10] = [
+        "tcp",
+        "tls",
+        "tls_resumed",
+        "upgrade",
+        "first_message",
+        "round_trip",
+        "delivery",
+        "ack",
+        "reconnect",
+        "close",
+    ];
     let place = |name: &str| ORDER.iter().position(|known| *known == name).unwrap_or(ORDER.len());
     let mut ordered: Vec<_> = latencies.map(|(name, summary)| (name.as_str(), summary)).collect();
     ordered.sort_by_key(|(name, _)| place(name));

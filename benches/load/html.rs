@@ -9,6 +9,8 @@ use super::report::{Run, Summary};
 mod charts;
 #[path = "figures.rs"]
 pub(crate) mod figures;
+#[path = "parts.rs"]
+pub(crate) mod parts;
 #[path = "plot.rs"]
 mod plot;
 #[path = "tables.rs"]
@@ -149,8 +151,10 @@ fn key_figures(run: &Run, out: &mut String) {
     tile("Connections", figures::count(totals.connections));
     tile("Errors and refusals", figures::count(failures(run)));
     if let Some(server) = &run.server {
-        if let Some(us) = server.cpu_us_per_message {
-            tile("Server CPU for a message", figures::time(us));
+        match (server.cpu_us_per_delivery, server.cpu_us_per_message) {
+            (Some(us), _) => tile("Server CPU for a delivery", figures::time(us)),
+            (None, Some(us)) => tile("Server CPU for a message", figures::time(us)),
+            (None, None) => {}
         }
         if let Some(bytes) = server.bytes_per_connection {
             tile("Server memory for a connection", figures::bytes(bytes));

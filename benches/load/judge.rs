@@ -58,6 +58,7 @@ impl Question {
             "handshakes_per_second" => totals.handshakes_per_second,
             "full_handshakes_per_second" => totals.full_handshakes_per_second,
             "resumed_handshakes_per_second" => totals.resumed_handshakes_per_second,
+            "cpu_us_per_delivery" => run.server.as_ref()?.cpu_us_per_delivery,
             "bytes_per_connection" => run.server.as_ref()?.bytes_per_connection,
             _ => self.latency(run).map(|summary| match self.what.as_str() {
                 "min" => summary.min as f64,
@@ -83,7 +84,7 @@ impl Question {
 /// The profile's own latency is the first of these that was measured.
 pub(crate) const MAIN: [&str; 5] = ["round_trip", "delivery", "reconnect", "tls", "upgrade"];
 const TIMES: [&str; 8] = ["min", "mean", "p50", "p90", "p99", "p999", "p9999", "max"];
-const COUNTS: [&str; 9] = [
+const COUNTS: [&str; 10] = [
     "errors",
     "refusals",
     "completeness",
@@ -92,5 +93,6 @@ const COUNTS: [&str; 9] = [
     "handshakes_per_second",
     "full_handshakes_per_second",
     "resumed_handshakes_per_second",
+    "cpu_us_per_delivery",
     "bytes_per_connection",
 ];

@@ -9,6 +9,8 @@ use super::report::Second;
 /// Where progress goes: standard error.
 pub(crate) struct Live {
     terminal: bool,
+    /// Nothing is shown.
+    silent: bool,
     /// Lines of the block that is on the screen.
     shown: usize,
     last: Option<Instant>,
@@ -16,11 +18,19 @@ pub(crate) struct Live {
 
 impl Live {
     pub(crate) fn new() -> Self {
-        Self { terminal: std::io::stderr().is_terminal(), shown: 0, last: None }
+        Self { terminal: std::io::stderr().is_terminal(), silent: false, shown: 0, last: None }
+    }
+
+    /// Nobody watches: the run is one of many.
+    pub(crate) fn silent() -> Self {
+        Self { silent: true, ..Self::new() }
     }
 
     /// A line that stays.
     pub(crate) fn say(&mut self, line: &str) {
+        if self.silent {
+            return;
+        }
         self.wipe();
         let _ = writeln!(std::io::stderr(), "{line}");
     }
@@ -28,7 +38,7 @@ impl Live {
     /// How things stand; drawn if it is time again.
     pub(crate) fn show(&mut self, stage: &str, open: usize, wanted: usize, second: Option<&Second>) {
         let every = if self.terminal { Duration::from_millis(200) } else { Duration::from_secs(3) };
-        if self.last.is_some_and(|last| last.elapsed() < every) {
+        if self.silent || self.last.is_some_and(|last| last.elapsed() < every) {
             return;
         }
         self.last = Some(Instant::now());

@@ -17,13 +17,17 @@ mod judge;
 mod live;
 mod own;
 mod pacer;
+mod phrase;
 mod plan;
+mod policy;
 mod preflight;
 pub(crate) mod report;
 mod server;
+mod speech;
 pub(crate) mod table;
 mod talk;
 mod tally;
+mod template;
 mod versus;
 mod worker;
 
@@ -41,8 +45,9 @@ use self::conductor::Conductor;
 use self::judge::Question;
 use self::live::Live;
 use self::own::Own;
+use self::phrase::{Filling, Gap, Phrase};
 use self::report::Run;
-use self::versus::{Apart, Job};
+use self::versus::{Apart, Job, Scheme};
 use self::worker::{Aim, Handshakes};
 
 /// What a threshold that was not kept makes of the exit code.
@@ -101,19 +106,14 @@ pub(crate) fn side_by_side<'a>(line: impl IntoIterator<Item = &'a str>) -> Resul
 }
 
 fn compared(arguments: &Arguments) -> Result<versus::Comparison, String> {
-    let peers = versus::peers(&arguments.versus)?;
-    let options = versus::Options { peers, rounds: arguments.rounds, time: arguments.time.min(PER_FIGURE) };
-    versus::run(&options).map_err(|error| error.to_string())
+    versus::run(&versus::Options::new(arguments)?).map_err(|error| error.to_string())
 }
-
-/// How long each figure of --versus is measured in each round, at most.
-const PER_FIGURE: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// A report, and the exit code that it makes.
 pub(crate) type Outcome = Result<(Run, u8), String>;
 
 fn measure(arguments: &Arguments) -> Result<ExitCode, String> {
-    let (run, code) = find(arguments)?;
+    let (run, code) = find(arguments, &mut Live::new())?;
     print!("{}", table::text(&run));
     if let Some(path) = &arguments.json {
         write(path, &serde_json::to_string_pretty(&run).map_err(|error| error.to_string())?)?;
@@ -129,28 +129,35 @@ fn measure(arguments: &Arguments) -> Result<ExitCode, String> {
 /// # Errors
 /// Why there is nothing to report.
 pub(crate) fn run<'a>(line: impl IntoIterator<Item = &'a str>) -> Outcome {
-    find(&Arguments::try_parse_from(line).map_err(|error| error.to_string())?)
+    find(&Arguments::try_parse_from(line).map_err(|error| error.to_string())?, &mut Live::new())
 }
 
-fn find(arguments: &Arguments) -> Outcome {
+fn find(arguments: &Arguments, live: &mut Live) -> Outcome {
     let questions = arguments.fail_if.iter().map(|text| Question::parse(text)).collect::<Result<Vec<_>, _>>()?;
-    let (count, mut live) = (arguments.count()?, Live::new());
-    let apart = arguments.apart.map(Apart::start).transpose().map_err(|error| error.to_string())?;
-    let own = (arguments.url.is_none() && apart.is_none()).then(Own::start).transpose()?;
+    let count = arguments.count()?;
+    let scheme = if arguments.plain { Scheme::Ws } else { Scheme::Wss };
+    let apart = arguments.apart.map(|job| Apart::start(job, scheme)).transpose().map_err(|error| error.to_string())?;
+    let own = (arguments.url.is_none() && apart.is_none()).then(|| Own::start(scheme)).transpose()?;
     let arguments = &Arguments {
-        url: apart.as_ref().map(Apart::url).or_else(|| arguments.url.clone()),
         server_pid: apart.as_ref().map(Apart::pid).or(arguments.server_pid),
+        subprotocol: arguments.subprotocols(),
         ..arguments.clone()
     };
-    let path = if matches!(arguments.profile, Profile::Fanout | Profile::Slow) { "/chat" } else { "/echo" };
-    let url = own.as_ref().map(|own| own.url(path)).or_else(|| arguments.url.clone()).unwrap_or_default();
+    let url = match (&apart, &own) {
+        (Some(apart), _) => in_rooms(arguments, &apart.url()),
+        (None, Some(own)) if arguments.is_chat() => in_rooms(arguments, &own.url("/chat/")),
+        (None, Some(own)) => own.url("/echo"),
+        (None, None) => arguments.url.clone().unwrap_or_default(),
+    };
+    let arguments = &Arguments { url: Some(url.clone()), ..arguments.clone() };
+    let speech = arguments.speech.speech(&url)?;
     let aim = Arc::new(aim(arguments, &url, own.is_some() || apart.is_some())?);
     // A gateway in this process has the other end of each connection; a relay has two ends as well.
     let is_double = own.is_some() || arguments.apart == Some(Job::Relay);
     preflight::check(count, aim.address, arguments.source_addresses, is_double)?;
-    let differ = if arguments.cross_check { cross_check(arguments, &aim, &url, &mut live) } else { None };
+    let differ = if arguments.cross_check { cross_check(arguments, &aim, &url, live) } else { None };
     let differs = differ.is_some();
-    let mut run = Conductor::start(arguments, aim, &mut live)?.run()?;
+    let mut run = Conductor::start(arguments, speech, aim, live)?.run()?;
     // A report is shared: what stands in a query is often a token.
     run.meta.url = url.split('?').next().unwrap_or_default().to_owned();
     run.errors.extend(differ.map(|why| (format!("cross-check: {why}"), 1)));
@@ -162,6 +169,12 @@ fn find(arguments: &Arguments) -> Outcome {
         (true, true) => 0,
     };
     Ok((run, code))
+}
+
+/// The URL of a hub of ours with the room in its path, where the language does not name it in messages.
+fn in_rooms(arguments: &Arguments, hub: &str) -> String {
+    let is_named = arguments.speech.speech(hub).is_ok();
+    if is_named { hub.to_owned() } else { format!("{hub}{{room}}") }
 }
 
 /// How the two clients differ, if they do.
@@ -180,7 +193,11 @@ fn write(path: &Path, text: &str) -> Result<(), String> {
 
 /// Whom to measure, by arguments; our own gateway's certificate is nobody's.
 fn aim(arguments: &Arguments, url: &str, own: bool) -> Result<Aim, String> {
-    let place = Place::parse(url).map_err(|error| error.to_string())?;
+    let (phrase, rooms) = (Phrase::parse(url), arguments.speech.rooms.unwrap_or(1));
+    let of_room = |room| Place::parse(&phrase.to_text(&Filling { room, ..Filling::default() }));
+    let rooms = if phrase.has(Gap::Room) { rooms } else { 1 };
+    let places = (0..rooms.max(1)).map(of_room).collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
+    let place = &places[0];
     let found = (place.host.as_str(), place.port).to_socket_addrs();
     let address = found.ok().and_then(|mut found| found.next()).ok_or_else(|| format!("{}: no address", place.host))?;
     let tls = if place.secure { Some(tls(arguments, &place.host, own)?) } else { None };
@@ -190,7 +207,7 @@ fn aim(arguments: &Arguments, url: &str, own: bool) -> Result<Aim, String> {
         headers.push(format!("Sec-WebSocket-Protocol: {}", arguments.subprotocol.join(", ")));
     }
     Ok(Aim {
-        place,
+        places,
         address,
         tls,
         headers,

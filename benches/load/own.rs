@@ -7,12 +7,11 @@ use std::thread::JoinHandle;
 use tokio::runtime::{Builder, LocalOptions};
 use wsgate::{Config, Gateway, Handle};
 
+use super::versus::Scheme;
+
 const CONFIG: &str = r#"
 listen = ["127.0.0.1:0"]
 workers = 1
-
-[tls]
-self_signed = ["localhost", "127.0.0.1"]
 
 [limits]
 pending = 100000
@@ -29,9 +28,12 @@ echo = {}
 
 [[route]]
 path = "/chat"
-hub = { history = 0, text = "1MiB", say = { rate = "0/s" } }
+hub = { history = 0, text = "1MiB", rooms = 1000000, say = { rate = "0/s" } }
 limits = { message_size = "64KiB", send_queue = "1MiB" }
 "#;
+
+/// Before the first route, where tables are.
+const TLS: &str = "[tls]\nself_signed = [\"localhost\", \"127.0.0.1\"]\n\n[limits]";
 
 /// A gateway that runs until this is dropped.
 pub(crate) struct Own {
@@ -45,8 +47,12 @@ impl Own {
     ///
     /// # Errors
     /// What kept it from starting.
-    pub(crate) fn start() -> Result<Self, String> {
-        let config = Config::parse(CONFIG, "own gateway", Path::new(".")).map_err(|problems| problems.to_string())?;
+    pub(crate) fn start(scheme: Scheme) -> Result<Self, String> {
+        let text = match scheme {
+            Scheme::Ws => CONFIG.to_owned(),
+            Scheme::Wss => CONFIG.replace("[limits]", TLS),
+        };
+        let config = Config::parse(&text, "own gateway", Path::new(".")).map_err(|problems| problems.to_string())?;
         let (ready, started) = mpsc::channel();
         let thread = std::thread::Builder::new().name("own gateway".into()).spawn(move || {
             let told = ready.clone();

@@ -29,6 +29,12 @@ impl Schedule {
         self.start + (self.offset + self.period * n as f64) as Micros
     }
 
+    /// From when on it is.
+    #[must_use]
+    pub fn start(&self) -> Micros {
+        self.start
+    }
+
     /// How many messages are due before `end`.
     #[must_use]
     pub fn count_before(&self, end: Micros) -> u64 {
@@ -109,17 +115,35 @@ pub struct Mark {
     pub at: Micros,
 }
 
-/// Bytes of a mark: a tilde on each side, and 18 hexadecimal digits.
+/// Bytes of a mark: a sign on each side, and 18 hexadecimal digits.
 pub const MARK: usize = 20;
+
+/// Where a mark stands, which its signs tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// In what is said.
+    Text,
+    /// In what comes back to the sender alone; letters and digits, since it stands in a field of some language.
+    Ref,
+}
+
+impl Side {
+    const fn sign(self) -> u8 {
+        match self {
+            Self::Text => b'~',
+            Self::Ref => b'r',
+        }
+    }
+}
 
 impl Mark {
     /// The mark as text.
     #[must_use]
-    pub fn to_text(self) -> [u8; MARK] {
+    pub fn to_text(self, side: Side) -> [u8; MARK] {
         let value = (u128::from(self.run & 0xfff) << 60)
             | (u128::from(self.sender & 0xf_ffff) << 40)
             | u128::from(self.at & 0xff_ffff_ffff);
-        let mut text = [b'~'; MARK];
+        let mut text = [side.sign(); MARK];
         for (at, digit) in text[1..MARK - 1].iter_mut().enumerate() {
             *digit = b"0123456789abcdef"[(value >> (4 * (17 - at))) as usize & 0xf];
         }
@@ -128,12 +152,12 @@ impl Mark {
 
     /// Looks for a mark.
     #[must_use]
-    pub fn find(text: &[u8]) -> Option<Self> {
-        text.windows(MARK).find_map(Self::read)
+    pub fn find(text: &[u8], side: Side) -> Option<Self> {
+        text.windows(MARK).find_map(|text| Self::read(text, side.sign()))
     }
 
-    fn read(text: &[u8]) -> Option<Self> {
-        if text[0] != b'~' || text[MARK - 1] != b'~' {
+    fn read(text: &[u8], sign: u8) -> Option<Self> {
+        if text[0] != sign || text[MARK - 1] != sign {
             return None;
         }
         let mut value = 0_u128;
@@ -189,10 +213,12 @@ mod tests {
     #[test]
     fn a_mark_is_found_wherever_it_stands() {
         let mark = Mark { run: 0xabc, sender: 0x1_2345, at: 987_654_321 };
-        let text = [b"User #7: ~~", &mark.to_text()[..], b"....~"].concat();
-        assert_eq!(Mark::find(&text), Some(mark));
-        assert_eq!(Mark::find(&mark.to_text()), Some(mark));
-        assert_eq!(Mark::find(b"~no mark at all, though it is long enough~"), None);
-        assert_eq!(Mark::find(b"~"), None);
+        for (side, other) in [(Side::Text, Side::Ref), (Side::Ref, Side::Text)] {
+            let text = [b"User r #7: ~~r", &mark.to_text(side)[..], b"..r..~"].concat();
+            assert_eq!((Mark::find(&text, side), Mark::find(&text, other)), (Some(mark), None));
+            assert_eq!(Mark::find(&mark.to_text(side), side), Some(mark));
+        }
+        assert_eq!(Mark::find(b"~no mark at all, though it is long enough~", Side::Text), None);
+        assert_eq!(Mark::find(b"~", Side::Text), None);
     }
 }

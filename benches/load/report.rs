@@ -28,6 +28,12 @@ pub struct Run {
     pub generator: Generator,
     /// What the server spent, when its process was named.
     pub server: Option<Server>,
+    /// Of a chat: what was due and came, in one part; or in two, without and with those that never read.
+    #[serde(default)]
+    pub parts: Vec<Part>,
+    /// How those ended that never read.
+    #[serde(default)]
+    pub never_read: BTreeMap<String, u64>,
     /// What was asked of the figures, and whether they hold.
     pub thresholds: Vec<Threshold>,
 }
@@ -139,6 +145,40 @@ pub struct Totals {
     pub resumed_handshakes_per_second: Option<f64>,
     /// How many of the deliveries that were due came, in percent.
     pub completeness: Option<f64>,
+    /// Deliveries that came.
+    #[serde(default)]
+    pub deliveries: Option<u64>,
+    /// Deliveries that were due: of each message, one to each member of its room that reads.
+    #[serde(default)]
+    pub due: Option<u64>,
+    /// Messages that were to be acknowledged, where the language has such a thing.
+    #[serde(default)]
+    pub acks_due: Option<u64>,
+}
+
+/// What was due in a part of a run, and came.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Part {
+    /// What is different about it; empty when there is only one.
+    pub name: String,
+    /// Members that read.
+    pub receivers: u64,
+    /// Deliveries to them that were due.
+    pub due: u64,
+    /// Those that came.
+    pub deliveries: u64,
+    /// What members lack of what was due to each.
+    pub missing: u64,
+    /// How much of what was due is not missing, in percent.
+    pub completeness: Option<f64>,
+    /// From when a message was to be sent to its delivery.
+    pub latency: Summary,
+    /// The server's processor time for each delivery, in user and kernel mode.
+    pub cpu_us_per_delivery: Option<f64>,
+    /// The most memory that the server had, in bytes, looked at once a second.
+    pub memory_most: Option<u64>,
+    /// Descriptors that the server had open, at the beginning and at the end.
+    pub descriptors: Option<(u64, u64)>,
 }
 
 /// How the generator fared.
@@ -167,6 +207,9 @@ pub struct Server {
     pub cpu_seconds: f64,
     /// The same for each message received here.
     pub cpu_us_per_message: Option<f64>,
+    /// The same for each delivery, counted until the last had come.
+    #[serde(default)]
+    pub cpu_us_per_delivery: Option<f64>,
     /// Memory before the run, in bytes (proportional set size).
     pub pss_before: u64,
     /// Memory while all connections were open, in bytes.

@@ -77,6 +77,14 @@ impl Probe {
         cpu(&tree(self.root)?)
     }
 
+    /// The memory alone, in bytes.
+    ///
+    /// # Errors
+    /// The process has ended.
+    pub(crate) fn memory(&self) -> io::Result<u64> {
+        tree(self.root)?.into_iter().map(|pid| alive(pss(pid))).sum()
+    }
+
     /// What was spent from the start to `now`, while so many messages came.
     #[must_use]
     pub(crate) fn spent(&self, now: &Sample, messages: u64) -> report::Server {
@@ -85,6 +93,7 @@ impl Probe {
             pids: now.pids.clone(),
             cpu_seconds,
             cpu_us_per_message: (messages > 0).then(|| cpu_seconds * 1e6 / messages as f64),
+            cpu_us_per_delivery: None,
             pss_before: self.start.pss_bytes,
             pss_after: now.pss_bytes,
             bytes_per_connection: None,

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::html::figures;
+use super::html::{figures, parts};
 use super::report::{Run, Summary};
 
 /// The whole report.
@@ -16,6 +16,8 @@ pub(crate) fn text(run: &Run) -> String {
     }
     latencies(run, &mut out);
     totals(run, &mut out);
+    side_by_side(run, &mut out);
+    counts("never read, in the end", run.never_read.iter(), &mut out);
     counts("close codes", run.closes.iter(), &mut out);
     counts("refused with", run.refusals.iter(), &mut out);
     counts("errors", run.errors.iter(), &mut out);
@@ -76,9 +78,30 @@ fn totals(run: &Run, out: &mut String) {
         }
         out.push('\n');
     }
-    if let Some(share) = totals.completeness {
-        let _ = writeln!(out, "{} of the deliveries that were due came", figures::percent(share));
+    if let (Some(share), Some(came), Some(due)) = (totals.completeness, totals.deliveries, totals.due) {
+        let (share, came, due) = (figures::percent(share), figures::count(came), figures::count(due));
+        let _ = writeln!(out, "{share} of the deliveries that were due came: {came} of {due}");
     }
+    if let Some(due) = totals.acks_due {
+        let came = figures::count(run.latencies.get("ack").map_or(0, |ack| ack.count));
+        let _ = writeln!(out, "{came} of {} messages were acknowledged", figures::count(due));
+    }
+}
+
+/// A run in parts: one column for each.
+fn side_by_side(run: &Run, out: &mut String) {
+    let Some((heads, rows)) = parts::side_by_side(run) else { return };
+    let width = |text: &str| text.chars().count();
+    let first = rows.iter().map(|(name, _)| width(name)).max().unwrap_or(0);
+    let mut line = |name: &str, cells: &[String]| {
+        let _ = write!(out, "{name:<first$}");
+        for (cell, head) in cells.iter().zip(&heads) {
+            let _ = write!(out, "  {cell:>to$}", to = width(head).max(12));
+        }
+        out.push('\n');
+    };
+    line("", &heads);
+    rows.iter().for_each(|(name, cells)| line(name, cells));
 }
 
 fn counts<K: std::fmt::Display>(
@@ -98,6 +121,9 @@ fn server(run: &Run, out: &mut String) {
     let _ = write!(out, "server ({} {processes}): CPU {:.2} s", server.pids.len(), server.cpu_seconds);
     if let Some(each) = server.cpu_us_per_message {
         let _ = write!(out, ", {each:.2} µs a message");
+    }
+    if let Some(each) = server.cpu_us_per_delivery {
+        let _ = write!(out, ", {each:.2} µs a delivery");
     }
     let (before, after) = (server.pss_before as f64, server.pss_after as f64);
     let _ = write!(out, ", memory {} → {}", figures::bytes(before), figures::bytes(after));

@@ -4,15 +4,20 @@ use std::fmt::{Display, Write as _};
 
 use super::super::report::{Run, Summary};
 use super::figures;
+use super::parts;
 use super::plot::escape;
 
 /// All of them.
 pub(super) fn all(run: &Run, out: &mut String) {
     out.push_str("<section class=\"tables\">\n<h2>Tables</h2>\n");
     latencies(run, out);
+    parts(run, out);
     out.push_str("<div class=\"small\">\n");
     two_columns("Connections that ended, by close code", ["Code", "Times"], closes(run), out);
     two_columns("Upgrades refused", ["Answer", "Times"], counted(run.refusals.iter()), out);
+    if !run.never_read.is_empty() {
+        two_columns("Those that never read", ["End", "Times"], counted(run.never_read.iter()), out);
+    }
     two_columns("Errors", ["Kind", "Times"], counted(run.errors.iter()), out);
     two_columns("In all", ["What", "Figure"], totals(run), out);
     two_columns("Server", ["What", "Figure"], server(run), out);
@@ -84,6 +89,14 @@ fn totals(run: &Run) -> Rows {
             row(name, figures::rate(rate));
         }
     }
+    if let (Some(came), Some(due)) = (totals.deliveries, totals.due) {
+        row("Deliveries due", figures::count(due));
+        row("Deliveries", figures::count(came));
+    }
+    if let Some(due) = totals.acks_due {
+        row("Acknowledgements due", figures::count(due));
+        row("Acknowledgements", figures::count(run.latencies.get("ack").map_or(0, |ack| ack.count)));
+    }
     if let Some(share) = totals.completeness {
         row("Delivered of what was due", figures::percent(share));
     }
@@ -99,6 +112,9 @@ fn server(run: &Run) -> Rows {
     row("CPU time", figures::time(server.cpu_seconds * 1e6));
     if let Some(us) = server.cpu_us_per_message {
         row("CPU for a message", figures::time(us));
+    }
+    if let Some(us) = server.cpu_us_per_delivery {
+        row("CPU for a delivery", figures::time(us));
     }
     row("Memory before", figures::bytes(server.pss_before as f64));
     row("Memory with all connections", figures::bytes(server.pss_after as f64));
@@ -169,6 +185,21 @@ fn latencies(run: &Run, out: &mut String) {
             let _ = write!(out, "<td role=\"cell\" data-head=\"{head}\">{value}</td>");
         }
         out.push_str("</tr>\n");
+    }
+    out.push_str("</tbody>\n</table>\n");
+}
+
+/// The parts of a run beside one another; one alone stands in the other tables.
+fn parts(run: &Run, out: &mut String) {
+    let Some((heads, rows)) = parts::side_by_side(run) else { return };
+    out.push_str("<table class=\"figures\">\n<caption>Those who read</caption>\n<thead><tr><th scope=\"col\"></th>");
+    for head in heads {
+        let _ = write!(out, "<th scope=\"col\">{}</th>", escape(&head));
+    }
+    out.push_str("</tr></thead>\n<tbody>\n");
+    for (name, cells) in rows {
+        let cells: String = cells.iter().map(|cell| format!("<td>{}</td>", escape(cell))).collect();
+        let _ = writeln!(out, "<tr><th scope=\"row\">{}</th>{cells}</tr>", escape(name));
     }
     out.push_str("</tbody>\n</table>\n");
 }

@@ -21,19 +21,22 @@ pub(crate) enum Kind {
     First,
     /// Round trips or deliveries.
     Main,
+    /// From a message to its acknowledgement.
+    Ack,
     /// From our Close to the peer's.
     Close,
     /// From the cut until the connection is open again.
     Reconnect,
 }
 
-const KINDS: [(Kind, &str); 8] = [
+const KINDS: [(Kind, &str); 9] = [
     (Kind::Tcp, "tcp"),
     (Kind::Tls, "tls"),
     (Kind::TlsResumed, "tls_resumed"),
     (Kind::Upgrade, "upgrade"),
     (Kind::First, "first_message"),
     (Kind::Main, "round_trip"),
+    (Kind::Ack, "ack"),
     (Kind::Close, "close"),
     (Kind::Reconnect, "reconnect"),
 ];
@@ -52,8 +55,12 @@ pub(crate) struct Tally {
     pub(crate) received: u64,
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
-    /// Messages of this run that came, also after the end of sending.
-    pub(crate) deliveries: u64,
+    /// Deliveries of the two parts of a run.
+    pub(crate) parts: [Histogram<u64>; 2],
+    /// How many messages of each part came to which connection, also after the end of sending.
+    pub(crate) heard: Vec<(usize, [u64; 2])>,
+    /// How those ended that never read.
+    pub(crate) never_read: BTreeMap<String, u64>,
     /// Some sender has got its own message.
     pub(crate) hears_itself: bool,
     /// How late scheduled messages were sent by fault of the generator.
@@ -134,7 +141,9 @@ impl Tally {
             received: 0,
             bytes_in: 0,
             bytes_out: 0,
-            deliveries: 0,
+            parts: [report::histogram(), report::histogram()],
+            heard: Vec::new(),
+            never_read: BTreeMap::new(),
             hears_itself: false,
             late: report::histogram(),
             lag: report::histogram(),
@@ -150,6 +159,12 @@ impl Tally {
         if kind == Kind::Main {
             self.second.latency.saturating_record(micros.max(1));
         }
+    }
+
+    /// One delivery more, of the first part or the second.
+    pub(crate) fn deliver(&mut self, part: usize, micros: u64) {
+        self.record(Kind::Main, micros);
+        self.parts[part].saturating_record(micros.max(1));
     }
 
     /// One failure more.
@@ -175,7 +190,11 @@ impl Tally {
         self.received += other.received;
         self.bytes_in += other.bytes_in;
         self.bytes_out += other.bytes_out;
-        self.deliveries += other.deliveries;
+        for (mine, theirs) in self.parts.iter_mut().zip(&other.parts) {
+            let _ = mine.add(theirs);
+        }
+        self.heard.extend_from_slice(&other.heard);
+        sum(&mut self.never_read, &other.never_read);
         self.hears_itself |= other.hears_itself;
         self.cpu_seconds += other.cpu_seconds;
         self.waited_seconds += other.waited_seconds;
@@ -201,9 +220,10 @@ impl Tally {
         run.generator.cpu_seconds = self.cpu_seconds;
         run.generator.lag_p99 = self.lag.value_at_quantile(0.99);
         run.generator.lag_max = self.lag.max();
+        run.never_read = self.never_read;
         run.closes = self.closes;
         run.refusals = self.refusals;
-        run.errors = self.errors;
+        run.errors.extend(self.errors);
     }
 }
 

@@ -1,5 +1,6 @@
 //! `--versus nginx,haproxy`: wsgate and its peers in front of the same backend, side by side, in interleaved rounds;
-//! `--versus node`: wsgate's hub and a chat on Node's `ws`, in the same way; `--versus profiles`: a wsgate for each
+//! `--versus node,websockets`: wsgate's hub and chats on Node's `ws` and Python's `websockets`, in the same way;
+//! `--versus profiles`: a wsgate for each
 //! profile, beside one that is transparent.
 //!
 //! Every server is a process of its own with one worker, serves the same ECDSA P-256 certificate over TLS 1.3, and
@@ -10,6 +11,7 @@
 
 mod drive;
 mod measure;
+mod program;
 mod table;
 mod target;
 mod ward;
@@ -23,12 +25,13 @@ use tempfile::TempDir;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 
-use self::measure::{Figure, IDLE, PROFILED, RELAYED, SAID};
+use self::measure::{Figure, IDLE, Measured};
+pub(crate) use self::program::{Job, Program};
 use self::table::Row;
 pub(crate) use self::table::{Comparison, ROUNDS};
-pub(crate) use self::target::Job;
-pub(crate) use self::target::Program;
+pub(crate) use self::target::Scheme;
 use self::target::{Certificate, Setup, Target};
+use super::arguments::{Arguments, Profile};
 
 /// What to compare, and how thoroughly.
 #[derive(Clone, Debug)]
@@ -39,13 +42,67 @@ pub(crate) struct Options {
     pub(crate) rounds: usize,
     /// For how long each time.
     pub(crate) time: Duration,
+    /// A run of chats at a rate: how many members, which messages, how often, how long.
+    pub(crate) chat: Arguments,
 }
+
+impl Options {
+    /// What this command line asks for.
+    ///
+    /// # Errors
+    /// Nobody of this name, or options that a comparison does not have.
+    pub(crate) fn new(arguments: &Arguments) -> Result<Self, String> {
+        if arguments.speech.is_used() || arguments.plain {
+            return Err("--versus compares at wss, and chats at plain text in one room: without --plain, --rooms, \
+                        --language, --join, --joined, --say"
+                .to_owned());
+        }
+        let chat = Arguments {
+            profile: Profile::Fanout,
+            connections: arguments.connections.or(Some(MEMBERS)),
+            size: arguments.size.or(Some(SIZE)),
+            rate: arguments.rate.or(Some(RATE)),
+            time: arguments.time.min(PER_CHAT),
+            insecure: true,
+            fail_if: Vec::new(),
+            ..arguments.clone()
+        };
+        Ok(Self {
+            peers: peers(&arguments.versus)?,
+            rounds: arguments.rounds,
+            time: arguments.time.min(PER_FIGURE),
+            chat,
+        })
+    }
+
+    /// What is measured at this job, in this order.
+    fn figures(&self, job: Job) -> Vec<Figure> {
+        match job {
+            Job::Relay => measure::RELAYED.to_vec(),
+            Job::Profiles => measure::PROFILED.to_vec(),
+            Job::Chat => {
+                let members = self.chat.connections.unwrap_or(MEMBERS);
+                let paced = Figure::Fanout { members, size: self.chat.message_size(), rate: self.chat.message_rate() };
+                vec![Figure::Delivery { members: MEMBERS, size: SIZE }, paced]
+            }
+        }
+    }
+}
+
+/// How long each figure is measured in each round, at most.
+const PER_FIGURE: Duration = Duration::from_secs(1);
+/// The same of chats at a rate, where a second has few messages.
+const PER_CHAT: Duration = Duration::from_secs(5);
+/// Members of a chat, unless there are to be others; bytes of a message; messages a second.
+const MEMBERS: usize = 1000;
+const SIZE: usize = 100;
+const RATE: f64 = 10.0;
 
 /// Whom these words ask for: programs, profiles, or `profiles` for all of them.
 ///
 /// # Errors
 /// The first word that is none of them.
-pub(crate) fn peers(words: &[String]) -> Result<Vec<Program>, String> {
+fn peers(words: &[String]) -> Result<Vec<Program>, String> {
     if words == [ALL_PROFILES] {
         Ok(Program::profiles().collect())
     } else {
@@ -67,16 +124,21 @@ pub(crate) fn run(options: &Options) -> io::Result<Comparison> {
     let versions = programs.iter().map(|program| program.version()).collect::<io::Result<Vec<_>>>()?;
     make_room()?;
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    let rows = runtime.block_on(async {
+    let found = runtime.block_on(async {
         let mut terminated = signal(SignalKind::terminate())?;
         tokio::select! {
             rows = rounds(options, job, &programs) => rows,
             _ = tokio::signal::ctrl_c() => Err(io::Error::other("interrupted")),
             _ = terminated.recv() => Err(io::Error::other("terminated")),
         }
-    })?;
+    });
+    // A run that was interrupted may go on for a while: nobody waits for it.
+    runtime.shutdown_background();
+    let (rows, doubts) = found?;
     Ok(Comparison {
         job,
+        options: if job == Job::Chat { given(&options.chat) } else { Vec::new() },
+        doubts,
         peers: if options.peers.iter().copied().eq(Program::profiles()) {
             vec![ALL_PROFILES.to_owned()]
         } else {
@@ -86,8 +148,31 @@ pub(crate) fn run(options: &Options) -> io::Result<Comparison> {
         cpus: available_parallelism().map_or(1, |cpus| cpus.get()),
         rounds: options.rounds,
         seconds: options.time.as_secs_f64(),
+        paced: (job == Job::Chat).then_some(options.chat.time.as_secs_f64()),
         rows,
     })
+}
+
+/// The options that make a run of chats another one, as they would be given.
+fn given(chat: &Arguments) -> Vec<String> {
+    let mut given = Vec::new();
+    if let Some(members) = chat.connections.filter(|members| *members != MEMBERS) {
+        given.push(format!("-c {members}"));
+    }
+    if let Some(size) = chat.size.filter(|size| *size != SIZE) {
+        given.push(format!("-s {size}"));
+    }
+    if let Some(rate) = chat.rate.filter(|rate| (rate - RATE).abs() > 1e-9) {
+        given.push(format!("--rate {rate}"));
+    }
+    if let Some(senders) = chat.senders {
+        given.push(format!("--senders {senders}"));
+    }
+    // A shorter time is that of all figures.
+    if (PER_FIGURE..PER_CHAT).contains(&chat.time) {
+        given.push(format!("--for {}s", chat.time.as_secs_f64()));
+    }
+    given
 }
 
 /// wsgate as a process of its own, and the echo behind it if it is a relay: they end when this is dropped.
@@ -104,20 +189,20 @@ impl Apart {
     ///
     /// # Errors
     /// It does not.
-    pub(crate) fn start(job: Job) -> io::Result<Self> {
+    pub(crate) fn start(job: Job, scheme: Scheme) -> io::Result<Self> {
         raise_descriptors()?;
         let folder = tempfile::tempdir()?;
         let made = Certificate::make(folder.path())?;
         let backend = (job == Job::Relay).then(Target::backend).transpose()?;
         let address = backend.as_ref().map(|backend| backend.address);
-        let target = Target::start(Program::Wsgate, Setup::Fast, &made, address)?;
+        let target = Target::start(Program::Wsgate, Setup::Fast, &made, address, scheme)?;
         Ok(Self { target, _backend: backend, _folder: folder })
     }
 
     /// Where it serves.
     #[must_use]
     pub(crate) fn url(&self) -> String {
-        format!("wss://{}/", self.target.address)
+        self.target.url()
     }
 
     /// Its process, without the echo's.
@@ -132,7 +217,7 @@ fn job(peers: &[Program]) -> io::Result<Job> {
     let job = peers.first().map_or(Job::Relay, |peer| peer.job());
     match peers.iter().find(|peer| peer.job() != job) {
         Some(_) => Err(io::Error::other(
-            "node is a chat, nginx and haproxy are relays, profiles are wsgate's own: compare with them one by one",
+            "node and websockets are chats, nginx and haproxy are relays, profiles are wsgate's own: compare with them one by one",
         )),
         None => Ok(job),
     }
@@ -142,18 +227,14 @@ fn job(peers: &[Program]) -> io::Result<Job> {
 const WEIGHED: usize = 2;
 
 /// Every figure in every round. When the future is dropped the servers end with it.
-async fn rounds(options: &Options, job: Job, programs: &[Program]) -> io::Result<Vec<Row>> {
+async fn rounds(options: &Options, job: Job, programs: &[Program]) -> io::Result<(Vec<Row>, Vec<String>)> {
     let folder = tempfile::tempdir()?;
     let made = Certificate::make(folder.path())?;
     let backend = (job != Job::Chat).then(Target::backend).transpose()?;
     let address = backend.as_ref().map(|backend| backend.address);
-    let start = |&program, setup| Target::start(program, setup, &made, address);
+    let start = |&program, setup| Target::start(program, setup, &made, address, Scheme::Wss);
     let targets = programs.iter().map(|program| start(program, Setup::Fast)).collect::<io::Result<Vec<_>>>()?;
-    let figures: &[Figure] = match job {
-        Job::Relay => &RELAYED,
-        Job::Chat => &SAID,
-        Job::Profiles => &PROFILED,
-    };
+    let (figures, mut doubts) = (options.figures(job), Vec::new());
     let mut samples = vec![vec![Vec::new(); programs.len()]; figures.len()];
     for round in 0..options.rounds {
         for (figure, samples) in figures.iter().zip(&mut samples) {
@@ -165,8 +246,9 @@ async fn rounds(options: &Options, job: Job, programs: &[Program]) -> io::Result
                 // Memory that was used before could be used again: this one starts afresh.
                 let fresh = (*figure == Figure::Idle).then(|| start(&programs[at], Setup::Lean)).transpose()?;
                 let target = fresh.as_ref().unwrap_or(&targets[at]);
-                let values = figure.measure(target, &made, options.time).await;
-                let values = values.map_err(|error| named(target.program, *figure, &error))?;
+                let measured = figure.measure(target, &made, options).await;
+                let Measured { values, doubt } = measured.map_err(|error| named(target.program, *figure, &error))?;
+                doubts.extend(doubt.map(|doubt| format!("{}, round {}: {doubt}", target.program, round + 1)));
                 for ((name, _), value) in figure.lines().iter().zip(&values) {
                     tell(&format!("{}/{}  {name}  {}", round + 1, options.rounds, target.program), *value);
                 }
@@ -174,7 +256,8 @@ async fn rounds(options: &Options, job: Job, programs: &[Program]) -> io::Result
             }
         }
     }
-    Ok(figures.iter().zip(&samples).flat_map(|(figure, samples)| rows_of(job, *figure, samples)).collect())
+    let rows = figures.iter().zip(&samples).flat_map(|(figure, samples)| rows_of(job, *figure, samples)).collect();
+    Ok((rows, doubts))
 }
 
 /// A row for each of a figure's lines, from what each program's rounds have found of all of them.

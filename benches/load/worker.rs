@@ -1,5 +1,8 @@
 //! One thread of the generator: one task for each connection, and one loop whose policy is a value.
 
+mod opening;
+mod spent;
+
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -12,20 +15,22 @@ use std::time::{Duration, Instant};
 use rustls::pki_types::ServerName;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::time::timeout;
-use wsgate::client::dial::{DialError, Line, Place, Tls, dial};
-use wsgate::client::{self, Socket, UpgradeError};
-use wsgate::wire::head::{Answer, Nonsense};
-use wsgate::wire::offer::accept_for;
+use wsgate::client::Socket;
+use wsgate::client::dial::{Place, Tls};
 
+use self::spent::Spent;
 use super::control::Control;
 use super::pacer::Pacer;
 use super::plan::Micros;
-use super::talk::{End, Talk, Template};
+use super::policy::{Again, Life, Policy};
+use super::talk::{End, Talk};
 use super::tally::{Kind, Tally, Tick};
+use super::template::{Speaker, Template};
 
 /// Whom to measure.
 pub(crate) struct Aim {
-    pub(crate) place: Place,
+    /// The URL: that of each room, or the one of all.
+    pub(crate) places: Vec<Place>,
     pub(crate) address: SocketAddr,
     /// TLS, and the name that is asked for; absent: plain.
     pub(crate) tls: Option<(Handshakes, ServerName<'static>)>,
@@ -42,58 +47,6 @@ pub(crate) struct Handshakes {
     pub(crate) full: Tls,
     /// Several, each with its own tickets, used in turn: a store of tickets keeps only a few, and each is used once.
     pub(crate) resumed: Vec<Tls>,
-}
-
-/// What each connection does.
-#[derive(Clone, Debug)]
-pub(crate) struct Policy {
-    pub(crate) sending: Sending,
-    pub(crate) expect: Expect,
-    pub(crate) life: Life,
-    pub(crate) again: Again,
-    /// The connections with the lowest indices stop reading when sending begins.
-    pub(crate) sluggish: usize,
-    /// Bytes of a message.
-    pub(crate) size: usize,
-    pub(crate) binary: bool,
-    /// Marks this run's messages.
-    pub(crate) run: u16,
-}
-
-/// When messages are sent.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Sending {
-    /// Never.
-    Nothing,
-    /// A closed loop: so many are under way at once; each reply brings the next.
-    OnReply(usize),
-    /// An open model: the last `senders` connections together send at this rate, whatever comes back.
-    Scheduled { rate: f64, senders: usize, of: usize },
-}
-
-/// Which messages count as the answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Expect {
-    /// The sender's own.
-    Replies,
-    /// Those of any sender of this run.
-    Deliveries,
-}
-
-/// How long a connection lives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Life {
-    /// While the conductor wants it.
-    Held,
-    /// It is closed as soon as it is open, and opened again.
-    Brief,
-}
-
-/// Whether a connection that failed or was lost is tried again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Again {
-    Never,
-    Soon,
 }
 
 /// The state of one thread.
@@ -192,7 +145,7 @@ impl Worker {
                 tally.lag.saturating_record(lag.max(1));
                 tally.second.lag_max = tally.second.lag_max.max(lag);
             }
-            let at = (now.saturating_sub(self.control.from()) / 1_000_000) as u32;
+            let at = (now.saturating_sub(self.control.since()) / 1_000_000) as u32;
             if measuring && (at > tally.second.at || !self.control.measuring()) {
                 let next = Spent::now();
                 tally.cpu_seconds += next.cpu - spent.cpu;
@@ -224,7 +177,7 @@ impl Worker {
                     let end = self.talk(socket, seat, now).await;
                     self.control.closed();
                     generation = now;
-                    self.note(&end)
+                    self.note(&end, seat)
                 }
                 Ok(None) => Gone::Unwanted,
                 Err(_) => {
@@ -258,6 +211,7 @@ impl Worker {
         let mut socket = socket;
         let mut talk = Talk::new(self, seat, generation);
         let end = std::future::poll_fn(|cx| talk.poll(cx, &mut socket)).await;
+        self.tally.borrow_mut().heard.push((seat.index, talk.heard()));
         if matches!(end, End::Closed { .. }) {
             // The server is to end first: else the ports here are the ones that wait.
             let linger = std::future::poll_fn(|cx| socket.poll_pieces(cx, &mut |_, _| true).map_ok(|_| ()));
@@ -268,8 +222,12 @@ impl Worker {
     }
 
     /// Counts how a connection ended.
-    fn note(&self, end: &End) -> Gone {
+    fn note(&self, end: &End, seat: Seat) -> Gone {
         let mut tally = self.tally.borrow_mut();
+        if seat.index >= self.policy.readers {
+            *tally.never_read.entry(end.of_one_who_never_read()).or_default() += 1;
+            return Gone::Unwanted;
+        }
         match end {
             End::Cut => Gone::Wanted,
             End::Closed { code, ours, took } => {
@@ -285,6 +243,11 @@ impl Worker {
                 Gone::Unwanted
             }
         }
+    }
+
+    /// Who this connection is in a chat.
+    pub(crate) fn speaker(&self, seat: Seat) -> Speaker {
+        Speaker { room: seat.index % self.policy.rooms, member: seat.index }
     }
 
     pub(crate) fn is_wanted_now(&self, seat: Seat) -> bool {
@@ -305,73 +268,6 @@ impl Worker {
         })
         .await
     }
-
-    /// Waits for its turn to open: in order, so many a second, or after a random time.
-    async fn take_turn(&self, generation: usize) {
-        let now = self.pacer.now();
-        let jitter = self.control.jitter();
-        if jitter > 0 && self.control.generation() > generation {
-            let wait = u64::from_le_bytes(client::random()) % jitter;
-            return self.pacer.until(now + wait).await;
-        }
-        let turn = self.next_open.get().max(now);
-        self.next_open.set(turn + self.control.pace());
-        self.pacer.until(turn).await;
-    }
-
-    /// Opens one connection; what fails is counted.
-    async fn open(&self, seat: Seat) -> Option<Socket> {
-        let aim = &self.aim;
-        let tls = aim.tls.as_ref().map(|(handshakes, name)| {
-            let Handshakes { full, resumed } = handshakes;
-            let tls = if self.control.resume() { &resumed[seat.index % resumed.len()] } else { full };
-            (tls.clone(), name.clone())
-        });
-        let from = (!aim.sources.is_empty()).then(|| aim.sources[seat.index % aim.sources.len()]);
-        let dialled = dial(&Line { to: aim.address, from, tls }).await;
-        let (mut socket, steps) = match dialled {
-            Ok(dialled) => dialled,
-            Err(error) => {
-                let (step, error) = match error {
-                    DialError::Tcp(error) => ("TCP", error),
-                    DialError::Tls(error) => ("TLS", error),
-                };
-                self.tally.borrow_mut().error(&format!("{step}: {error}"));
-                return None;
-            }
-        };
-        {
-            let mut tally = self.tally.borrow_mut();
-            tally.record(Kind::Tcp, steps.tcp.as_micros() as u64);
-            if let Some(tls) = steps.tls {
-                tally.resumed += u64::from(steps.resumed);
-                tally.record(if steps.resumed { Kind::TlsResumed } else { Kind::Tls }, tls.as_micros() as u64);
-            }
-        }
-        self.upgrade(&mut socket).await.then_some(socket)
-    }
-
-    async fn upgrade(&self, socket: &mut Socket) -> bool {
-        let start = Instant::now();
-        let key = client::key(client::random());
-        let request = self.aim.place.request(&key, &self.aim.headers);
-        let answer = client::upgrade(socket, request.as_bytes(), &accept_for(&key), &self.aim.subprotocols).await;
-        let mut tally = self.tally.borrow_mut();
-        match answer {
-            Ok((Answer::Switched { .. }, _)) => {
-                tally.record(Kind::Upgrade, start.elapsed().as_micros() as u64);
-                return true;
-            }
-            Ok((Answer::Refused(refused), _)) => {
-                *tally.refusals.entry(refused.status.to_string()).or_default() += 1;
-            }
-            Err(UpgradeError::Nonsense(Nonsense::Status(status))) => {
-                *tally.refusals.entry(status.to_string()).or_default() += 1;
-            }
-            Err(error) => tally.error(&format!("upgrade: {error}")),
-        }
-        false
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -388,20 +284,5 @@ struct Leaves(Rc<Worker>);
 impl Drop for Leaves {
     fn drop(&mut self) {
         self.0.living.set(self.0.living.get() - 1);
-    }
-}
-
-/// What this thread has had of the processor, and what it has waited for it.
-struct Spent {
-    cpu: f64,
-    waited: f64,
-}
-
-impl Spent {
-    fn now() -> Self {
-        let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-        let waited = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
-        let waited = waited.and_then(|text| text.split(' ').nth(1)?.trim().parse::<f64>().ok());
-        Self { cpu: time.tv_sec as f64 + time.tv_nsec as f64 / 1e9, waited: waited.unwrap_or(0.0) / 1e9 }
     }
 }

@@ -61,6 +61,7 @@ pub(super) fn config() -> Config {
         trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()],
         handshake_timeout: Duration::from_secs(10),
         drain_timeout: Duration::from_secs(30),
+        drain_pace: None,
         tls: None,
         admin: None,
         limits: GatewayLimits {

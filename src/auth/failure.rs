@@ -6,6 +6,7 @@ use std::io;
 use http::StatusCode;
 
 use crate::admission::refusal::Refusal;
+use crate::client::lines;
 
 /// Why nobody can say whether the client may come in.
 #[derive(Debug)]
@@ -52,10 +53,11 @@ impl Failure {
             Self::Connect(_) | Self::Http(_) | Self::Status(_) | Self::Twice(_) => Refusal::AuthFailed,
         }
     }
+}
 
-    /// Whether nothing was said of this question, so that it may be asked again on another connection (RFC 9112 §9.3.1:
-    /// a GET may be). A server that ends a connection because it was idle may say so, with 408 (RFC 9110 §15.5.9).
-    pub(super) fn is_no_answer(&self) -> bool {
+impl lines::Failure for Failure {
+    /// A server that ends a connection because it was idle may say so, with 408 (RFC 9110 §15.5.9).
+    fn is_no_answer(&self) -> bool {
         match self {
             Self::Http(error) => !error.is_parse(),
             Self::Status(status) => *status == StatusCode::REQUEST_TIMEOUT,

@@ -5,7 +5,6 @@ mod failure;
 mod flights;
 mod jwt;
 mod keys;
-mod lines;
 mod request;
 mod token;
 

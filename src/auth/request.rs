@@ -1,7 +1,6 @@
 //! A server that is asked whether a client may come in: the question, its answer in time and in bounds, and what is
 //! made of one that is neither yes nor no.
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,7 +8,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Empty, Limited};
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use tokio::sync::Semaphore;
 
@@ -17,8 +16,8 @@ use super::Visit;
 use super::cache::{Cache, Digest};
 use super::failure::Failure;
 use super::flights::Flights;
-use super::lines::{Line, Lines, Question};
 use crate::admission::refusal::Refusal;
+use crate::client::lines::{Lines, Question};
 use crate::client::{self, Trust};
 use crate::config::Problems;
 use crate::config::auth::{AuthRequest, OnError};
@@ -160,34 +159,9 @@ impl Server {
         word
     }
 
-    /// A connection that was kept may be dead without a word, and then costs all the time there is. It has half of it for
-    /// itself; then a new one is asked as well, and the first answer counts: a server may be but slow.
     async fn ask(&self, question: Question) -> Result<Word, Failure> {
-        let Some(line) = self.lines.take().await else { return self.ask_anew(question).await };
-        let mut kept = pin!(self.lines.ask(line, question.clone(), async |answer| self.read(answer).await));
-        match timeout(self.wishes.timeout / 2, kept.as_mut()).await {
-            Ok(Err(failure)) if failure.is_no_answer() => return self.ask_anew(question).await,
-            Ok(said) => return said,
-            // Those that wait have been silent for longer.
-            Err(_) => self.lines.clear(),
-        }
-        let mut anew = pin!(self.ask_anew(question));
-        tokio::select! {
-            biased;
-            said = kept.as_mut() => match said {
-                Err(failure) if failure.is_no_answer() => anew.await,
-                said => said,
-            },
-            said = anew.as_mut() => match said {
-                Err(failure) if failure.is_no_answer() => kept.await,
-                said => said,
-            },
-        }
-    }
-
-    async fn ask_anew(&self, question: Question) -> Result<Word, Failure> {
-        let socket = client::connect(&self.wishes.transport, &self.trust).await.map_err(Failure::Connect)?;
-        self.lines.ask(Line::open(socket).await?, question, async |answer| self.read(answer).await).await
+        let connect = async || client::connect(&self.wishes.transport, &self.trust).await.map_err(Failure::Connect);
+        self.lines.put(question, self.wishes.timeout / 2, connect, async |answer| self.read(answer).await).await
     }
 
     /// What the answer says, and its body as far as that does not matter.
@@ -227,7 +201,7 @@ impl Server {
 
     /// Never a body, and nothing of the WebSocket's own.
     fn question(&self, visit: &Visit<'_>) -> Question {
-        let mut request = Request::new(Empty::new());
+        let mut request = Request::new(Full::default());
         *request.uri_mut() = self.wishes.target.parse().unwrap_or_default();
         let headers = request.headers_mut();
         let mut say = |name: HeaderName, value: &[u8]| {

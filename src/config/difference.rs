@@ -23,6 +23,7 @@ pub(crate) fn difference(old: &Config, new: &Config) -> Vec<Change> {
         trusted_proxies,
         handshake_timeout,
         drain_timeout,
+        drain_pace,
         tls,
         admin,
         limits,
@@ -37,6 +38,7 @@ pub(crate) fn difference(old: &Config, new: &Config) -> Vec<Change> {
         ("trusted_proxies", *trusted_proxies != new.trusted_proxies, false),
         ("handshake_timeout", *handshake_timeout != new.handshake_timeout, false),
         ("drain_timeout", *drain_timeout != new.drain_timeout, false),
+        ("drain_pace", *drain_pace != new.drain_pace, false),
         // Other certificates are taken up while running; clients of a plain listener cannot be made to speak TLS.
         ("tls", *tls != new.tls, tls.is_some() != new.tls.is_some()),
         ("admin.listen", listens(admin) != listens(&new.admin), true),

@@ -105,6 +105,8 @@ pub struct Filter {
     pub timeout: Duration,
     /// Questions at once.
     pub at_once: usize,
+    /// Connections that wait for the next question at most; 0: each question has its own.
+    pub idle_connections: usize,
     /// What becomes of a message when there is no answer.
     pub on_error: Unfiltered,
 }

@@ -52,6 +52,8 @@ pub struct Config {
     pub handshake_timeout: Duration,
     /// How long a drain may take before what is left is cut.
     pub drain_timeout: Duration,
+    /// WebSockets that a drain sends home in a time, at least; `None`: all at once.
+    pub drain_pace: Option<Rate>,
     /// Absent: plain `ws`.
     pub tls: Option<Tls>,
     /// Absent: no admin door.

@@ -46,5 +46,6 @@ pub(super) async fn sweep(shared: Arc<Shared>) {
         snapshot.gate.sweep();
         snapshot.hubs().for_each(|hub| hub.sweep(Instant::now()));
         snapshot.guards().for_each(|guard| guard.sweep(Instant::now()));
+        snapshot.filters().for_each(|filter| filter.sweep(Instant::now()));
     }
 }

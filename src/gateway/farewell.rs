@@ -25,7 +25,7 @@ impl Farewell {
     /// Sends the Close and waits for the client's own, for as long as the route's `close_timeout`, in a task of its own.
     /// The client goes on standing at the door until then: `permit` is what bounds how many are told goodbye at once.
     pub(super) fn start(self, local: &Local, socket: Socket, record: Record, (permit, load): (DoorPermit, Load)) {
-        let place = local.roster.enter();
+        let place = local.roster.pass();
         let endpoint = Endpoint::new(socket, Vigil::new(self.limits, place.now()));
         let close = Some(self.close);
         local.sessions.run(Parting { _permit: permit, endpoint, place, close, _record: record, _load: load });

@@ -5,7 +5,9 @@ mod answer;
 mod checks;
 mod cluster;
 mod connection;
+mod drain;
 mod entry;
+mod exodus;
 mod farewell;
 mod front;
 mod reload;
@@ -19,7 +21,7 @@ mod worker;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
@@ -30,9 +32,8 @@ use self::worker::{Clock, Service, Worker};
 use crate::admin;
 use crate::config::{Change, Config, Listen, Problem, Problems};
 use crate::hub::{Mailbox, Site, Way};
-use crate::lifecycle::{Life, Phase, clock};
+use crate::lifecycle::{Life, Phase};
 use crate::telemetry::metrics::{Facts, Metrics};
-use crate::telemetry::roster::Order;
 
 /// How long the end waits for a disk that takes the last messages of chat histories.
 const SETTLE: Duration = Duration::from_secs(5);
@@ -244,7 +245,7 @@ impl Gateway {
         tasks.spawn(checks::keep(Arc::clone(&shared), tasks.clone()));
         shared.life.enter(Phase::Running);
         shared.life.reached(Phase::Draining).await;
-        let totals = drain(&shared, &workers, &mut orders).await;
+        let totals = drain::drain(&shared, &workers, &mut orders).await;
         // After the last member has left, so that other gateways hear of it.
         drop(cluster);
         if let Some(archives) = &shared.site.archives {
@@ -253,31 +254,6 @@ impl Gateway {
         shared.life.enter(Phase::Stopped);
         Ok(totals)
     }
-}
-
-/// Sends everybody home and waits for them, up to the deadline or the second order to end.
-async fn drain(shared: &Shared, workers: &[Worker], orders: &mut watch::Receiver<bool>) -> Totals {
-    let since = Instant::now();
-    let open = workers.iter().map(Worker::load).sum();
-    let order = Order { code: 1001, reason: "the gateway is going away".into() };
-    let waits: Vec<_> = workers.iter().map(|worker| worker.drain(order.clone())).collect();
-    let all = async {
-        for wait in waits {
-            // A worker that is gone has nobody left.
-            let _ = wait.await;
-        }
-    };
-    let deadline = shared.snapshot.load().config.drain_timeout;
-    tokio::select! {
-        () = all => {}
-        () = clock::sleep(deadline) => {}
-        _ = orders.wait_for(|now| *now) => {}
-    }
-    let cut = workers.iter().map(Worker::load).sum();
-    for worker in workers {
-        worker.stop();
-    }
-    Totals { open, cut, took: since.elapsed() }
 }
 
 /// Reads everything that a configuration names, as `bind` does, and tells what is wrong or odd with it.

@@ -29,6 +29,7 @@ pub(super) fn reload(shared: &Shared, mut config: Config) -> Result<Vec<Change>,
     let snapshot = Arc::new(snapshot);
     shared.snapshot.store(Arc::clone(&snapshot));
     snapshot.take_over();
+    old.retire(&snapshot);
     shared.reloads.send_modify(|count| *count += 1);
     Ok(changes)
 }

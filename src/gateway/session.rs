@@ -19,6 +19,8 @@ use crate::socket::conversation::{Conversation, Passed};
 use crate::socket::vigil::Vigil;
 use crate::telemetry::metrics::{Metrics, Route, label};
 use crate::telemetry::record::{End, Record, Stay};
+use crate::telemetry::report::State;
+use crate::telemetry::roster::{self, Order};
 use crate::wire::close::Ending;
 
 /// What a 101 has promised.
@@ -66,7 +68,8 @@ impl Session {
                 let shield = legacy.map(|legacy| {
                     let metrics = held.stay.metrics();
                     let hold = again.map(|(rules, again)| Hold::new(rules, *again, metrics.holds.clone()));
-                    let shield = Shield::new(legacy, vigil.limits(), &backend, counts(metrics, pool.name()), hold);
+                    let shield =
+                        Shield::new(legacy, vigil.limits(), (&backend, &lease), counts(metrics, pool.name()), hold);
                     let (pool, backend) = (pool.name(), lease.backend());
                     tracing::debug!(pool, backend, waits_for = shield.waits_for(), "a shielded session begins");
                     shield
@@ -109,6 +112,9 @@ impl<C: Told + Unpin> Future for Task<C> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
+        if this.conversation.place().has_words() {
+            this.listen(cx);
+        }
         let ending = ready!(this.conversation.poll(cx));
         this.conversation.tell(this.held.stay.metrics());
         this.told(ending.by.word(), ending.code, ending.reason);
@@ -117,16 +123,28 @@ impl<C: Told + Unpin> Future for Task<C> {
 }
 
 impl<C: Told> Task<C> {
+    /// Does what it is told, and tells what it is asked.
+    #[cold]
+    fn listen(&mut self, cx: &mut Context<'_>) {
+        let words = self.conversation.place().take_words();
+        if words.report {
+            let (place, backend) = (self.conversation.place(), self.conversation.backend());
+            let stay = &self.held.stay;
+            place.report(&stay.report(
+                place.number(),
+                backend,
+                self.conversation.passed().pairs(),
+                self.conversation.state(),
+            ));
+        }
+        if let Some(order) = words.close {
+            self.conversation.order(cx, order);
+        }
+    }
+
     fn told(&mut self, by: &'static str, code: u16, reason: Cow<'static, str>) {
-        let Passed { from_client, to_client } = self.conversation.passed();
-        self.held.stay.ended(End {
-            by,
-            code,
-            reason,
-            frames: (from_client.frames, to_client.frames),
-            bytes: (from_client.bytes, to_client.bytes),
-            backend: self.conversation.backend().to_owned(),
-        });
+        let (frames, bytes) = self.conversation.passed().pairs();
+        self.held.stay.ended(End { by, code, reason, frames, bytes, backend: self.conversation.backend().to_owned() });
     }
 }
 
@@ -166,8 +184,20 @@ impl Conversation for Relayed {
         self.leg.poll(cx)
     }
 
+    fn order(&mut self, cx: &mut Context<'_>, order: Order) {
+        self.leg.order(cx, order);
+    }
+
+    fn place(&self) -> &roster::Place {
+        self.leg.place()
+    }
+
     fn passed(&self) -> Passed {
         self.leg.passed()
+    }
+
+    fn state(&self) -> State {
+        self.leg.state()
     }
 }
 

@@ -35,6 +35,8 @@ pub(super) struct LiveRoute {
     pub(super) limits: Arc<SessionLimits>,
     /// Who judges clients, if anybody does.
     pub(super) guard: Option<Arc<Guard>>,
+    /// Who is asked before something is said in its hub, if anybody is.
+    filter: Option<Arc<Service>>,
     pub(super) target: LiveTarget,
 }
 
@@ -61,7 +63,8 @@ impl Snapshot {
         let mut problems = Vec::new();
         let pools = build_pools(&config, before, &mut problems);
         let guards = build_guards(&config, before, &mut problems);
-        let hubs = build_hubs(&config, site, before, &mut problems);
+        let filters = build_filters(&config, before, &mut problems);
+        let hubs = build_hubs(&config, site, &filters, before, &mut problems);
         let token = config.admin.as_ref().and_then(|admin| admin.token.as_ref()).map(Token::read);
         let token = token.transpose().map_err(|found| problems.extend(found.0)).ok().flatten();
         // With problems so far nothing is swapped: the certificates are read only to tell what is wrong with them too.
@@ -75,8 +78,8 @@ impl Snapshot {
             }
         };
         let gate = Gate::new(&config, before.map(|before| &before.gate));
-        let routes = config.routes.iter().zip(guards).zip(hubs);
-        let routes = routes.map(|((route, guard), hub)| live(route, guard, hub, &pools)).collect();
+        let routes = config.routes.iter().zip(guards.into_iter().zip(filters)).zip(hubs);
+        let routes = routes.map(|((route, judges), hub)| live(route, judges, hub, &pools)).collect();
         Ok((Self { config, gate, tls, routes, token, pools }, warnings))
     }
 
@@ -86,11 +89,19 @@ impl Snapshot {
         self.hubs().for_each(Hub::take_over);
     }
 
+    /// The next one has been put into force. Sessions may hold on to parts of this one for long: what nobody asks any more
+    /// keeps no connections.
+    pub(super) fn retire(&self, next: &Self) {
+        let goes_on = |filter: &Service| next.filters().any(|other| std::ptr::eq(other, filter));
+        self.filters().filter(|filter| !goes_on(filter)).for_each(Service::retire);
+    }
+
     /// What metrics tell of pools and hubs.
     pub(super) fn facts(&self) -> Facts {
         let hub = |(live, hub): (&LiveRoute, &Hub)| HubFacts {
             route: live.route.route.clone(),
             moderated: hub.house().ground().moderation.counts(),
+            filter: live.filter.as_ref().map(|filter| filter.tally()),
         };
         Facts { pools: self.pools().map(|pool| pool.facts()).collect(), hubs: self.hub_routes().map(hub).collect() }
     }
@@ -112,6 +123,11 @@ impl Snapshot {
     /// All that judge clients.
     pub(super) fn guards(&self) -> impl Iterator<Item = &Guard> {
         self.routes.iter().filter_map(|route| route.guard.as_deref())
+    }
+
+    /// All that are asked before something is said.
+    pub(super) fn filters(&self) -> impl Iterator<Item = &Service> {
+        self.routes.iter().filter_map(|route| route.filter.as_deref())
     }
 
     /// How the histories are that are in files.
@@ -195,15 +211,29 @@ fn trust(name: &str, wishes: &config::Pool) -> Result<Trust, Vec<Problem>> {
     }
 }
 
+/// In the order of the routes.
+fn build_filters(config: &Config, before: Option<&Snapshot>, problems: &mut Vec<Problem>) -> Vec<Option<Arc<Service>>> {
+    let mut build = |route: &config::Route| {
+        let config::Target::Hub(hub) = &route.target else { return None };
+        let name = name_of(route);
+        let known = before.and_then(|before| before.route(&name)?.filter.as_ref());
+        let key = format!("route \"{}\".hub", name.route);
+        let built = Service::new(hub.filter.as_ref()?, &key, known);
+        built.map_err(|found| problems.extend(found.0)).ok()
+    };
+    config.routes.iter().map(&mut build).collect()
+}
+
 /// In the order of the routes. A hub stays the same while its route's host and path do; its members stay, whatever else
 /// is wished.
 fn build_hubs(
     config: &Config,
     site: &Site,
+    filters: &[Option<Arc<Service>>],
     before: Option<&Snapshot>,
     problems: &mut Vec<Problem>,
 ) -> Vec<Option<Arc<Hub>>> {
-    let mut build = |route: &config::Route| {
+    let mut build = |(route, filter): (&config::Route, &Option<Arc<Service>>)| {
         let config::Target::Hub(wishes) = &route.target else { return None };
         let name = name_of(route);
         let known = before.and_then(|before| before.routes.iter().find(|known| *known.route == name));
@@ -213,17 +243,15 @@ fn build_hubs(
         });
         let key = format!("route \"{}\".hub", name.route);
         let built = Hub::build(wishes, site, &key, known);
-        let filter = wishes.filter.as_ref().map(|wishes| Service::new(wishes, &key)).transpose();
-        let filter = filter.map_err(|found| problems.extend(found.0)).ok().flatten();
-        let filter = filter.map(|filter| -> Arc<dyn Filter> { Arc::new(filter) });
+        let filter = filter.clone().map(|filter| -> Arc<dyn Filter> { filter });
         built.map(|hub| Arc::new(hub.filtered_by(filter))).map_err(|found| problems.extend(found.0)).ok()
     };
-    config.routes.iter().map(&mut build).collect()
+    config.routes.iter().zip(filters).map(&mut build).collect()
 }
 
 fn live(
     route: &config::Route,
-    guard: Option<Arc<Guard>>,
+    (guard, filter): (Option<Arc<Guard>>, Option<Arc<Service>>),
     hub: Option<Arc<Hub>>,
     pools: &BTreeMap<String, Arc<Pool>>,
 ) -> LiveRoute {
@@ -247,7 +275,7 @@ fn live(
             None => LiveTarget::Redirect("/".to_owned()),
         },
     };
-    LiveRoute { route: Arc::new(name_of(route)), limits: Arc::new(route.limits), guard, target }
+    LiveRoute { route: Arc::new(name_of(route)), limits: Arc::new(route.limits), guard, filter, target }
 }
 
 /// A server that needs care on one route is the same server on the others.

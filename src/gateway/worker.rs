@@ -1,5 +1,6 @@
 //! One worker: a thread with its own runtime, its own roster, its own shard of every hub's members.
 
+use std::collections::HashSet;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use super::accept::Arrival;
 use super::{Shared, connection};
 use crate::hub::{Cluster, Shard, Way};
 use crate::lifecycle::{Tasks, clock};
-use crate::telemetry::roster::{Order, Roster};
+use crate::telemetry::roster::{Census, Order, Roster};
 
 /// How often sessions that are due are looked for.
 const SWEEP: Duration = Duration::from_millis(100);
@@ -29,7 +30,14 @@ pub(super) struct Worker {
 
 enum Job {
     Connection(Arrival, Load),
-    Drain(Order, oneshot::Sender<()>),
+    Survey(Option<u64>, oneshot::Sender<Census>),
+    Dismiss(HashSet<u64>, Order),
+    /// Whoever comes from now on is to go again.
+    Shut(Order),
+    /// All are to go.
+    Empty(Order),
+    /// To be told when nobody is here.
+    Idle(oneshot::Sender<()>),
     Stop,
 }
 
@@ -109,10 +117,32 @@ impl Worker {
         let _ = self.jobs.send(Job::Connection(arrival, Load(Arc::clone(&self.load))));
     }
 
-    /// Sends its sessions home; the receiver is told when all are gone.
-    pub(super) fn drain(&self, order: Order) -> oneshot::Receiver<()> {
+    /// Asks its sessions, or the one of this number, to tell of themselves.
+    pub(super) fn survey(&self, only: Option<u64>) -> oneshot::Receiver<Census> {
+        let (answer, wait) = oneshot::channel();
+        let _ = self.jobs.send(Job::Survey(only, answer));
+        wait
+    }
+
+    /// Sends the sessions of these numbers home; those of other workers are left alone.
+    pub(super) fn dismiss(&self, numbers: HashSet<u64>, order: Order) {
+        let _ = self.jobs.send(Job::Dismiss(numbers, order));
+    }
+
+    /// Sends home whoever comes from now on.
+    pub(super) fn shut(&self, order: Order) {
+        let _ = self.jobs.send(Job::Shut(order));
+    }
+
+    /// Sends everybody home, and whoever comes.
+    pub(super) fn empty(&self, order: Order) {
+        let _ = self.jobs.send(Job::Empty(order));
+    }
+
+    /// The receiver is told when nobody is here.
+    pub(super) fn idle(&self) -> oneshot::Receiver<()> {
         let (done, wait) = oneshot::channel();
-        let _ = self.jobs.send(Job::Drain(order, done));
+        let _ = self.jobs.send(Job::Idle(done));
         wait
     }
 
@@ -172,7 +202,8 @@ pub(super) fn service_tasks() -> Tasks {
 
 async fn work(at: usize, shared: Arc<Shared>, mut inbox: mpsc::UnboundedReceiver<Job>) {
     let shard = Rc::new(Shard::new(at, Arc::clone(&shared.site.mailboxes[at])));
-    let local = Rc::new(Local { shared, roster: Rc::default(), shard, sessions: Tasks::default() });
+    let roster = Rc::new(Roster::new(at, shared.site.mailboxes.len()));
+    let local = Rc::new(Local { shared, roster, shard, sessions: Tasks::default() });
     let services = Tasks::default();
     services.spawn(Rc::clone(&local.shard).run());
     services.spawn(sweep(Rc::clone(&local.roster)));
@@ -181,8 +212,15 @@ async fn work(at: usize, shared: Arc<Shared>, mut inbox: mpsc::UnboundedReceiver
             Job::Connection(arrival, load) => {
                 local.sessions.spawn(connection::serve(Rc::clone(&local), arrival, load));
             }
-            Job::Drain(order, done) => {
-                local.roster.order_all(&order);
+            Job::Survey(only, answer) => local.roster.survey(only, move |census| {
+                let _ = answer.send(census);
+            }),
+            Job::Dismiss(numbers, order) => {
+                local.roster.order(&numbers, &order);
+            }
+            Job::Shut(order) => local.roster.order_arrivals(&order),
+            Job::Empty(order) => local.roster.order_all(&order),
+            Job::Idle(done) => {
                 let sessions = local.sessions.clone();
                 services.spawn(async move {
                     sessions.idle().await;

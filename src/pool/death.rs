@@ -2,7 +2,7 @@
 //! one that hangs up does.
 //!
 //! On this machine the kernel is asked whether the listener that the connection was made to is still there, of which the
-//! process notices nothing. Elsewhere only a connection tells: it is made at most once a second for each backend,
+//! process notices nothing; of processes that share a port, whether any of them is. Elsewhere only a connection tells: it is made at most once a second for each backend,
 //! however many of its clients want to know, and ended at once.
 
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use super::member::Member;
 use crate::client::way::Way;
 use crate::config::Transport;
 use crate::lifecycle::clock::{self, Instant};
-use crate::socket::Listener;
+use crate::socket::{Listener, Socket};
 
 /// When the kernel is asked, from one time to the next: a process that ends closes one socket after the other, its
 /// listener perhaps last. 300 ms in all.
@@ -32,16 +32,30 @@ const KNOWN: Duration = Duration::from_secs(1);
 /// What was found out of one backend.
 #[derive(Debug, Default)]
 pub(super) struct Death {
+    /// Who was found to listen, and when.
+    known: Mutex<Option<(Instant, Arc<Listener>)>>,
     /// A listener that is gone: who was connected to it needs not ask.
-    gone: Mutex<Option<Listener>>,
+    gone: Mutex<Option<Arc<Listener>>>,
     /// Whether a connection was refused, and when; who wants to know waits for the one who asks.
     refused: Turn<Option<(Instant, bool)>>,
 }
 
 impl Lease {
+    /// Who listens where this connection to the backend was made, if the kernel can tell. All who were connected at the
+    /// same time have one value between them.
+    pub(crate) fn listener(&self, backend: &Socket) -> Option<Arc<Listener>> {
+        let death = &self.member().death;
+        let known = death.known.lock().clone().filter(|(since, _)| since.elapsed() < KNOWN).map(|(_, known)| known);
+        let found = backend.listener(known.as_ref())?;
+        if known.is_none_or(|known| !Arc::ptr_eq(&known, &found)) {
+            *death.known.lock() = Some((Instant::now(), Arc::clone(&found)));
+        }
+        Some(found)
+    }
+
     /// Whether the backend behind this place has died, whose connection has just ended; `listener` is who listened when
     /// it was made, where the kernel can tell. Takes half a second at most, and does not hold the place. Cancel safe.
-    pub(crate) fn has_died(&self, listener: Option<Listener>) -> impl Future<Output = bool> + use<> {
+    pub(crate) fn has_died(&self, listener: Option<Arc<Listener>>) -> impl Future<Output = bool> + use<> {
         let member = Arc::clone(self.member());
         async move {
             match listener {
@@ -53,16 +67,16 @@ impl Lease {
 }
 
 impl Member {
-    async fn is_gone(&self, listener: Listener) -> bool {
+    async fn is_gone(&self, listener: Arc<Listener>) -> bool {
         for wait in LOOKS {
             if wait > 0 {
                 clock::sleep(Duration::from_millis(wait)).await;
             }
-            if *self.death.gone.lock() == Some(listener) {
+            if self.death.gone.lock().as_ref() == Some(&listener) {
                 return true;
             }
             if !listener.is_there() {
-                if self.death.gone.lock().replace(listener) != Some(listener) {
+                if self.death.gone.lock().replace(Arc::clone(&listener)) != Some(listener) {
                     self.tell_death();
                 }
                 return true;

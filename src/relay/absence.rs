@@ -47,9 +47,9 @@ impl Absence {
 impl Leg {
     /// The backend's connection is gone, without a Close from either side.
     pub(super) fn backend_lost(&mut self, cx: &mut Context<'_>, how: String, is_reset: bool) {
-        let broken = self.shield.as_ref().and_then(|shield| shield.broken);
+        let broken = self.take_broken();
         let is_reset = is_reset || broken == Some(ErrorKind::ConnectionReset);
-        self.note_backend_ended(is_reset);
+        self.note_backend_ended(is_reset || broken.is_some());
         let Some(shield) = &mut self.shield else {
             return self.tell(cx, |tunnel, wires| tunnel.on_end(Side::Backend, how, wires));
         };
@@ -63,7 +63,7 @@ impl Leg {
         };
         let verdict: Pin<Box<dyn Future<Output = bool>>> = match holds && at_any_end {
             true => Box::pin(std::future::ready(true)),
-            false => Box::pin(lease.has_died(shield.listener(&self.backend))),
+            false => Box::pin(lease.has_died(shield.listener())),
         };
         shield.absence = Some(Box::new(Absence { how, is_reset, holds, wait: Wait::Verdict(verdict) }));
         self.poll_absence(cx);
@@ -77,7 +77,9 @@ impl Leg {
             if self.tunnel.is_ending() {
                 return self.end_absence("left");
             }
-            if shield.hold.as_ref().is_some_and(|hold| hold.is_full()) {
+            // Whether it has died comes first: who lives on is not to be called dead.
+            let is_held = matches!(absence.wait, Wait::Return(_));
+            if is_held && shield.hold.as_ref().is_some_and(|hold| hold.is_full()) {
                 return self.give_up(cx, Lost::QueueFull, "queue", "more was said than may wait");
             }
             match absence.poll(cx) {
@@ -112,11 +114,11 @@ impl Leg {
     /// There is a backend again: it gets what the first one got, and then what has waited.
     fn rejoin(&mut self, attempts: u32, dialled: Dialled) {
         let Dialled { socket, lease, .. } = dialled;
-        (self.backend, self.lease, self.backend_ended) = (socket, Some(lease), false);
         if let Some(shield) = &mut self.shield {
             shield.absence = None;
-            shield.rejoin(attempts, &self.backend);
+            shield.rejoin(attempts, (&socket, &lease));
         }
+        (self.backend, self.lease, self.backend_ended) = (socket, Some(lease), false);
     }
 
     fn give_up(&mut self, cx: &mut Context<'_>, lost: Lost, word: &'static str, why: &str) {

@@ -29,7 +29,8 @@ pub(super) enum Step {
 impl Leg {
     /// Client to backend.
     pub(super) fn pump_up(&mut self, cx: &mut Context<'_>, now: Millis) -> Step {
-        let is_read = self.shield.as_ref().is_none_or(|shield| shield.is_clear());
+        // What a shield might have to keep for another backend stays with the client while this one may be dead.
+        let is_read = self.shield.as_ref().is_none_or(|shield| self.broken.is_none() && shield.is_clear());
         let is_clear = (self.backend.queued() == 0 && is_read) || self.backend_ended;
         if !is_clear {
             // A client that is not listened to is not dead: its pongs wait behind what the backend does not take.
@@ -107,7 +108,7 @@ impl Leg {
         }
         // A backend that talks and does not listen makes answers of ours pile up behind its client's last message.
         let piled = self.backend.queued() > self.vigil.limits().message_size.saturating_add(PILED);
-        self.client.queued() > 0 || piled
+        self.client.queued() > 0 || (piled && self.broken.is_none())
     }
 
     /// A client that cannot get what its shielded backend says is told to go.
@@ -115,7 +116,7 @@ impl Leg {
         let Some(shield) = &mut self.shield else { return };
         if shield.take_full() {
             self.client.drop_queue();
-            self.order(cx, Order { code: Code::TRY_LATER.get(), reason: TOO_SLOW.into() });
+            self.leave(cx, Order { code: Code::TRY_LATER.get(), reason: TOO_SLOW.into() });
         }
         // What was dropped was not taken by the client.
         self.backlog = self.waits_for_client();

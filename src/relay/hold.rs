@@ -10,7 +10,6 @@ use std::time::Duration;
 use crate::config;
 use crate::lifecycle::clock::Instant;
 use crate::pool::{Again, Dialled, NotBack};
-use crate::socket::Listener;
 use crate::telemetry::metrics::Holds;
 
 /// A backend that dies again before it has lived for so long was not back: waits go on growing, and the time that is
@@ -25,8 +24,6 @@ pub(crate) struct Hold {
     rules: config::Hold,
     again: Rc<Again>,
     counts: Holds,
-    /// Who listened when the connection was made: a reset one does not tell any more.
-    pub(super) listener: Option<Listener>,
     /// The client's first messages as frames; `None` when they were too large.
     first: Option<Vec<Box<[u8]>>>,
     /// Messages that were written to a backend, or are about to be.
@@ -58,7 +55,6 @@ impl Hold {
             rules,
             again: Rc::new(again),
             counts,
-            listener: None,
             first: Some(Vec::new()),
             told: 0,
             replay: 0..0,
@@ -91,6 +87,11 @@ impl Hold {
     /// The name of the backend that is gone.
     pub(super) fn backend(&self) -> &str {
         &self.backend
+    }
+
+    /// Whether the last message that went to the backend was a replay.
+    pub(super) const fn replays(&self) -> bool {
+        self.replays
     }
 
     /// A message goes to the backend.

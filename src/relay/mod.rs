@@ -5,6 +5,7 @@ mod end;
 mod flow;
 mod guard;
 mod hold;
+mod last_words;
 mod outward;
 mod pace;
 mod shield;
@@ -18,6 +19,7 @@ use std::task::{Context, Poll};
 
 use self::end::Over;
 use self::flow::Step;
+use self::last_words::Broken;
 use self::wires::Wires;
 use crate::config::{Legacy, SessionLimits};
 use crate::pool::Lease;
@@ -25,6 +27,7 @@ use crate::socket::Socket;
 use crate::socket::conversation::{Conversation, Passed};
 use crate::socket::rate::MessageRate;
 use crate::socket::vigil::{Due, Millis, Vigil};
+use crate::telemetry::report::State;
 use crate::telemetry::roster::{Order, Place};
 use crate::wire::close::{Close, Code, Ending};
 use crate::wire::tunnel::{Edge, Offence, Policy, Side, Tunnel};
@@ -44,6 +47,10 @@ pub(crate) struct Leg {
     place: Place,
     /// There for a backend that does not keep RFC 6455.
     shield: Option<Box<Shield>>,
+    /// There once nothing can be written to the backend any more, until it is known to have ended.
+    broken: Option<Box<Broken>>,
+    /// Whether one of these two is there: looked at in each turn, so it is one byte.
+    is_careful: bool,
     /// What waited for the client when it was last looked at (or all that a u32 can tell): less of it now is a sign of
     /// life.
     backlog: u32,
@@ -55,16 +62,30 @@ pub(crate) struct Leg {
 impl Conversation for Leg {
     /// Relays until both ends are done.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
-        if let Some(order) = self.place.take_order() {
-            self.order(cx, order);
-        }
         let poll = self.poll_at(cx, self.place.now());
         self.place.settle(cx, self.vigil.next());
         poll
     }
 
+    fn order(&mut self, cx: &mut Context<'_>, order: Order) {
+        self.leave(cx, order);
+    }
+
+    fn place(&self) -> &Place {
+        &self.place
+    }
+
     fn passed(&self) -> Passed {
         Passed { from_client: self.tunnel.traffic(Side::Client), to_client: self.tunnel.traffic(Side::Backend) }
+    }
+
+    fn state(&self) -> State {
+        State {
+            queued: self.client.queued(),
+            idle: self.vigil.idle(self.place.now()),
+            is_ending: self.tunnel.is_ending() || self.vigil.is_ending(),
+            is_held: self.lease.is_none(),
+        }
     }
 }
 
@@ -97,7 +118,9 @@ impl Leg {
             vigil,
             lease: Some(lease),
             place,
+            is_careful: shield.is_some(),
             shield,
+            broken: None,
             backlog: 0,
             backend_ended: false,
             client_failed: false,
@@ -109,7 +132,9 @@ impl Leg {
         self.look(cx, now);
         let (mut up, mut down) = (Step::Moved, Step::Moved);
         loop {
-            self.poll_absence(cx);
+            if self.is_careful {
+                self.poll_absence(cx);
+            }
             self.flush(cx, now);
             if self.tunnel.is_over() {
                 return self.poll_over(cx, now);
@@ -118,26 +143,27 @@ impl Leg {
                 let wait = if self.tunnel.is_failing() { LAST_WORDS } else { self.vigil.limits().close_timeout };
                 self.vigil.end_within(now, wait.min(self.vigil.limits().close_timeout));
             }
-            // Of a backend that may have died this is to be known before it is told more.
-            let is_careful = self.shield.is_some();
             // A direction that waits for its socket has left word there: it is not asked again before the task wakes.
-            if is_careful && down != Step::Waits {
+            // Of a backend that may have died this is to be known before it is told more, so it comes first. Each
+            // direction is asked at one place, where it is inlined: a call more costs every message.
+            if down != Step::Waits {
                 down = self.pump_down(cx, now);
             }
             if up != Step::Waits {
                 up = self.pump_up(cx, now);
             }
-            if !is_careful && down != Step::Waits {
-                down = self.pump_down(cx, now);
-            }
             if up != Step::Moved && down != Step::Moved && !self.tunnel.is_over() {
+                if self.is_careful && down == Step::Waits && self.last_words_are_over(cx) {
+                    continue;
+                }
                 self.tunnel.rest();
                 return Poll::Pending;
             }
         }
     }
 
-    fn order(&mut self, cx: &mut Context<'_>, order: Order) {
+    /// Both ends are told to go.
+    fn leave(&mut self, cx: &mut Context<'_>, order: Order) {
         let code = Code::from_wire(order.code).unwrap_or(Code::GOING_AWAY);
         self.tell(cx, |tunnel, wires| tunnel.order(Close::new(code, order.reason), wires));
     }
@@ -169,10 +195,10 @@ impl Leg {
                 self.tell(cx, |tunnel, wires| tunnel.ping(wires));
             }
             Due::Dead => self.client_ended(cx, "no answer to pings".into()),
-            Due::Idle => self.order(cx, Order { code: 1001, reason: "idle for too long".into() }),
-            Due::Old => self.order(cx, Order { code: 1001, reason: "open for too long".into() }),
+            Due::Idle => self.leave(cx, Order { code: 1001, reason: "idle for too long".into() }),
+            Due::Old => self.leave(cx, Order { code: 1001, reason: "open for too long".into() }),
             Due::Expired => {
-                self.order(cx, Order { code: Code::EXPIRED.get(), reason: "the token has expired".into() });
+                self.leave(cx, Order { code: Code::EXPIRED.get(), reason: "the token has expired".into() });
             }
             Due::Deadline => {
                 self.tell(cx, |tunnel, wires| tunnel.on_deadline(wires));
@@ -190,10 +216,11 @@ impl Leg {
         if !self.backend_ended
             && let Poll::Ready(Err(error)) = self.backend.poll_flush(cx)
         {
-            self.backend_refuses(cx, now, &error);
+            self.backend_refuses(error);
         }
         if let Some(shield) = &mut self.shield
             && !self.backend_ended
+            && self.broken.is_none()
             && self.over.is_none()
         {
             shield.poll(cx, &mut self.backend);
@@ -219,17 +246,6 @@ impl Leg {
         self.backend_lost(cx, format!("the backend's connection failed: {error}"), is_reset);
     }
 
-    /// Nothing can be written to the backend any more; what it has said before that still counts.
-    fn backend_refuses(&mut self, cx: &mut Context<'_>, now: Millis, error: &io::Error) {
-        if let Some(shield) = &mut self.shield {
-            shield.broken = Some(error.kind());
-            while self.pump_down(cx, now) == Step::Moved {}
-        }
-        if !self.backend_ended {
-            self.backend_failed(cx, error);
-        }
-    }
-
     fn note_backend_ended(&mut self, was_reset: bool) {
         self.backend_ended = true;
         if let Some(shield) = &mut self.shield {
@@ -250,3 +266,6 @@ impl Leg {
         );
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,6 @@ use crate::socket::Socket;
 impl Shield {
     /// The backend is gone. What it was not written or has not read waits for the next one, if there may be one.
     pub(super) fn backend_ended(&mut self, was_reset: bool) {
-        let was_reset = was_reset || self.broken.is_some();
         let left = self.pace.as_mut().map(|pace| pace.clear(was_reset)).unwrap_or_default();
         if let Some(hold) = &mut self.hold {
             hold.take_back(left.into_iter().filter(|frame| !is_control(frame)));
@@ -64,7 +63,10 @@ impl Shield {
             (Some(hold), Some(absence)) if absence.holds && !is_control(frame) => return hold.keep(frame),
             (_, Some(_)) => return,
             (_, None) if is_control(frame) => {}
-            (Some(hold), None) if hold.left() > 0 => return hold.push(frame),
+            // A replay that is not read yet is the last frame that was told: another behind it would be taken for that.
+            (Some(hold), None) if hold.left() > 0 || (hold.replays() && is_unread(&self.pace)) => {
+                return hold.push(frame);
+            }
             (Some(hold), None) => hold.note(frame),
             (None, None) => {}
         }
@@ -74,4 +76,8 @@ impl Shield {
             None => backend.send(cx, frame),
         }
     }
+}
+
+fn is_unread(pace: &Option<Pace>) -> bool {
+    pace.as_ref().is_some_and(Pace::is_unread)
 }

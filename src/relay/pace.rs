@@ -67,6 +67,11 @@ impl Pace {
         self.waiting.len()
     }
 
+    /// Whether the last frame is not known to have been read.
+    pub(super) const fn is_unread(&self) -> bool {
+        self.unread.is_some()
+    }
+
     /// Writes the frame, now or when its turn has come (see [`Pace::poll`]).
     pub(super) fn send(&mut self, cx: &mut Context<'_>, backend: &mut Socket, frame: &[u8]) {
         if self.waiting.is_empty() && self.is_free(backend) {

@@ -1,9 +1,8 @@
 //! What stands between a tunnel and its sockets for a backend that does not keep RFC 6455: one frame for one read, a
 //! backend that is always read, and a bound on what its slow clients hold.
 
-use std::io::ErrorKind;
-use std::num::NonZeroU32;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::Context;
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use super::hold::Hold;
 use super::pace::Pace;
 use crate::config::{Legacy, SessionLimits, SlowClient};
 use crate::lifecycle::clock::sleep;
+use crate::pool::Lease;
 use crate::socket::{Listener, Message, Socket};
 use crate::telemetry::metrics::Counter;
 use crate::wire::frame::Opcode;
@@ -51,12 +51,10 @@ pub(crate) struct Shield {
     long: Long,
     patience: Option<Box<Patience>>,
     counts: Counts,
-    /// Those of the tunnel that are counted already.
-    bad_texts: u64,
+    /// Those of the tunnel that are counted already, as far as a u32 tells.
+    bad_texts: u32,
     /// Who listened when the backend was connected to, where the kernel can tell.
-    inode: Option<NonZeroU32>,
-    /// Why nothing can be written to the backend any more.
-    pub(super) broken: Option<ErrorKind>,
+    listener: Option<Arc<Listener>>,
     /// There while the backend is not.
     pub(super) absence: Option<Box<Absence>>,
     /// There where the route has its clients held.
@@ -78,7 +76,7 @@ impl Shield {
     pub(crate) fn new(
         legacy: Legacy,
         limits: &SessionLimits,
-        backend: &Socket,
+        backend: (&Socket, &Lease),
         counts: Counts,
         hold: Option<Box<Hold>>,
     ) -> Box<Self> {
@@ -93,8 +91,7 @@ impl Shield {
             patience: None,
             counts,
             bad_texts: 0,
-            inode: None,
-            broken: None,
+            listener: None,
             absence: None,
             hold,
         };
@@ -102,20 +99,15 @@ impl Shield {
         Box::new(shield)
     }
 
-    fn meet(&mut self, backend: &Socket) {
+    fn meet(&mut self, (backend, lease): (&Socket, &Lease)) {
         self.pace =
             self.legacy.one_frame_per_read.then(|| Pace::new(backend, self.legacy.pace_reply, self.hold.is_some()));
-        self.broken = None;
-        let listener = backend.listener();
-        self.inode = listener.map(|listener| listener.inode());
-        if let Some(hold) = &mut self.hold {
-            hold.listener = listener;
-        }
+        self.listener = lease.listener(backend);
         self.acknowledge(backend);
     }
 
     /// Another backend has taken the place of the one before.
-    pub(super) fn rejoin(&mut self, attempts: u32, backend: &Socket) {
+    pub(super) fn rejoin(&mut self, attempts: u32, backend: (&Socket, &Lease)) {
         self.meet(backend);
         if let Some(hold) = &mut self.hold {
             hold.rejoin(attempts);
@@ -127,12 +119,9 @@ impl Shield {
         self.hold.as_ref().map_or("", |hold| hold.backend())
     }
 
-    /// Who listened when the backend was connected to, whose connection has ended now.
-    pub(super) fn listener(&self, backend: &Socket) -> Option<Listener> {
-        match &self.hold {
-            Some(hold) => hold.listener,
-            None => backend.listener_of(self.inode?),
-        }
+    /// Who listened when the backend was connected to, where the kernel can tell.
+    pub(super) fn listener(&self) -> Option<Arc<Listener>> {
+        self.listener.clone()
     }
 
     /// What the next frame waits for, in one word for the log: `queue`, `reply` or `nothing`.
@@ -235,8 +224,9 @@ impl Shield {
     }
 
     pub(super) fn count_bad_texts(&mut self, tunnel: &Tunnel) {
-        let all = tunnel.bad_texts();
-        self.counts.bad_texts.inc_by(all - std::mem::replace(&mut self.bad_texts, all));
+        let all = tunnel.bad_texts() as u32;
+        let new = all.wrapping_sub(std::mem::replace(&mut self.bad_texts, all));
+        self.counts.bad_texts.inc_by(u64::from(new));
     }
 }
 

@@ -12,6 +12,7 @@ use super::rate::MessageRate;
 use super::vigil::{Due, Millis, Vigil};
 use super::{Message, Socket};
 use crate::limits::{SessionLimits, SlowClient};
+use crate::telemetry::report::State;
 use crate::telemetry::roster::{Order, Place};
 use crate::wire::close::{Close, Code, Ending, Party};
 use crate::wire::frame::{self, Opcode, Role};
@@ -89,12 +90,9 @@ impl Endpoint {
         self.socket.queued() > 0
     }
 
-    /// Looks for orders, reads, answers and flushes; `Ready` once the WebSocket has ended, with both ends of the socket
+    /// Reads, answers and flushes; `Ready` once the WebSocket has ended, with both ends of the socket
     /// done or given up. `place` learns whom to wake, and when.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, place: &Place, listener: &mut dyn Listener) -> Poll<Ending> {
-        if let Some(order) = place.take_order() {
-            self.order(cx, order);
-        }
         let poll = self.poll_at(cx, place.now(), listener);
         place.settle(cx, self.vigil.next());
         poll
@@ -104,6 +102,13 @@ impl Endpoint {
     #[must_use]
     pub(crate) const fn passed(&self) -> Passed {
         Passed { from_client: self.talk.from_client, to_client: self.talk.to_client }
+    }
+
+    /// How it stands.
+    #[must_use]
+    pub(crate) fn state(&self, now: Millis) -> State {
+        let is_ending = self.talk.ending.is_some() || self.vigil.is_ending();
+        State { queued: self.socket.queued(), idle: self.vigil.idle(now), is_ending, is_held: false }
     }
 
     fn poll_at(&mut self, cx: &mut Context<'_>, now: Millis, listener: &mut dyn Listener) -> Poll<Ending> {
@@ -165,7 +170,7 @@ impl Endpoint {
     }
 
     /// The gateway ends the session.
-    fn order(&mut self, cx: &mut Context<'_>, order: Order) {
+    pub(crate) fn order(&mut self, cx: &mut Context<'_>, order: Order) {
         let code = Code::from_wire(order.code).unwrap_or(Code::GOING_AWAY);
         self.close(cx, Close::new(code, order.reason), Party::Gateway);
     }

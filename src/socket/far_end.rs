@@ -4,6 +4,8 @@
 //! peer's own socket and its receive queue, of unix streams for ours and what the peer has not taken of it. The answer
 //! is there before the question's system call returns, so nobody waits.
 
+mod listener;
+
 use std::cell::RefCell;
 use std::fs::File;
 use std::io;
@@ -24,6 +26,7 @@ use netlink_packet_sock_diag::inet::{self, ExtensionFlags, InetRequest, SocketId
 use netlink_packet_sock_diag::unix::{self, ShowFlags, UnixRequest};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, send, socket_with};
 
+pub(crate) use self::listener::Listener;
 use super::Socket;
 use super::transport::Transport;
 
@@ -77,10 +80,11 @@ impl FarEnd {
     /// The far end of this connection, of which everything sent so far has been answered; `None` when it is on another
     /// machine, in another network namespace, or when the kernel cannot be asked.
     fn find(transport: &Transport) -> Option<Self> {
-        let mut question = question(match transport {
+        let message = match transport {
             Transport::Tcp(stream) => about_tcp(stream.peer_addr().ok()?, stream.local_addr().ok()?),
             Transport::Unix(stream) => about_unix(stream.as_fd()).ok()?,
-        });
+        };
+        let mut question = question(message, NLM_F_REQUEST);
         let queue = queue(&mut question).ok()??;
         Some(Self { question, sent: queue.arrived })
     }
@@ -105,55 +109,10 @@ impl FarEnd {
     }
 }
 
-/// A TCP listener on this machine, as it was when it was found: another process on the same address is another one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Listener {
-    address: SocketAddr,
-    inode: NonZeroU32,
-}
-
-impl Listener {
-    /// The one that this connection was made to; `None` where [`FarEnd::find`] finds nothing, and for unix streams.
-    fn find(transport: &Transport) -> Option<Self> {
-        let Transport::Tcp(stream) = transport else { return None };
-        let (address, ours) = (stream.peer_addr().ok()?, stream.local_addr().ok()?);
-        // Without the far end itself, a listener that is found on its address may be a stranger's.
-        queue(&mut question(about_tcp(address, ours))).ok()??;
-        Some(Self { address, inode: listens(address).ok()?? })
-    }
-
-    /// What it is known by, beside its address.
-    pub(crate) const fn inode(&self) -> NonZeroU32 {
-        self.inode
-    }
-
-    /// Whether it is still there; when the kernel does not say, it is.
-    pub(crate) fn is_there(&self) -> bool {
-        listens(self.address).map_or(true, |inode| inode == Some(self.inode))
-    }
-}
-
-/// Who listens on this address: the kernel finds the listener for a connection that does not exist, as from port 0.
-fn listens(address: SocketAddr) -> io::Result<Option<NonZeroU32>> {
-    let answer = ask(&mut question(about_tcp(address, SocketAddr::new(address.ip(), 0))))?;
-    Ok(answer.and_then(|queue| queue.listener))
-}
-
 impl Socket {
     /// What the kernel can tell of the other end, if it can.
     pub(crate) fn far_end(&self) -> Option<FarEnd> {
         FarEnd::find(self.link.transport())
-    }
-
-    /// Who listens where the other end was reached, if the kernel can tell.
-    pub(crate) fn listener(&self) -> Option<Listener> {
-        Listener::find(self.link.transport())
-    }
-
-    /// The one of this number, where the other end was reached; `None` once the connection was reset.
-    pub(crate) fn listener_of(&self, inode: NonZeroU32) -> Option<Listener> {
-        let Transport::Tcp(stream) = self.link.transport() else { return None };
-        Some(Listener { address: stream.peer_addr().ok()?, inode })
     }
 }
 
@@ -188,9 +147,9 @@ fn about_unix(ours: impl AsFd) -> io::Result<SockDiagMessage> {
     }))
 }
 
-fn question(message: SockDiagMessage) -> Vec<u8> {
+fn question(message: SockDiagMessage, flags: u16) -> Vec<u8> {
     let mut header = NetlinkHeader::default();
-    header.flags = NLM_F_REQUEST;
+    header.flags = flags;
     let mut packet = NetlinkMessage::new(header, NetlinkPayload::from(message));
     packet.finalize();
     let mut bytes = vec![0; packet.buffer_len()];
@@ -206,12 +165,20 @@ fn queue(question: &mut [u8]) -> io::Result<Option<Queue>> {
 
 /// `None`: there is no such socket.
 fn ask(question: &mut [u8]) -> io::Result<Option<Queue>> {
+    with_kernel(|kernel| kernel.ask(question))
+}
+
+fn with_kernel<T>(ask: impl FnOnce(&mut Kernel) -> io::Result<T>) -> io::Result<T> {
     KERNEL.with_borrow_mut(|kernel| {
-        let kernel = match kernel {
+        let answer = ask(match kernel {
             Some(kernel) => kernel,
             None => kernel.insert(Kernel::open()?),
-        };
-        kernel.ask(question)
+        });
+        if answer.is_err() {
+            // It may have more to say, and would take no other question before that is heard.
+            *kernel = None;
+        }
+        answer
     })
 }
 
@@ -227,11 +194,17 @@ impl Kernel {
         Ok(Self { socket, number: 0, answer: [0; ANSWER] })
     }
 
-    /// The kernel answers before `send` returns, so `recv` has it or never will. The question gets its number here.
-    fn ask(&mut self, question: &mut [u8]) -> io::Result<Option<Queue>> {
+    /// The question gets its number here.
+    fn put(&mut self, question: &mut [u8]) -> io::Result<()> {
         self.number = self.number.wrapping_add(1);
         question[NUMBER].copy_from_slice(&self.number.to_ne_bytes());
         send(&self.socket, question, SendFlags::empty())?;
+        Ok(())
+    }
+
+    /// The kernel answers before `send` returns, so `recv` has it or never will.
+    fn ask(&mut self, question: &mut [u8]) -> io::Result<Option<Queue>> {
+        self.put(question)?;
         loop {
             let (count, _) = recv(&self.socket, &mut self.answer[..], RecvFlags::empty())?;
             let answer = NetlinkBuffer::new_checked(&self.answer[..count]).map_err(io::Error::other)?;
@@ -379,8 +352,8 @@ mod tests {
         let peer = listener.local_addr().expect("address");
         // A client that the listener does not know: a connection of another namespace to the same address.
         let ours = SocketAddr::from(([127, 0, 0, 1], 1));
-        assert!(matches!(queue(&mut question(about_tcp(peer, ours))), Ok(None)));
-        assert!(matches!(queue(&mut question(about_tcp(ours, ours))), Ok(None)), "nobody is there");
+        assert!(matches!(queue(&mut question(about_tcp(peer, ours), NLM_F_REQUEST)), Ok(None)));
+        assert!(matches!(queue(&mut question(about_tcp(ours, ours), NLM_F_REQUEST)), Ok(None)), "nobody is there");
     }
 
     #[tokio::test]
@@ -410,26 +383,5 @@ mod tests {
         assert_eq!((tcp.look(), unix.look()), (Taken::Everything, Taken::Everything));
         drop((far, unix_far));
         assert_eq!((tcp.look(), unix.look()), (Taken::Ended, Taken::Ended));
-    }
-
-    #[tokio::test]
-    async fn a_listener_is_there_until_it_is_gone_and_the_next_one_is_another() {
-        for address in ["127.0.0.1:0", "[::1]:0", "[::]:0"] {
-            let listener = TcpListener::bind(address).await.expect("bind");
-            let port = listener.local_addr().expect("address").port();
-            let to = if address.contains("1]") { format!("[::1]:{port}") } else { format!("127.0.0.1:{port}") };
-            let stream = TcpStream::connect(&to).await.expect("connect");
-            let (far, _) = listener.accept().await.expect("accept");
-            let ours = Transport::Tcp(stream);
-            let found = Listener::find(&ours).expect("it is here");
-            assert!(found.is_there());
-            // One connection that ends says nothing of the process.
-            drop(far);
-            assert!(found.is_there());
-            drop(listener);
-            assert!(!found.is_there());
-            let _next = TcpListener::bind(&to).await.expect("bind");
-            assert!(!found.is_there(), "another one");
-        }
     }
 }

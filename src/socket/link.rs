@@ -61,22 +61,32 @@ impl Link {
 }
 
 /// One read into a buffer that is given back at once.
+#[inline]
 pub(super) fn poll_piece(
-    stream: &mut (impl AsyncRead + Unpin),
-    cx: &mut Context<'_>,
+    read: impl FnOnce(&mut [u8]) -> Poll<io::Result<usize>>,
     flowing: &mut bool,
     take: &mut dyn FnMut(&[u8], bool) -> bool,
 ) -> Poll<io::Result<bool>> {
     let mut loan = Loan::take();
-    let mut buf = ReadBuf::new(&mut loan.bytes()[..if *flowing { FLOW } else { PLAIN }]);
-    ready!(Pin::new(stream).poll_read(cx, &mut buf))?;
-    *flowing = buf.remaining() == 0;
-    let filled = buf.filled();
-    if filled.is_empty() {
+    let room = &mut loan.bytes()[..if *flowing { FLOW } else { PLAIN }];
+    let count = ready!(read(room))?;
+    *flowing = count == room.len();
+    if count == 0 {
         return Poll::Ready(Ok(false));
     }
-    take(filled, false);
+    take(&room[..count], false);
     Poll::Ready(Ok(true))
+}
+
+/// One read from a stream of whatever kind.
+pub(super) fn poll_read(
+    stream: &mut (impl AsyncRead + Unpin),
+    cx: &mut Context<'_>,
+    room: &mut [u8],
+) -> Poll<io::Result<usize>> {
+    let mut buf = ReadBuf::new(room);
+    ready!(Pin::new(stream).poll_read(cx, &mut buf))?;
+    Poll::Ready(Ok(buf.filled().len()))
 }
 
 /// Bytes of one read from a plain stream: with its head, a frame of 16 KiB comes in one piece.

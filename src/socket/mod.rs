@@ -28,7 +28,7 @@ use rustls::{ProtocolVersion, ServerConfig};
 use tokio::io::AsyncWrite;
 use tokio_rustls::client::TlsStream;
 
-use self::link::{Link, poll_piece};
+use self::link::{Link, poll_piece, poll_read};
 use self::queue::Queue;
 use self::secure::Secure;
 use crate::limits::SlowClient;
@@ -138,8 +138,8 @@ impl Socket {
             return Poll::Ready(Ok(true));
         }
         match &mut self.link {
-            Link::Plain(transport) => poll_piece(transport, cx, &mut self.flowing, take),
-            Link::Outbound(stream) => poll_piece(stream.as_mut(), cx, &mut self.flowing, take),
+            Link::Plain(transport) => poll_piece(|room| transport.poll_recv(cx, room), &mut self.flowing, take),
+            Link::Outbound(stream) => poll_piece(|room| poll_read(stream.as_mut(), cx, room), &mut self.flowing, take),
             Link::Secure(secure) => {
                 let pieces = secure.poll_pieces(cx, take);
                 self.busy |= secure.waiting() > 0;

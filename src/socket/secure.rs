@@ -9,14 +9,12 @@ mod send;
 mod stream;
 
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, UnbufferedStatus};
 use rustls::{ProtocolVersion, ServerConfig};
-use tokio::io::{AsyncRead, ReadBuf};
 
 use self::seal::{Write, encode, tls_error};
 use super::buffer::Bay;
@@ -168,9 +166,7 @@ impl Secure {
         if room.is_empty() {
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "TLS message over the buffer's size")));
         }
-        let mut buf = ReadBuf::new(room);
-        ready!(Pin::new(&mut self.transport).poll_read(cx, &mut buf))?;
-        let count = buf.filled().len();
+        let count = ready!(self.transport.poll_recv(cx, room))?;
         self.inbox.fill(count);
         Poll::Ready(Ok(count))
     }

@@ -90,6 +90,12 @@ impl Vigil {
         self.started.is_none()
     }
 
+    /// Since the last data frame: to a tick.
+    #[must_use]
+    pub(crate) const fn idle(&self, now: Millis) -> Duration {
+        Duration::from_millis(tick(now).wrapping_sub(self.active) as u64 * TICK)
+    }
+
     /// What is due; a ping that is due counts as sent.
     pub(crate) fn look(&mut self, now: Millis) -> Due {
         if now < self.look_at {
@@ -199,7 +205,7 @@ mod tests {
         limits.max_lifetime = Some(Duration::from_secs(15));
         let mut vigil = Vigil::new(Arc::new(limits), 1_000);
         vigil.heard(10_000);
-        assert_eq!(vigil.look(11_000), Due::Idle);
+        assert_eq!((vigil.look(11_000), vigil.idle(11_000)), (Due::Idle, Duration::from_secs(10)));
         vigil.active(10_500);
         assert_eq!(vigil.look(11_000), Due::Nothing);
         assert_eq!(vigil.next(), 16_000);

@@ -1,10 +1,13 @@
 //! Counters and gauges, and their text for Prometheus.
 
 mod cluster;
+mod drain;
+mod filter;
 mod history;
 mod holds;
 
 use std::fmt;
+use std::sync::Arc;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
@@ -16,6 +19,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
 pub(crate) use self::cluster::ClusterFacts;
+pub(crate) use self::drain::Drain;
+pub(crate) use self::filter::{FilterTally, Judged, Unjudged};
 pub(crate) use self::history::HistoryFacts;
 pub(crate) use self::holds::Holds;
 
@@ -60,6 +65,8 @@ pub(crate) struct Metrics {
     pub panics: Counter,
     /// Clients that were held while their backend restarted.
     pub holds: Holds,
+    /// How far a drain is.
+    pub drain: Drain,
 }
 
 /// A route, as its path (and host) stand in the configuration.
@@ -90,6 +97,7 @@ impl Default for Metrics {
             log_lost: Counter::default(),
             panics: Counter::default(),
             holds: Holds::default(),
+            drain: Drain::default(),
         };
         metrics.register();
         metrics
@@ -120,6 +128,7 @@ impl Metrics {
         registry.register("log_lines_lost", help, self.log_lost.clone());
         registry.register("panics", "Panics: faults of wsgate's own", self.panics.clone());
         self.holds.register(registry);
+        self.drain.register(registry);
     }
 
     /// Tells of what pools and hubs are found to be at each scrape, too.
@@ -164,12 +173,14 @@ pub(crate) struct Facts {
 }
 
 /// What there is to tell of one hub now.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct HubFacts {
     /// Host and path.
     pub route: String,
     /// What its moderators have done, and how often.
     pub moderated: Vec<(&'static str, u64)>,
+    /// What came of the questions to its filter, if it has one.
+    pub filter: Option<Arc<FilterTally>>,
 }
 
 /// What there is to tell of one pool now.
@@ -260,7 +271,8 @@ impl<F: Fn() -> Facts + Send + Sync + 'static> Collector for Found<F> {
                 family.encode_family(&labels)?.encode_counter::<Labels, _, u64>(&value, None)?;
             }
         }
-        Ok(())
+        let filters = hubs.iter().filter_map(|hub| Some((&*hub.route, Arc::clone(hub.filter.as_ref()?))));
+        filter::encode(&filters.collect::<Vec<_>>(), &mut encoder)
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::metrics::{Metrics, Route, label};
+use super::report::{Report, State};
 
 /// What is known of one connection that is no WebSocket; filled in as it goes, logged when dropped (target
 /// `wsgate::connection`).
@@ -142,6 +143,29 @@ impl Stay {
     #[must_use]
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// What it tells of itself, with what its conversation knows.
+    #[must_use]
+    pub(crate) fn report(
+        &self,
+        number: u64,
+        backend: &str,
+        (frames, bytes): ((u64, u64), (u64, u64)),
+        state: State,
+    ) -> Report {
+        Report {
+            number,
+            route: Arc::clone(&self.route),
+            address: self.address,
+            host: self.host.clone(),
+            tls: self.tls.name(),
+            age: self.since.elapsed(),
+            backend: backend.to_owned(),
+            frames,
+            bytes,
+            state,
+        }
     }
 
     /// The WebSocket has ended.

@@ -1,11 +1,14 @@
-//! The living sessions of one worker: woken when they are due, and told when to go.
+//! The living sessions of one worker: woken when they are due, asked how they are, and told when to go.
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::task::{Context, Waker};
 
 use slab::Slab;
+
+use super::report::Report;
 
 /// What a session is told from outside: to close with this code and reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,17 +19,45 @@ pub(crate) struct Order {
     pub reason: Cow<'static, str>,
 }
 
+/// What waits for a session that has looked.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Words {
+    /// It is to close.
+    pub close: Option<Order>,
+    /// It is to tell of itself with [`Place::report`].
+    pub report: bool,
+}
+
+/// What came of asking all who live.
+#[derive(Debug, Default)]
+pub(crate) struct Census {
+    /// Those who answered, in no order.
+    pub sessions: Vec<Report>,
+    /// Those who did not within [`PATIENCE`].
+    pub missing: usize,
+}
+
 /// Room for so many sessions is kept when a crowd has left.
 const SMALL: usize = 256;
+/// Milliseconds that a survey waits for sessions whose tasks do not get their turn.
+const PATIENCE: u64 = 1_000;
 
 /// All sessions of a worker. One sweep over it stands for a timer in each session.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Roster {
+    /// The worker's place among so many.
+    worker: (u64, u64),
     entries: RefCell<Slab<Entry>>,
     now: Cell<u64>,
-    /// An order for all, which also meets those who come later; and how many there were.
-    standing: RefCell<Option<Order>>,
-    orders: Cell<u32>,
+    /// Sessions that have been numbered.
+    numbered: Cell<u64>,
+    /// How often anybody was told or asked anything: whoever has seen as many has nothing to look for.
+    words: Cell<u32>,
+    /// Orders that their sessions have not seen, by key.
+    orders: RefCell<HashMap<u32, Order>>,
+    /// An order for all who will come.
+    arrivals: RefCell<Option<Order>>,
+    surveys: RefCell<Vec<Survey>>,
 }
 
 /// Whom to wake, and when at the latest. Without an `Option`, so that a slot of the slab takes no more than this.
@@ -34,6 +65,16 @@ pub(crate) struct Roster {
 struct Entry {
     waker: Waker,
     look_at: u64,
+    /// Nothing for one that only says goodbye.
+    number: u64,
+}
+
+/// A question to all, until the last has answered.
+struct Survey {
+    waiting: HashSet<u32>,
+    found: Vec<Report>,
+    until: u64,
+    done: Box<dyn FnOnce(Census)>,
 }
 
 /// A session's place in the roster, left when it is dropped.
@@ -41,17 +82,49 @@ struct Entry {
 pub(crate) struct Place {
     roster: Rc<Roster>,
     key: u32,
-    /// Orders that the session has seen.
+    /// Words that the session has seen.
     seen: Cell<u32>,
 }
 
 impl Roster {
+    /// The roster of the worker with this place among so many: numbers of all workers' sessions differ.
+    #[must_use]
+    pub(crate) fn new(worker: usize, workers: usize) -> Self {
+        Self {
+            worker: (worker as u64, workers.max(1) as u64),
+            entries: RefCell::default(),
+            now: Cell::default(),
+            numbered: Cell::default(),
+            words: Cell::default(),
+            orders: RefCell::default(),
+            arrivals: RefCell::default(),
+            surveys: RefCell::default(),
+        }
+    }
+
     /// A new session's place. A worker has no more of them than a u32 can count.
     #[must_use]
     pub(crate) fn enter(self: &Rc<Self>) -> Place {
-        let entry = Entry { waker: Waker::noop().clone(), look_at: 0 };
+        let (worker, workers) = self.worker;
+        self.numbered.set(self.numbered.get() + 1);
+        let place = self.enter_as(self.numbered.get() * workers + worker);
+        if let Some(order) = &*self.arrivals.borrow() {
+            self.orders.borrow_mut().insert(place.key, order.clone());
+            place.seen.set(self.words.get().wrapping_sub(1));
+        }
+        place
+    }
+
+    /// A place for one that only says goodbye: it is woken when it is due, and neither asked nor told anything.
+    #[must_use]
+    pub(crate) fn pass(self: &Rc<Self>) -> Place {
+        self.enter_as(0)
+    }
+
+    fn enter_as(self: &Rc<Self>, number: u64) -> Place {
+        let entry = Entry { waker: Waker::noop().clone(), look_at: 0, number };
         let key = self.entries.borrow_mut().insert(entry) as u32;
-        Place { roster: Rc::clone(self), key, seen: Cell::new(0) }
+        Place { roster: Rc::clone(self), key, seen: Cell::new(self.words.get()) }
     }
 
     /// Whether no session lives.
@@ -78,15 +151,67 @@ impl Roster {
         if entries.capacity() > 4 * entries.len().max(SMALL) {
             entries.shrink_to_fit();
         }
+        drop(entries);
+        self.conclude();
     }
 
-    /// Gives the order to all who live and all who will come.
+    /// Gives the order to all who live, and to all who will come.
     pub(crate) fn order_all(&self, order: &Order) {
-        *self.standing.borrow_mut() = Some(order.clone());
-        self.orders.set(self.orders.get() + 1);
-        for (_, entry) in self.entries.borrow().iter() {
+        self.order_arrivals(order);
+        self.order_where(order, |_| true);
+    }
+
+    /// Gives the order to all who will come.
+    pub(crate) fn order_arrivals(&self, order: &Order) {
+        *self.arrivals.borrow_mut() = Some(order.clone());
+    }
+
+    /// Gives the order to the sessions of these numbers; how many of them live.
+    pub(crate) fn order(&self, numbers: &HashSet<u64>, order: &Order) -> usize {
+        self.order_where(order, |number| numbers.contains(&number))
+    }
+
+    fn order_where(&self, order: &Order, is_meant: impl Fn(u64) -> bool) -> usize {
+        self.words.set(self.words.get().wrapping_add(1));
+        let (entries, mut orders) = (self.entries.borrow(), self.orders.borrow_mut());
+        let meant = entries.iter().filter(|(_, entry)| entry.number != 0 && is_meant(entry.number));
+        let told = meant.map(|(key, entry)| {
+            orders.insert(key as u32, order.clone());
             entry.waker.wake_by_ref();
+        });
+        told.count()
+    }
+
+    /// Asks all who live, or the one of this number, to tell of themselves. `done` is called when the last has
+    /// answered, or after [`PATIENCE`].
+    pub(crate) fn survey(&self, only: Option<u64>, done: impl FnOnce(Census) + 'static) {
+        self.words.set(self.words.get().wrapping_add(1));
+        let mut waiting = HashSet::new();
+        for (key, entry) in self.entries.borrow().iter() {
+            if entry.number != 0 && only.is_none_or(|only| only == entry.number) {
+                waiting.insert(key as u32);
+                entry.waker.wake_by_ref();
+            }
         }
+        let until = self.now().saturating_add(PATIENCE);
+        self.surveys.borrow_mut().push(Survey { waiting, found: Vec::new(), until, done: Box::new(done) });
+        self.conclude();
+    }
+
+    /// Ends the surveys that wait for nobody, or have waited for too long.
+    fn conclude(&self) {
+        let now = self.now();
+        let over = |survey: &mut Survey| survey.waiting.is_empty() || now >= survey.until;
+        let over: Vec<_> = self.surveys.borrow_mut().extract_if(.., over).collect();
+        for Survey { waiting, found, done, .. } in over {
+            done(Census { sessions: found, missing: waiting.len() });
+        }
+    }
+}
+
+impl std::fmt::Debug for Survey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Survey").field("waiting", &self.waiting.len()).finish_non_exhaustive()
     }
 }
 
@@ -97,11 +222,37 @@ impl Place {
         self.roster.now()
     }
 
-    /// The order that was given since the last look.
+    /// Whether something was said since the last look: be it to others.
     #[must_use]
-    pub(crate) fn take_order(&self) -> Option<Order> {
-        let orders = self.roster.orders.get();
-        if self.seen.replace(orders) == orders { None } else { self.roster.standing.borrow().clone() }
+    #[inline]
+    pub(crate) fn has_words(&self) -> bool {
+        self.roster.words.get() != self.seen.get()
+    }
+
+    /// What was said to this session since the last look.
+    #[must_use]
+    #[cold]
+    pub(crate) fn take_words(&self) -> Words {
+        self.seen.set(self.roster.words.get());
+        let close = self.roster.orders.borrow_mut().remove(&self.key);
+        let report = self.roster.surveys.borrow().iter().any(|survey| survey.waiting.contains(&self.key));
+        Words { close, report }
+    }
+
+    /// The number that no other session of this process has had.
+    #[must_use]
+    pub(crate) fn number(&self) -> u64 {
+        self.roster.entries.borrow().get(self.key as usize).map_or(0, |entry| entry.number)
+    }
+
+    /// Answers those who ask.
+    pub(crate) fn report(&self, report: &Report) {
+        for survey in self.roster.surveys.borrow_mut().iter_mut() {
+            if survey.waiting.remove(&self.key) {
+                survey.found.push(report.clone());
+            }
+        }
+        self.roster.conclude();
     }
 
     /// The session goes to sleep: whom to wake, and when at the latest.
@@ -118,6 +269,16 @@ impl Place {
             entry.waker.wake_by_ref();
         }
     }
+
+    /// What waits for this session is nothing for the next one of its key.
+    #[cold]
+    fn leave_nothing(&self) {
+        self.roster.orders.borrow_mut().remove(&self.key);
+        for survey in self.roster.surveys.borrow_mut().iter_mut() {
+            survey.waiting.remove(&self.key);
+        }
+        self.roster.conclude();
+    }
 }
 
 impl Drop for Place {
@@ -125,6 +286,9 @@ impl Drop for Place {
         // The waker may be the last hold on a task, and a task holds a place: not dropped under the borrow.
         let entry = self.roster.entries.borrow_mut().try_remove(self.key as usize);
         drop(entry);
+        if self.has_words() {
+            self.leave_nothing();
+        }
     }
 }
 
@@ -146,7 +310,7 @@ mod tests {
 
     #[test]
     fn the_sweep_wakes_who_is_due_and_nobody_else() {
-        let (roster, count) = (Rc::new(Roster::default()), Arc::new(Count::default()));
+        let (roster, count) = (Rc::new(Roster::new(1, 4)), Arc::new(Count::default()));
         let waker = Waker::from(Arc::clone(&count));
         let place = roster.enter();
         place.settle(&Context::from_waker(&waker), 500);
@@ -160,7 +324,7 @@ mod tests {
 
     #[test]
     fn a_crowd_that_has_left_leaves_no_room_behind() {
-        let (roster, count) = (Rc::new(Roster::default()), Arc::new(Count::default()));
+        let (roster, count) = (Rc::new(Roster::new(1, 4)), Arc::new(Count::default()));
         let mut places: Vec<_> = (0..10 * SMALL).map(|_| roster.enter()).collect();
         places.truncate(3);
         roster.sweep(1);
@@ -175,14 +339,84 @@ mod tests {
         assert_eq!(count.0.load(Ordering::Relaxed), 1);
     }
 
+    fn order() -> Order {
+        Order { code: 1001, reason: "draining".into() }
+    }
+
+    fn report() -> Report {
+        Report::of_nobody()
+    }
+
+    /// What a survey comes to, once it does.
+    fn asked(roster: &Rc<Roster>, only: Option<u64>) -> Rc<RefCell<Option<Census>>> {
+        let told = Rc::new(RefCell::new(None));
+        let to = Rc::clone(&told);
+        roster.survey(only, move |census| *to.borrow_mut() = Some(census));
+        told
+    }
+
     #[test]
     fn an_order_for_all_meets_late_comers_too() {
-        let roster = Rc::new(Roster::default());
+        let roster = Rc::new(Roster::new(0, 1));
         let early = roster.enter();
-        let order = Order { code: 1001, reason: "draining".into() };
-        roster.order_all(&order);
-        assert_eq!(early.take_order(), Some(order.clone()));
-        assert_eq!(early.take_order(), None);
-        assert_eq!(roster.enter().take_order(), Some(order));
+        assert!(!early.has_words());
+        roster.order_all(&order());
+        assert!(early.has_words());
+        assert_eq!(early.take_words().close, Some(order()));
+        assert!(!early.has_words());
+        let late = roster.enter();
+        assert!(late.has_words());
+        assert_eq!(late.take_words().close, Some(order()));
+        assert!(!roster.pass().has_words());
+    }
+
+    #[test]
+    fn an_order_meets_those_who_are_meant_and_no_heir_of_theirs() {
+        let roster = Rc::new(Roster::new(1, 4));
+        let places: Vec<_> = (0..3).map(|_| roster.enter()).collect();
+        let numbers: Vec<_> = places.iter().map(Place::number).collect();
+        assert_eq!(numbers, [5, 9, 13]);
+        assert_eq!(roster.order(&HashSet::from([9, 13, 4711]), &order()), 2);
+        let [first, second, third] = <[Place; 3]>::try_from(places).expect("three");
+        assert_eq!(first.take_words(), Words::default());
+        assert_eq!(second.take_words().close, Some(order()));
+        let key = third.key;
+        drop(third);
+        let heir = roster.enter();
+        assert_eq!((heir.key, heir.has_words()), (key, false));
+        roster.order(&HashSet::from([5]), &order());
+        assert_eq!(heir.take_words(), Words::default());
+    }
+
+    #[test]
+    fn a_survey_waits_for_the_last_who_lives() {
+        let roster = Rc::new(Roster::new(0, 1));
+        let (first, second, third) = (roster.enter(), roster.enter(), roster.enter());
+        let _passing = roster.pass();
+        let (all, one) = (asked(&roster, None), asked(&roster, Some(second.number())));
+        assert!(first.take_words().report);
+        first.report(&report());
+        assert!(one.borrow().is_none() && all.borrow().is_none());
+        assert!(second.take_words().report);
+        second.report(&report());
+        assert_eq!(one.borrow().as_ref().map(|census| census.sessions.len()), Some(1));
+        assert!(all.borrow().is_none());
+        drop(third);
+        let census = all.borrow_mut().take().expect("nobody is waited for any more");
+        assert_eq!((census.sessions.len(), census.missing), (2, 0));
+        assert!(!first.take_words().report);
+    }
+
+    #[test]
+    fn a_survey_does_not_wait_for_ever() {
+        let roster = Rc::new(Roster::new(0, 1));
+        assert_eq!(asked(&roster, None).borrow().as_ref().map(|census| census.missing), Some(0), "nobody is there");
+        let silent = roster.enter();
+        let all = asked(&roster, None);
+        roster.sweep(PATIENCE - 1);
+        assert!(all.borrow().is_none());
+        roster.sweep(PATIENCE);
+        assert_eq!(all.borrow().as_ref().map(|census| census.missing), Some(1));
+        assert!(!silent.take_words().report);
     }
 }

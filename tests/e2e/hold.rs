@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener};
 use tokio::time::timeout;
 
 use crate::support::backend::{Backend, switch};
@@ -212,6 +212,35 @@ async fn what_was_not_read_is_said_once_and_one_frame_a_read() {
 }
 
 #[tokio::test]
+async fn a_first_message_that_is_said_again_in_vain_is_said_once_by_the_next() {
+    let listener = TcpListener::bind("127.81.0.23:0").await.expect("bind");
+    let address = listener.local_addr().expect("address");
+    let gateway = front(&format!("ws://{address}"), "hold = \"20s\", replay_messages = 2", "");
+    let (mut peer, mut far) = tokio::join!(gateway.open("/ws"), by_hand(&listener));
+    for text in ["I am Ann", "I join the garden", "hello"] {
+        peer.say(text).await;
+        assert_eq!(first_of_a_read(&mut far).await, text);
+    }
+    drop((listener, far));
+    gateway.until_metric(BEGUN, 1.0).await;
+    let listener = TcpListener::bind(address).await.expect("bind again");
+    let mut far = by_hand(&listener).await;
+    assert_eq!(first_of_a_read(&mut far).await, "I am Ann");
+    // The other one has come, and is not read. The client says something more, of which the pong tells.
+    within("the other one", far.peek(&mut [0])).await.expect("open");
+    peer.send(&[client(TEXT, b"is anybody there?"), client(PING, b"?")].concat()).await;
+    assert_eq!(peer.message().await.opcode, PONG);
+    drop((listener, far));
+    gateway.until_metric(BEGUN, 2.0).await;
+    let listener = TcpListener::bind(address).await.expect("bind again");
+    let mut far = by_hand(&listener).await;
+    peer.say("after").await;
+    for text in ["I am Ann", "I join the garden", "is anybody there?", "after"] {
+        assert_eq!(first_of_a_read(&mut far).await, text);
+    }
+}
+
+#[tokio::test]
 async fn a_backend_that_dies_before_it_has_got_everything_back_is_waited_for_again() {
     let mut scene = scene("127.81.0.4", "hold = \"20s\", replay_messages = 1", "").await;
     scene.peer.say("I am Ann").await;
@@ -248,6 +277,17 @@ async fn who_says_more_than_may_wait_gets_1012() {
     held.peer.say(&"x".repeat(100)).await;
     told(&mut held.peer, "bad gateway: the backend has died, and too much waits for it").await;
     held.gateway.until_metric(&ended("queue"), 1.0).await;
+}
+
+#[tokio::test]
+async fn of_a_backend_that_lives_on_nobody_says_that_it_has_died_however_much_waits() {
+    let scene = scene("127.81.0.24", "hold = \"20s\", hold_queue = \"1KiB\"", "").await;
+    let Scene { mut peer, far, backend: _lives, .. } = scene;
+    drop(far);
+    peer.send(&[client(TEXT, &[b'x'; 900]), client(TEXT, &[b'y'; 900])].concat()).await;
+    let close = peer.message().await;
+    let told = "bad gateway: the backend ended without a close";
+    assert_eq!((close.code(), close.reason().as_str()), (1011, told));
 }
 
 #[tokio::test]
@@ -535,4 +575,37 @@ async fn without_hold_everybody_is_told_at_once_that_it_has_died() {
         }
     };
     timeout(Duration::from_secs(10), all).await.expect("in time");
+}
+
+/// One of several listeners on an address, as processes have them that share a port.
+fn share(address: SocketAddr) -> TcpListener {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_reuseport(true).expect("allowed");
+    socket.bind(address).expect("bind");
+    socket.listen(16).expect("listen")
+}
+
+#[tokio::test]
+async fn of_processes_that_share_a_port_the_last_one_decides() {
+    // Whichever of them the kernel names when it is asked for one.
+    for (dies, host) in ["127.81.0.25:0", "127.81.0.26:0"].into_iter().enumerate() {
+        let first = share(host.parse().expect("address"));
+        let address = first.local_addr().expect("address");
+        let mut both = vec![first, share(address)];
+        let gateway = front(&format!("ws://{address}"), "hold = \"20s\"", "");
+        let any = async {
+            let [one, other] = &both[..] else { panic!("two") };
+            tokio::select! { far = by_hand(one) => far, far = by_hand(other) => far }
+        };
+        let (mut leaves, far) = tokio::join!(gateway.open("/ws"), any);
+        let any = async {
+            let [one, other] = &both[..] else { panic!("two") };
+            tokio::select! { far = by_hand(one) => far, far = by_hand(other) => far }
+        };
+        let (_held, last) = tokio::join!(gateway.open("/ws"), any);
+        drop((both.remove(dies), far));
+        assert_eq!(leaves.message().await.code(), 1011);
+        drop((both, last));
+        gateway.until_metric(BEGUN, 1.0).await;
+    }
 }

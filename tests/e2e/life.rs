@@ -1,6 +1,7 @@
 //! The gateway's life: drain, signals, reload.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use tokio::net::TcpStream;
@@ -282,6 +283,31 @@ async fn a_websocket_that_is_born_in_the_drain_is_sent_home() {
     is_sent_home(peer).await;
     drop(behind);
     assert_eq!(within("the drain", stopping).await.expect("drain").cut, 0);
+}
+
+#[tokio::test]
+async fn a_drain_sends_the_idle_home_first_and_few_at_a_time() {
+    let pace = "drain_timeout = \"10m\"\ndrain_pace = \"30/m\"\n";
+    let gateway = gateway(&format!("{pace}{ECHO}"));
+    let mut crowd = [gateway.open("/echo").await, gateway.open("/echo").await, gateway.open("/echo").await];
+    // Idle times are told apart to a tenth of a second.
+    for busy in 0..3 {
+        let since = Instant::now();
+        while since.elapsed() < Duration::from_millis(250) {
+            for peer in &mut crowd[busy..] {
+                echoes(peer, "busy").await;
+            }
+        }
+    }
+    let handle = gateway.handle.clone();
+    let stopping = stopping(gateway);
+    let [first, mut second, mut last] = crowd;
+    is_sent_home(first).await;
+    // Each has two seconds: the last is told in four at the earliest.
+    echoes(&mut last, "still here").await;
+    assert_eq!(second.message().await.code(), 1001);
+    handle.drain();
+    assert_eq!(within("the drain", stopping).await.expect("drain").open, 3);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@
 
 mod support;
 
+mod across;
 mod admission;
 mod auth;
 mod chat;
@@ -26,6 +27,7 @@ mod hub;
 mod keys;
 mod life;
 mod load;
+mod load_chat;
 mod log;
 mod moderation;
 mod pool;

@@ -132,6 +132,15 @@ async fn who_is_banned_stays_out_by_name_and_by_session() {
     boss.send(&json!({ "type": "unban", "member": ann.hello["id"] })).await;
     boss.expect("ack").await;
     again.join(&json!({ "type": "join" })).await;
+    // By one's name one is free as well.
+    boss.expect("join").await;
+    boss.send(&json!({ "type": "ban", "member": again.hello["id"] })).await;
+    let (first, second) = (boss.next().await, boss.next().await);
+    assert!([&first, &second].iter().any(|event| event["type"] == "ack"), "{first} {second}");
+    assert_eq!(again.expect("left").await["why"], "banned");
+    boss.send(&json!({ "type": "unban", "name": "ann" })).await;
+    boss.expect("ack").await;
+    again.join(&json!({ "type": "join" })).await;
 }
 
 #[tokio::test]

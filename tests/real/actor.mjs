@@ -184,6 +184,12 @@ class Actor {
   on_mute(member, { ref }) { this.send(member, { type: 'ack', ref, id: null, time: Date.now() }); }
   on_ban(member, request) { this.on_mute(member, request); }
   on_kick(member, request) { this.on_mute(member, request); }
+  on_unban(member, request) { this.on_mute(member, request); }
+
+  on_slow(member, { ref, room, seconds }) {
+    this.tell(room, { type: 'notice', room, code: 'slow', text: '', seconds });
+    this.on_mute(member, { ref });
+  }
 }
 
 /** Starts it on any free port; the page is at `page`, below `/chat`. */

@@ -74,7 +74,12 @@ describe('the page is legible and within reach', () => {
         has(await look('the side'), 'link lobby', 'button Change name', 'button Go', 'textbox Go to another room');
         await page.locator('#members button').first().click();
         await page.locator('#sheet[open]').waitFor();
-        has(await look('the dialog'), 'button Ban', 'combobox For how long');
+        has(await look('the dialog'), 'button Ban', 'button Unmute', 'combobox For how long');
+        await page.keyboard.press('Escape');
+        if (size === 'phone') await page.click('#open-side');
+        await page.click('#moderate');
+        has(await look('the dialog of the room'), 'combobox Wait between two messages of one person', 'button Set',
+          'textbox Name of somebody who is banned', 'button Unban');
         const ground = await page.evaluate(() => getComputedStyle(document.body).backgroundColor);
         const [red] = ground.match(/\d+/g).map(Number);
         assert.equal(red > 128, colorScheme === 'light');
@@ -393,6 +398,60 @@ describe('the page says what happens', { concurrency: 3 }, () => {
       { type: 'delete', room: 'lobby', id },
       { type: 'mute', room: 'lobby', member: 'ada0000000000000', reason: 'be kind', for: 3600 },
       { type: 'kick', room: 'lobby', member: 'ada0000000000000' },
+    ]);
+  });
+
+  test('a moderator slows a room down and lets people in again, by keyboard alone; others are not asked to', async (t) => {
+    const hub = await actor(t);
+    hub.moderator = true;
+    const { page } = await visitor(t, { hub });
+    hub.moderator = false;
+    const { page: other } = await visitor(t, { hub });
+    assert.equal(await other.locator('#moderate').isVisible(), false);
+    const focus = () => page.evaluate(() => document.activeElement.id || document.activeElement.textContent);
+    const press = async (...keys) => { for (const key of keys) await page.keyboard.press(key); };
+    const done = async () => {
+      await page.locator('dialog[open]').waitFor({ state: 'hidden' });
+      assert.equal(await focus(), 'moderate', 'the focus is back');
+    };
+    // One that no list of ours has.
+    hub.tell('lobby', { type: 'notice', room: 'lobby', code: 'slow', seconds: 45, text: '' });
+    await shows(page, 'once in 45 seconds');
+    await page.focus('#moderate');
+    await press('Enter');
+    assert.deepEqual([await focus(), await page.inputValue('#sheet-pace')], ['sheet-pace', '45']);
+    await press('ArrowDown', 'Tab');
+    assert.equal(await focus(), 'Set');
+    await press('Enter');
+    await done();
+    await shows(other, 'once in 1 minute');
+    await press('Enter', 'Tab', 'Tab');
+    assert.equal(await focus(), 'sheet-name');
+    await page.keyboard.type(' Ada ');
+    await press('Enter');
+    await done();
+    hub.say('lobby', 'rude');
+    await page.click('[aria-label="Message by Ada: what to do"]');
+    await page.click('dialog >> text="Ban"');
+    await page.locator('dialog[open]').waitFor({ state: 'hidden' });
+    hub.moderator = true;
+    await page.reload();
+    await state(page, 'connected');
+    await page.focus('#moderate');
+    await press('Enter', 'Tab', 'Tab');
+    assert.equal(await focus(), 'Let Ada in again');
+    hub.instead = () => ({ type: 'error', code: 'no_such_member', text: '' });
+    await press('Enter');
+    await page.locator('[role=alert]', { hasText: 'nobody of this name is banned' }).waitFor();
+    hub.instead = () => undefined;
+    await press('Enter');
+    await done();
+    await press('Enter');
+    assert.equal(await page.locator('dialog button', { hasText: 'in again' }).count(), 0, 'the page has forgotten it');
+    const asked = hub.asked.filter(({ type }) => ['slow', 'unban'].includes(type)).map(({ ref, ...rest }) => rest);
+    const free = { type: 'unban', room: 'lobby', member: 'ada0000000000000' };
+    assert.deepEqual(asked, [
+      { type: 'slow', room: 'lobby', seconds: 60 }, { type: 'unban', room: 'lobby', name: 'Ada' }, free, free,
     ]);
   });
 

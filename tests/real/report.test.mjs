@@ -12,6 +12,9 @@ const SIZES = { phone: { width: 390, height: 844 }, desk: { width: 1280, height:
 const RUNS = {
   'round trips, with thresholds kept and not kept': ['--for', '2s', '-c', '4', '--fail-if', 'min<1us', '--fail-if', 'p50>1us'],
   'a fan-out': ['--profile', 'fanout', '--for', '2s', '-c', '8', '--rate', '50'],
+  'a fan-out without and with members that never read': [
+    '--apart', 'chat', '--profile', 'slow', '--for', '2s', '-c', '8', '--stopped', '2', '--rate', '50',
+  ],
   handshakes: ['--profile', 'connect', '--for', '2s', '-c', '2'],
   'a ramp in stages': ['--profile', 'ramp', '--stage', '2@1s,6@1s,1@1s'],
 };

@@ -229,6 +229,20 @@ export async function load(t, ...args) {
   return { code, text: program.lines.join('\n'), run: JSON.parse(await readFile(json, 'utf8')), page };
 }
 
+/** A comparison of the harness, with this in its environment; `run` is undefined when there is none. */
+export async function compare(t, environment, ...args) {
+  harness ??= buildHarness();
+  const folder = await mkdtemp(path.join(tmpdir(), 'wsgate-load-'));
+  t.after(() => rm(folder, { recursive: true }));
+  const json = path.join(folder, 'comparison.json');
+  const env = { ...process.env, WSGATE_PYTHON: PYTHON, ...environment };
+  const program = start(t, await harness, [...args.map(String), '--json', json], { env });
+  program.name = 'load';
+  const { code } = await within(program.exited, `the end of load ${args.join(' ')}`, 60_000);
+  const run = code === 0 ? JSON.parse(await readFile(json, 'utf8')) : undefined;
+  return { code, text: program.lines.join('\n'), errors: program.errors, run };
+}
+
 // ---- Node's ws ---------------------------------------------------------------------------------
 
 class NodeClient {

@@ -2,7 +2,7 @@
 'use strict';
 const { readFileSync } = require('node:fs');
 const { createServer } = require('node:https');
-const { WebSocketServer } = require('@WS@');
+const { WebSocket, WebSocketServer } = require('@WS@');
 
 const ESCAPES = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
 
@@ -23,7 +23,9 @@ chat.on('connection', (member) => {
       return;
     }
     const text = Buffer.from(author + data.toString().replace(/[&<>"']/g, (letter) => ESCAPES[letter]));
-    for (const other of chat.clients) other.send(text, { binary: false });
+    for (const other of chat.clients) {
+      if (other.readyState === WebSocket.OPEN) other.send(text, { binary: false });
+    }
   });
 });
 web.listen(@PORT@, '127.0.0.1', 4096);

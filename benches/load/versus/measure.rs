@@ -10,12 +10,15 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
+use super::super::arguments::Arguments;
+use super::super::live::Live;
 use super::super::server::{Probe, bytes_per_connection};
+use super::Options;
 use super::drive::{self, Dialer, Message, Room, Tally, Times, Wire};
 use super::target::{Certificate, Target};
 
 /// What is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Figure {
     /// Processor time for a message and its echo.
     RoundTrip { connections: usize, size: usize },
@@ -29,6 +32,16 @@ pub(crate) enum Figure {
     Idle,
     /// Processor time for bringing one member's message to one member of a room.
     Delivery { members: usize, size: usize },
+    /// How long deliveries take when messages come at a rate, and their processor time: a run of the whole harness.
+    Fanout { members: usize, size: usize, rate: f64 },
+}
+
+/// What a figure came to.
+pub(super) struct Measured {
+    /// A value for each of its lines.
+    pub(super) values: Vec<f64>,
+    /// Why they might not be the server's.
+    pub(super) doubt: Option<String>,
 }
 
 /// Of relays, in the order in which they are measured and shown.
@@ -50,9 +63,6 @@ pub(super) const PROFILED: [Figure; 4] = [
     Figure::Latency { connections: 64, size: 32 },
     Figure::Latency { connections: 64, size: 1 << 10 },
 ];
-
-/// Of chats.
-pub(super) const SAID: [Figure; 1] = [Figure::Delivery { members: 1000, size: 100 }];
 
 /// Connections and bytes of a message for `Bulk`.
 const BULK: (usize, usize) = (8, 1 << 20);
@@ -86,17 +96,22 @@ impl Figure {
             Self::Handshake { resumed: true } => one("CPU a resumed handshake, upgrade, close".to_owned(), "µs"),
             Self::Idle => one("memory of an idle connection (PSS)".to_owned(), "B"),
             Self::Delivery { members, size } => {
-                one(format!("CPU a delivery, {} members, {}", thousands(members), bytes(size)), "µs")
+                one(format!("CPU a delivery, {} members, {}, one by one", thousands(members), bytes(size)), "µs")
             }
+            Self::Fanout { members, size, rate } => ["latency p50", "latency p99", "CPU a delivery"]
+                .map(|name| (format!("{name}, {} members, {}, {rate}/s", thousands(members), bytes(size)), "µs"))
+                .into(),
         }
     }
 
-    /// Measures it once, over so much time: a value for each of its lines.
+    /// Measures it once.
     ///
     /// # Errors
     /// The server refuses, fails or lies.
-    pub(super) async fn measure(self, target: &Target, made: &Certificate, time: Duration) -> io::Result<Vec<f64>> {
+    pub(super) async fn measure(self, target: &Target, made: &Certificate, options: &Options) -> io::Result<Measured> {
+        let time = options.time;
         let one = |value| vec![value];
+        let mut doubt = None;
         let result = match self {
             Self::RoundTrip { connections, size } => {
                 Ok(one(round_trips(target, made, time, (connections, size)).await?.cpu * 1e6))
@@ -109,11 +124,32 @@ impl Figure {
             Self::Handshake { resumed } => handshakes(target, made, time, resumed).await.map(one),
             Self::Idle => idle(target, made).await.map(one),
             Self::Delivery { members, size } => Ok(one(deliveries(target, made, time, (members, size)).await? * 1e6)),
+            Self::Fanout { .. } => fanout(target, &options.chat).await.map(|found| {
+                doubt = found.doubt;
+                found.values
+            }),
         };
         // The next one does not pay for the end of these connections.
         sleep(Duration::from_millis(200)).await;
-        result
+        result.map(|values| Measured { values, doubt })
     }
+}
+
+/// A whole run of the harness: messages at a rate, whatever comes back.
+async fn fanout(target: &Target, chat: &Arguments) -> io::Result<Measured> {
+    let arguments = Arguments { url: Some(target.url()), server_pid: Some(target.ward.pid()), ..chat.clone() };
+    let found = tokio::task::spawn_blocking(move || super::super::find(&arguments, &mut Live::silent()));
+    let (run, _) = found.await.map_err(io::Error::other)?.map_err(io::Error::other)?;
+    let (Some(latency), Some(server)) = (run.latencies.get("delivery"), &run.server) else {
+        return Err(io::Error::other("nothing came back"));
+    };
+    if run.totals.completeness < Some(100.0) || !run.errors.is_empty() || !run.refusals.is_empty() {
+        let wrong = (run.totals.completeness, &run.errors, &run.refusals);
+        return Err(io::Error::other(format!("not all came: {wrong:?} ({})", target.ward.complaint())));
+    }
+    let cpu = server.cpu_us_per_delivery.ok_or_else(|| io::Error::other("its processor time is not known"))?;
+    let doubt = (!run.generator.valid).then(|| run.generator.why.join("; "));
+    Ok(Measured { values: vec![latency.p50 as f64, latency.p99 as f64, cpu], doubt })
 }
 
 /// One connection is nobody's crowd.

@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 
 use serde::{Deserialize, Serialize};
 
-use super::target::Job;
+use super::program::Job;
 
 /// Rounds of `--versus` when no other number is asked for.
 pub(crate) const ROUNDS: usize = 5;
@@ -24,8 +24,17 @@ pub(crate) struct Comparison {
     pub(crate) rounds: usize,
     /// For how long each time.
     pub(crate) seconds: f64,
+    /// The same of a chat in which messages come at a rate.
+    #[serde(default)]
+    pub(crate) paced: Option<f64>,
     /// One for each figure.
     pub(crate) rows: Vec<Row>,
+    /// What else was asked for, as options.
+    #[serde(default)]
+    pub(crate) options: Vec<String>,
+    /// Runs in which the generator was the limit, and why.
+    #[serde(default)]
+    pub(crate) doubts: Vec<String>,
 }
 
 /// One figure of all programs; less is better.
@@ -137,7 +146,8 @@ impl Comparison {
     fn command(&self) -> String {
         let rounds = if self.rounds == ROUNDS { String::new() } else { format!(" --rounds {}", self.rounds) };
         let time = if (self.seconds - 1.0).abs() < 1e-9 { String::new() } else { format!(" --for {}s", self.seconds) };
-        format!("cargo bench --bench load -- --versus {}{rounds}{time}", self.peers.join(","))
+        let options: String = self.options.iter().map(|option| format!(" {option}")).collect();
+        format!("cargo bench --bench load -- --versus {}{options}{rounds}{time}", self.peers.join(","))
     }
 
     fn lines(&self) -> impl Iterator<Item = Vec<String>> {
@@ -147,8 +157,9 @@ impl Comparison {
     }
 
     fn notes(&self) -> String {
+        let paced = self.paced.map(|seconds| format!(" (at a rate: {seconds} s)")).unwrap_or_default();
         let how = format!(
-            "Medians of {} interleaved rounds of {} s on {} cores; {} (in brackets their\nrange). One worker or thread \
+            "Medians of {} interleaved rounds of {} s{paced} on {} cores; {} (in brackets their\nrange). One worker or thread \
              each, TLS 1.3 (AES-256-GCM, X25519, ECDSA P-256), messages of text",
             self.rounds,
             self.seconds,
@@ -165,8 +176,8 @@ impl Comparison {
                  those that are best for their memory.\n"
             }
             Job::Chat => {
-                ": one member\nspeaks, and speaks again when all have heard it. Both check that text is UTF-8, escape it, and \
-                 put its author in front.\n"
+                ". One by one: a\nmember speaks again when all have heard it. At a rate: latencies from when a message was to be \
+                 sent, of each delivery. All check\nthat text is UTF-8, escape it, and put its author in front.\n"
             }
             Job::Profiles => {
                 ", a plain-ws echo behind, of\nwhose queue the kernel tells. Latencies are the client's, from its \
@@ -174,7 +185,8 @@ impl Comparison {
                  are, but for a message_size at which these messages pass.\n"
             }
         };
-        how + what
+        let doubt = |doubt: &String| format!("INVALID, the generator was the limit: {doubt}\n");
+        how + what + &self.doubts.iter().map(doubt).collect::<String>()
     }
 }
 
@@ -212,7 +224,8 @@ mod tests {
         let rows = vec![Row::of(Job::Relay, "CPU".to_owned(), "µs", samples)];
         let programs = ["wsgate 1", "nginx 2", "HAProxy 3"].map(str::to_owned).to_vec();
         let peers = ["nginx", "haproxy"].map(str::to_owned).to_vec();
-        Comparison { job: Job::Relay, peers, programs, cpus: 2, rounds: 3, seconds: 2.0, rows }
+        let (options, doubts, paced) = (Vec::new(), Vec::new(), None);
+        Comparison { job: Job::Relay, peers, programs, cpus: 2, rounds: 3, seconds: 2.0, paced, rows, options, doubts }
     }
 
     #[test]
@@ -256,6 +269,14 @@ mod tests {
         );
         let command = "\n```sh\ncargo bench --bench load -- --versus nginx,haproxy --rounds 3 --for 2s\n```\n";
         assert!(markdown.ends_with(command), "{markdown}");
+    }
+
+    #[test]
+    fn doubts_and_what_was_asked_for_are_told() {
+        let (options, doubts) = (vec!["-c 9000".to_owned()], vec!["ws, round 2: late".to_owned()]);
+        let markdown = Comparison { job: Job::Chat, options, doubts, ..comparison() }.markdown();
+        assert!(markdown.contains("\nINVALID, the generator was the limit: ws, round 2: late\n"), "{markdown}");
+        assert!(markdown.contains("--versus nginx,haproxy -c 9000 --rounds 3 --for 2s\n"), "{markdown}");
     }
 
     #[test]

@@ -46,6 +46,7 @@ impl Draft {
                 trusted_proxies: gateway::read_trusted(&root),
                 handshake_timeout: gateway::read_handshake_timeout(&root),
                 drain_timeout: gateway::read_drain_timeout(&root),
+                drain_pace: gateway::read_drain_pace(&root),
                 tls: None,
                 admin: None,
                 limits,

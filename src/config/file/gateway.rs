@@ -1,5 +1,6 @@
 //! Reads what concerns the gateway as a whole: the top level, `[tls]`, `[admin]` and `[log]`.
 
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::thread::available_parallelism;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use super::limits::SHORT;
 use super::pool::read_file_path;
 use crate::config::address::{is_certificate_name, read_listen, read_proxies};
 use crate::config::error::Wrong;
-use crate::config::{Admin, AdminToken, CertificateFiles, Listen, Log, LogFormat, Tls, TlsVersion};
+use crate::config::{Admin, AdminToken, CertificateFiles, Listen, Log, LogFormat, Rate, Tls, TlsVersion};
 
 pub(super) const LOG_FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
 
@@ -60,6 +61,12 @@ pub(super) fn read_handshake_timeout(table: &Table<'_>) -> Duration {
 /// "0s" cuts at once; a day is for those who may not cut anybody.
 pub(super) fn read_drain_timeout(table: &Table<'_>) -> Duration {
     table.duration("drain_timeout", Duration::ZERO..=Duration::from_secs(24 * 3600)).unwrap_or(Duration::from_secs(30))
+}
+
+/// "0/s" sends all home at once.
+pub(super) fn read_drain_pace(table: &Table<'_>) -> Option<Rate> {
+    let default = NonZeroU32::new(100).map(|count| Rate { count, per: Duration::from_secs(1) });
+    table.rate("drain_pace").unwrap_or(default)
 }
 
 pub(super) fn read_tls(table: &Table<'_>, base: &Path) -> Option<Placed<TlsDraft>> {

@@ -143,11 +143,12 @@ fn read_filter(table: &Table<'_>, base: &Path) -> Option<Box<Filter>> {
     let url = table.require("url", URL).and_then(|value| value.text(|text| read_auth_url(text, base)));
     let (ca, timeout) = (table.text("ca", |text| read_file_path(text, base)), table.duration("timeout", SHORT));
     let at_once = table.count("at_once", 1..=10_000).unwrap_or(64);
+    let idle_connections = table.count("idle_connections", 0..=1000).unwrap_or(8);
     let on_error = table.choice("on_error", &ON_ERROR, &[]).unwrap_or(Unfiltered::Refuse);
     table.finish();
     let AuthRequest { url, transport, host, target, .. } = url?;
     let timeout = timeout.unwrap_or(Duration::from_secs(1));
-    Some(Box::new(Filter { url, transport, host, target, ca, timeout, at_once, on_error }))
+    Some(Box::new(Filter { url, transport, host, target, ca, timeout, at_once, idle_connections, on_error }))
 }
 
 fn read_fixed(table: &Table<'_>, names: &NamePattern, base: &Path) -> Vec<FixedRoom> {

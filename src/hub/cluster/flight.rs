@@ -6,27 +6,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{FromRedisValue, RedisResult, Value, cmd};
+use redis::{RedisResult, Value, cmd};
 
 use super::chapter::Chapter;
 use super::connect::Line;
+use super::decree::{Book, Decree, Matter};
 use super::entry::Said;
 use super::id;
 use super::ledger::Ask;
+use super::now;
+use super::page::{Newest, Page, sound};
 use super::script::Scripts;
 
-/// Entries of a stream as they come: each with its name and what it has.
-pub(super) type Raw = Vec<(String, HashMap<String, String>)>;
-
-/// What stands in a stream behind a place, oldest first.
-#[derive(Debug)]
-pub(super) struct Page {
-    pub(super) raw: Raw,
-    /// Up to here nothing else does.
-    pub(super) upto: u64,
-    /// Whether nothing stands behind it.
-    pub(super) is_last: bool,
-}
+/// What moderators have decided, by kind: how often, and each as JSON.
+pub(super) type Statutes = [(u64, Vec<Vec<u8>>); Book::ALL.len()];
 
 /// A room, by its hub's prefix and its name.
 pub(super) type Address = (Arc<str>, Arc<str>);
@@ -44,8 +37,11 @@ pub(super) enum Job {
     Attend(Arc<Chapter>, Address, String, bool),
     /// Listen to a room no more, and nobody is there.
     Leave(Arc<Chapter>, Address),
-    /// Take a message out.
-    Erase(Arc<Chapter>, Address, u64),
+    /// Write down what a moderator has decided.
+    Decree(Arc<Chapter>, Decree),
+    /// Listen to what moderators decide, and read what they have decided, unless it is what is known: then it was written
+    /// down so often.
+    Law(Arc<Chapter>, Option<[u64; Book::ALL.len()]>),
     /// Tell a channel something.
     Publish(String, String),
     /// Take the lead among the gateways of a hub, or keep it.
@@ -58,7 +54,7 @@ pub(super) enum Job {
 #[derive(Debug)]
 pub(super) enum Outcome {
     /// The newest of its stream, and who is there on other gateways.
-    Opened(Address, Raw, Vec<(String, String)>),
+    Opened(Address, Newest, Vec<(String, String)>),
     Looked(Address, Page),
     /// The message with this key has this place.
     Added(Address, Arc<str>, Option<u64>),
@@ -67,6 +63,10 @@ pub(super) enum Outcome {
     Led(Arc<str>, bool),
     /// The room's channels are not listened to any more.
     Left(Address),
+    /// The decision is written down, or a later one.
+    Decreed(Arc<str>, Decree),
+    /// How often anything was decided, by kind; and all of it, unless nothing is new.
+    Law(Arc<str>, Option<Statutes>),
     Done,
 }
 
@@ -76,6 +76,8 @@ pub(super) enum Concern {
     Room(Address),
     /// A room that is not there any more.
     Leaving(Address),
+    /// What moderators of this hub decide.
+    Law(Arc<str>),
     Nobody,
 }
 
@@ -97,7 +99,8 @@ impl Job {
                 Concern::Room(room.clone())
             }
             Self::Leave(_, room) => Concern::Leaving(room.clone()),
-            Self::Erase(..) | Self::Publish(..) | Self::Lead(_) | Self::Begin(_) => Concern::Nobody,
+            Self::Decree(chapter, _) | Self::Law(chapter, _) => Concern::Law(Arc::clone(chapter.prefix())),
+            Self::Publish(..) | Self::Lead(_) | Self::Begin(_) => Concern::Nobody,
         }
     }
 }
@@ -108,9 +111,9 @@ impl Gear {
         match job {
             Job::Open(chapter, room) => {
                 self.listener.subscribe(&[chapter.said(&room.1), chapter.tell(&room.1)]).await?;
-                let raw = self.newest(&chapter, &room.1).await?;
+                let newest = self.newest(&chapter, &room.1).await?;
                 let others = self.attend(&chapter, &room.1, ("", false)).await?;
-                Ok(Outcome::Opened(room, raw, others))
+                Ok(Outcome::Opened(room, newest, others))
             }
             Job::Look(chapter, room, after) => {
                 let page = self.look(&chapter, &room.1, after).await?;
@@ -129,11 +132,13 @@ impl Gear {
                 self.listener.unsubscribe(&[chapter.said(&room.1), chapter.tell(&room.1)]).await?;
                 Ok(Outcome::Left(room))
             }
-            Job::Erase(chapter, room, place) => {
-                let mut command = cmd("XDEL");
-                command.arg(chapter.stream(&room.1)).arg(id::to_stream(place));
-                let _: i64 = command.query_async(&mut self.line).await?;
-                Ok(Outcome::Done)
+            Job::Decree(chapter, decree) => {
+                self.decree(&chapter, &decree).await?;
+                Ok(Outcome::Decreed(Arc::clone(chapter.prefix()), decree))
+            }
+            Job::Law(chapter, known) => {
+                let statutes = self.statutes(&chapter, known).await?;
+                Ok(Outcome::Law(Arc::clone(chapter.prefix()), statutes))
             }
             Job::Publish(channel, text) => {
                 let _: i64 = cmd("PUBLISH").arg(channel).arg(text).query_async(&mut self.line).await?;
@@ -152,18 +157,22 @@ impl Gear {
         }
     }
 
-    /// The newest entries, oldest first, as many as a stream is meant to keep.
-    async fn newest(&mut self, chapter: &Chapter, room: &str) -> RedisResult<Raw> {
+    /// The newest entries, oldest first, as many as a stream is meant to keep, and none that is too old.
+    async fn newest(&mut self, chapter: &Chapter, room: &str) -> RedisResult<Newest> {
+        let (oldest, most) = (chapter.oldest(now()), chapter.length());
         let mut command = cmd("XREVRANGE");
-        command.arg(chapter.stream(room)).arg("+").arg("-").arg("COUNT").arg(chapter.length());
+        command.arg(chapter.stream(room)).arg("+").arg(id::to_stream(oldest)).arg("COUNT").arg(most);
         let mut raw = sound(command.query_async(&mut self.line).await?);
         raw.reverse();
-        Ok(raw)
+        let first = raw.first().filter(|_| raw.len() >= most).and_then(|(name, _)| id::of_stream(name));
+        let gone = oldest.max(first.unwrap_or(0));
+        Ok(Newest { raw, gone })
     }
 
     /// The oldest entries behind a place, as many at once as a stream is meant to keep.
     async fn look(&mut self, chapter: &Chapter, room: &str, after: u64) -> RedisResult<Page> {
         let most = chapter.length();
+        let after = after.max(chapter.oldest(now()).saturating_sub(1));
         let mut invocation = self.scripts.look.key(chapter.stream(room));
         let (last, entries): (String, Vec<Value>) =
             invocation.arg(format!("({}", id::to_stream(after))).arg(most).invoke_async(&mut self.line).await?;
@@ -180,7 +189,7 @@ impl Gear {
         invocation
             .arg(chapter.said(room))
             .arg(chapter.length())
-            .arg(millis(chapter.age))
+            .arg(chapter.kept())
             .arg(ask.floor >> 16)
             .arg(ask.floor & 0xffff)
             .arg(u8::from(ask.again))
@@ -190,6 +199,47 @@ impl Gear {
         }
         let name: String = invocation.invoke_async(&mut self.line).await?;
         Ok(id::of_stream(&name))
+    }
+
+    /// Writes a decision down; what is deleted is gone from its room's stream.
+    async fn decree(&mut self, chapter: &Chapter, decree: &Decree) -> RedisResult<()> {
+        let book = decree.matter.book();
+        let mut invocation = self.scripts.decree.prepare_invoke();
+        for key in chapter.decided(book) {
+            invocation.key(key);
+        }
+        invocation.arg(chapter.law()).arg(book.name()).arg(decree.matter.about()).arg(decree.at).arg(&*decree.key);
+        invocation.arg(decree.until).arg(chapter.most(book)).arg(decree.text());
+        let _: i64 = invocation.invoke_async(&mut self.line).await?;
+        if let Matter::Delete { room, place } = &decree.matter {
+            let mut command = cmd("XDEL");
+            command.arg(chapter.stream(room)).arg(id::to_stream(place.0));
+            let _: i64 = command.query_async(&mut self.line).await?;
+        }
+        Ok(())
+    }
+
+    /// What moderators have decided, unless it is `known`. The first time its channel is listened to before.
+    async fn statutes(
+        &mut self,
+        chapter: &Chapter,
+        known: Option<[u64; Book::ALL.len()]>,
+    ) -> RedisResult<Option<Statutes>> {
+        if known.is_none() {
+            self.listener.subscribe(chapter.law()).await?;
+        }
+        let [_, _, count] = chapter.decided(Book::Ban);
+        let counts: HashMap<String, u64> = cmd("HGETALL").arg(count).query_async(&mut self.line).await?;
+        let counts = Book::ALL.map(|book| counts.get(book.name()).copied().unwrap_or(0));
+        if known == Some(counts) {
+            return Ok(None);
+        }
+        let mut all = Statutes::default();
+        for (at, book) in Book::ALL.into_iter().enumerate() {
+            let [key, ..] = chapter.decided(book);
+            all[at] = (counts[at], cmd("HVALS").arg(key).query_async(&mut self.line).await?);
+        }
+        Ok(Some(all))
     }
 
     async fn attend(
@@ -204,16 +254,6 @@ impl Gear {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Ok(flat.chunks_exact(2).map(|pair| (text(&pair[0]), text(&pair[1]))).collect())
     }
-}
-
-/// Entries of a stream; one that is not text from end to end has nothing but its name, and is found to be bad.
-pub(super) fn sound(entries: Vec<Value>) -> Raw {
-    let entry = |entry: Value| {
-        // One that was taken out meanwhile may come as nothing at all.
-        let (name, fields): (String, Value) = FromRedisValue::from_redis_value(entry).ok()?;
-        Some((name, FromRedisValue::from_redis_value(fields).unwrap_or_default()))
-    };
-    entries.into_iter().filter_map(entry).collect()
 }
 
 /// A message that a script says.

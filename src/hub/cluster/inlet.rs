@@ -10,7 +10,8 @@ use super::chapter::Chapter;
 use super::connect::{BLOCK, Line};
 use super::entry;
 use super::facts::Facts;
-use super::flight::{Gear, Raw, of_script, sound};
+use super::flight::{Gear, of_script};
+use super::page::{Raw, sound};
 
 /// Messages that are read at once.
 const COUNT: usize = 64;

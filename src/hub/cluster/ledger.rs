@@ -131,6 +131,11 @@ impl Ledger {
     pub(super) fn placed(&mut self, key: &str, place: u64, now: u64) -> Arrived {
         let Some(own) = self.own.iter_mut().find(|own| &*own.said.key == key) else { return Arrived::Double };
         own.flying = false;
+        if own.erased {
+            self.known.add(&Arc::clone(&own.said.key));
+            self.own.retain(|own| &*own.said.key != key);
+            return Arrived::Erased(place);
+        }
         let before = own.place.replace(place);
         let Some(shown) = own.shown else {
             let entry = Entry { id: place, prev: None, said: Arc::clone(&own.said), seen: None };
@@ -193,28 +198,6 @@ impl Ledger {
         self.own.iter().any(|own| own.flying)
     }
 
-    /// What has waited for long is not believed to have its place: Redis is asked once more.
-    pub(super) fn doubt(&mut self) {
-        self.own.iter_mut().filter(|own| own.shown.is_none()).for_each(|own| own.place = None);
-    }
-
-    /// What the stream does not have, and whether Redis was asked for it: for the room that comes after this one.
-    pub(super) fn unsaid(&self) -> Vec<(Arc<Said>, bool)> {
-        let unsaid = self.own.iter().filter(|own| own.place.is_none() || own.shown.is_none());
-        unsaid.map(|own| (Arc::clone(&own.said), own.asked)).collect()
-    }
-
-    /// Messages of an earlier room of this name wait for the first look at the stream.
-    pub(super) fn inherit(&mut self, unsaid: Vec<(Arc<Said>, bool)>) {
-        self.waiting += unsaid.len();
-        self.own.extend(unsaid.into_iter().map(|(said, asked)| Own { flying: false, ..Own::new(said, asked) }));
-    }
-
-    /// A message that was shown under this id was taken out: it does not come back.
-    pub(super) fn erase(&mut self, shown: u64) {
-        self.own.retain(|own| own.shown.is_none_or(|id| id != shown));
-    }
-
     /// Above which a place should be, so that members here see the same id as all others; unless ids here have run ahead,
     /// by a clock that was wrong: others need not follow them.
     fn floor(&self, now: u64) -> u64 {
@@ -270,8 +253,9 @@ impl Ledger {
 
     /// Whether it was shown here.
     fn is_known(&self, key: &str) -> bool {
-        let owed = |own: &Own| own.is_owed() && &*own.said.key == key;
-        self.known.has(key) || (self.state != State::Together && self.own.iter().any(owed))
+        let owed = |own: &Own| (own.is_owed() || own.erased) && &*own.said.key == key;
+        let may_owe = self.state != State::Together || self.own.iter().any(|own| own.erased);
+        self.known.has(key) || (may_owe && self.own.iter().any(owed))
     }
 
     /// Own messages beyond the length of the history are given up: those that are owed, and those that have had their

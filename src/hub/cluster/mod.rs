@@ -6,6 +6,7 @@
 mod attend;
 mod chapter;
 mod connect;
+mod decree;
 mod desk;
 mod entry;
 mod facts;
@@ -14,7 +15,10 @@ mod hall;
 mod id;
 mod inbox;
 mod inlet;
+mod latch;
+mod law;
 mod ledger;
+mod page;
 mod script;
 mod time;
 mod wall;
@@ -22,16 +26,18 @@ mod wall;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::oneshot;
 
 pub(crate) use self::chapter::Chapter;
-pub(crate) use self::connect::Way;
+pub(crate) use self::connect::{Login, Way};
+pub(crate) use self::decree::{Decree, Kind, Matter};
 pub(in crate::hub) use self::entry::Said;
 pub(in crate::hub) use self::hall::{Hall, Others};
 pub(in crate::hub) use self::id::is_local;
 pub(in crate::hub) use self::inbox::Note;
+pub(crate) use self::latch::Latch;
 pub(in crate::hub) use self::ledger::Show;
 pub(crate) use self::wall::Together;
 
@@ -133,4 +139,15 @@ impl Cluster {
     pub(in crate::hub) fn has_room(&self, cx: &mut std::task::Context<'_>) -> bool {
         self.0.inbox.has_room(cx)
     }
+}
+
+/// Milliseconds since 1970.
+fn now() -> u64 {
+    micros() / 1000
+}
+
+/// Microseconds since 1970.
+fn micros() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }

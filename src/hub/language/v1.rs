@@ -2,6 +2,8 @@
 
 pub(crate) mod event;
 pub(crate) mod request;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod trial;
 
 /// The subprotocol that asks for it.
 pub(crate) const NAME: &str = "wsgate.chat.v1";

@@ -2,6 +2,7 @@
 
 mod ask;
 mod credentials;
+mod misconduct;
 mod plain;
 mod talker;
 
@@ -20,7 +21,8 @@ use super::shard::Shard;
 use crate::socket::Socket;
 use crate::socket::conversation::{Conversation, Passed};
 use crate::socket::vigil::Vigil;
-use crate::telemetry::roster::Place;
+use crate::telemetry::report::State;
+use crate::telemetry::roster::{Order, Place};
 use crate::wire::close::Ending;
 
 /// A seat that is promised.
@@ -83,10 +85,31 @@ impl Conversation for Sitting {
         }
     }
 
+    fn order(&mut self, cx: &mut Context<'_>, order: Order) {
+        match self {
+            Self::Plain(sitting) => sitting.order(cx, order),
+            Self::V1(sitting) => sitting.order(cx, order),
+        }
+    }
+
+    fn place(&self) -> &Place {
+        match self {
+            Self::Plain(sitting) => sitting.place(),
+            Self::V1(sitting) => sitting.place(),
+        }
+    }
+
     fn passed(&self) -> Passed {
         match self {
             Self::Plain(sitting) => sitting.passed(),
             Self::V1(sitting) => sitting.passed(),
+        }
+    }
+
+    fn state(&self) -> State {
+        match self {
+            Self::Plain(sitting) => sitting.state(),
+            Self::V1(sitting) => sitting.state(),
         }
     }
 }

@@ -21,7 +21,8 @@ use crate::socket::Socket;
 use crate::socket::conversation::{Conversation, Passed};
 use crate::socket::endpoint::{Endpoint, Listener};
 use crate::socket::vigil::Vigil;
-use crate::telemetry::roster::Place;
+use crate::telemetry::report::State;
+use crate::telemetry::roster::{Order, Place};
 use crate::wire::close::{Close, Code, Ending};
 use crate::wire::frame::Opcode;
 
@@ -127,8 +128,20 @@ impl Conversation for Sitting {
         endpoint.poll(cx, &member.place, &mut speaker)
     }
 
+    fn order(&mut self, cx: &mut Context<'_>, order: Order) {
+        self.member.endpoint.borrow_mut().order(cx, order);
+    }
+
+    fn place(&self) -> &Place {
+        &self.member.place
+    }
+
     fn passed(&self) -> Passed {
         self.member.endpoint.borrow().passed()
+    }
+
+    fn state(&self) -> State {
+        self.member.endpoint.borrow().state(self.member.place.now())
     }
 }
 

@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::Credentials;
 use super::ask::Desk;
+use super::misconduct::Misconduct;
 use crate::hub::Hub;
 use crate::hub::bucket::Bucket;
 use crate::hub::fault::Fault;
@@ -24,7 +25,8 @@ use crate::socket::Socket;
 use crate::socket::conversation::{Conversation, Passed};
 use crate::socket::endpoint::Endpoint;
 use crate::socket::vigil::Vigil;
-use crate::telemetry::roster::Place;
+use crate::telemetry::report;
+use crate::telemetry::roster::{Order, Place};
 use crate::wire::close::{Close, Code, Ending};
 
 /// Somebody who is promised a seat in a hub.
@@ -70,28 +72,6 @@ pub(super) struct InRoom {
     pub(super) key: usize,
     /// When the others last heard that it writes; in milliseconds since the worker's start.
     pub(super) typed: Option<u64>,
-}
-
-/// Requests that make no sense, counted by the minute.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Misconduct {
-    since: u64,
-    count: u32,
-}
-
-impl Misconduct {
-    /// So many within a minute are too many.
-    const MOST: u32 = 10;
-    const MINUTE: u64 = 60_000;
-
-    /// Another one; whether it was one too many. `now` is in milliseconds since the worker's start.
-    pub(super) fn add(&mut self, now: u64) -> bool {
-        if self.count == 0 || now.saturating_sub(self.since) >= Self::MINUTE {
-            *self = Self { since: now, count: 0 };
-        }
-        self.count += 1;
-        self.count >= Self::MOST
-    }
 }
 
 impl std::fmt::Debug for Talker {
@@ -268,8 +248,20 @@ impl Conversation for Sitting {
         endpoint.poll(cx, &self.talker.place, &mut desk)
     }
 
+    fn order(&mut self, cx: &mut Context<'_>, order: Order) {
+        self.talker.endpoint.borrow_mut().order(cx, order);
+    }
+
+    fn place(&self) -> &Place {
+        &self.talker.place
+    }
+
     fn passed(&self) -> Passed {
         self.talker.endpoint.borrow().passed()
+    }
+
+    fn state(&self) -> report::State {
+        self.talker.endpoint.borrow().state(self.talker.place.now())
     }
 }
 
@@ -284,19 +276,5 @@ impl Drop for Sitting {
         rooms.into_iter().for_each(|room| talker.leave(&self.shard, room, id));
         talker.hub().house().ground().disconnect(id, talker.user);
         self.shard.disconnect(talker);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ten_in_a_minute_are_too_many() {
-        let mut misconduct = Misconduct::default();
-        assert!((0..9).all(|at| !misconduct.add(1000 + at)));
-        assert!(!misconduct.add(61_000), "another minute");
-        assert!((0..8).all(|at| !misconduct.add(61_001 + at)));
-        assert!(misconduct.add(62_000));
     }
 }

@@ -11,7 +11,7 @@ import { Side } from "./?asset=side.js";
 import { State } from "./?asset=state.js";
 import { Store } from "./?asset=store.js";
 import { Language, V1 } from "./?asset=v1.js";
-import { askAbout, askName, askSecret } from "./?asset=sheet.js";
+import { askAbout, askName, askRoom, askSecret } from "./?asset=sheet.js";
 import { address, hub, relayed, roomOfPath, target } from "./?asset=where.js";
 import { closed, counted, final, oneLine, shut } from "./?asset=words.js";
 
@@ -68,7 +68,7 @@ function offers() {
 
 function opened(protocol) {
   if (protocol === V1) {
-    language ??= new Language(state, store, line, { greeted, joined, heard, banner, secret });
+    language ??= new Language(state, store, line, { greeted, joined, heard, paced, banner, secret });
     store.spoken = true;
     store.save();
   }
@@ -121,6 +121,10 @@ function joined(room) {
 
 function heard(room, message) {
   outbox.heard(room, message);
+}
+
+function paced(room) {
+  outbox.hurry(room);
 }
 
 function banner(words) {
@@ -188,10 +192,16 @@ async function leave(room) {
 function about(room, { id, name }, message) {
   side.close(); // on a phone it lies over the box to write in
   const write = id === state.me.id ? null : () => compose.privately({ id, name });
-  const act = state.moderator
-    ? (type, fields) => language.ask(type, { room: room.name, ...fields }).then(() => hint("Done."))
-    : null;
+  const act = state.moderator ? (type, fields) => moderate(room, type, fields, { id, name }) : null;
   askAbout({ member: { id, name }, message, write, act });
+}
+
+/** Asks as a moderator; `who` is whom it is about, if it is about somebody. */
+async function moderate(room, type, fields, who) {
+  await language.ask(type, { room: room.name, ...fields });
+  if (type === "ban") store.ban(room, who);
+  if (type === "unban") store.unban(room, who);
+  hint("Done.");
 }
 
 // ---- The rest of the page ----
@@ -204,6 +214,7 @@ const side = new Side(state, {
 });
 
 state.on("turn", (room) => { $("room").textContent = room.name; });
+state.on("me", () => { $("moderate").hidden = !state.moderator; });
 state.on("messages", showRead);
 state.on("rooms", showRead);
 state.on("room", showRead);
@@ -243,6 +254,17 @@ $("rename").addEventListener("click", () => askName(state.me.name, async (name) 
   store.name = name.trim();
   store.save();
 }));
+
+$("moderate").addEventListener("click", () => {
+  const room = state.current;
+  side.close();
+  askRoom({
+    room,
+    banned: store.bannedFrom(room),
+    slow: (seconds) => moderate(room, "slow", { seconds }),
+    unban: (fields, who) => moderate(room, "unban", fields, who),
+  });
+});
 
 document.querySelectorAll(".skip").forEach((link) => link.addEventListener("click", (event) => {
   event.preventDefault(); // the address names a room, and stays as it is

@@ -35,10 +35,10 @@ export class Heard {
   }
 
   /** Put out, or told so by another connection: one's own `leave` has a `ref`. */
-  left({ room: name, why, ref }) {
+  left({ room: name, why, text, ref }) {
     const room = this.state.rooms.get(name);
     if (!room || ref !== undefined) return;
-    Object.assign(room, { condition: "out", why: putOut(why) });
+    Object.assign(room, { condition: "out", why: putOut(why, text) });
     room.log.note(room.why);
     this.state.tell("room", room);
   }
@@ -127,8 +127,11 @@ export class Heard {
     if (message.code === "together") this.hooks.banner("");
     const room = this.state.place(message.room);
     if (room === null) return;
-    if (message.code === "slow") room.slow = message.seconds ?? room.slow;
     room.log.note(words);
+    if (message.code === "slow") {
+      room.slow = message.seconds ?? room.slow;
+      this.hooks.paced(room);
+    }
     this.state.tell("room", room);
   }
 

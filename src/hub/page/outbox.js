@@ -60,6 +60,13 @@ export class Outbox {
     arrange(room.log.unsent, mine.map(({ item }) => item));
   }
 
+  /** What waits because it was too much at once is tried now: the rules have changed. */
+  hurry(room) {
+    clearTimeout(this.#pauses.get(room));
+    this.#pauses.delete(room);
+    this.pump(room);
+  }
+
   /** Nothing is to be said in this room any more. */
   forget(room) {
     clearTimeout(this.#pauses.get(room));

@@ -38,7 +38,8 @@ export class Language {
 
   /**
    * `hooks`: `greeted()` when one is somebody here, `joined(room)`, `heard(room, message)` for one's own words that
-   * came back, `banner(words)`, and `secret(room)`, which asks for a password.
+   * came back, `paced(room)` when it is slower or faster now, `banner(words)`, and `secret(room)`, which asks for a
+   * password.
    */
   constructor(state, store, line, hooks) {
     Object.assign(this, { state, store, line, hooks });

@@ -76,8 +76,9 @@ export function notice({ code, text, seconds }) {
 }
 
 /** Why somebody is out of a room. */
-export function putOut(why) {
-  if (why === "kicked" || why === "banned") return `You were put out of this room by a moderator.`;
+export function putOut(why, text) {
+  const words = text ? ` The moderator said: ${text}` : "";
+  if (why === "kicked" || why === "banned") return `You were put out of this room by a moderator.${words}`;
   if (why === "closed") return "This room was closed.";
   return why ? `You are not in this room any more: ${why}` : "You are not in this room any more.";
 }

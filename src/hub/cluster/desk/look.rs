@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
-use super::Desk;
+use super::{Desk, law};
 use crate::hub::cluster::entry::Entry;
-use crate::hub::cluster::flight::{Address, Job, Page};
+use crate::hub::cluster::flight::{Address, Job};
+use crate::hub::cluster::page::Page;
 
 /// Ticks after which a message that waits to be shown is looked for, and what the channel is late with is not waited for.
 const PATIENCE: u32 = 5;
@@ -32,7 +33,7 @@ impl Desk {
         let facts = Arc::clone(&self.shared.facts);
         let Some(room) = self.rooms.get_mut(address) else { return };
         room.look_again |= !page.is_last;
-        let entries = room.entries(page.raw, &facts);
+        let entries = room.entries(law::spared(&self.laws, address, page.raw), &facts);
         if room.ledger.is_ahead(page.upto) {
             (room.held, room.waited) = (Some((entries, page.upto)), 0);
         } else {
@@ -75,6 +76,7 @@ impl Desk {
 
     /// What time brings: what waits for too long is looked for.
     pub(super) fn tend(&mut self, address: &Address) {
+        self.take_out(address);
         let Some(room) = self.rooms.get_mut(address).filter(|room| self.link.is_up() && !room.opening) else { return };
         let waits = room.ledger.waiting() > 0 || room.held.is_some();
         room.waited = if waits { room.waited + 1 } else { 0 };

@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use super::Desk;
 use super::channel::Channel;
+use super::law;
 use crate::hub::cluster::attend;
 use crate::hub::cluster::chapter::Chapter;
 use crate::hub::cluster::entry::{Entry, Said};
 use crate::hub::cluster::facts::Facts;
-use crate::hub::cluster::flight::{Address, Job, Raw};
+use crate::hub::cluster::flight::{Address, Job};
 use crate::hub::cluster::hall::{Hall, Others};
 use crate::hub::cluster::ledger::{Arrived, Ledger, Show, State, Submitted};
+use crate::hub::cluster::page::{Newest, Raw};
 
 /// Owed messages that are added at once.
 const FLUSH: usize = 64;
@@ -37,6 +39,8 @@ pub(super) struct Desked {
     pub(super) ask_others: bool,
     /// Whether an opening is under way, or has failed and is to be tried again.
     pub(super) opening: bool,
+    /// Places of messages that were taken out here.
+    pub(super) erased: Vec<u64>,
     /// Ticks for which messages have waited to be shown.
     pub(super) waited: u32,
     apart: bool,
@@ -57,6 +61,7 @@ impl Desked {
             attending: false,
             ask_others: false,
             opening: false,
+            erased: Vec::new(),
             waited: 0,
             apart: false,
         }
@@ -81,6 +86,7 @@ impl Desked {
                 self.show(show);
             }
             Arrived::Placed(shown, place) => self.hall.placed(shown, place),
+            Arrived::Erased(place) => self.erased.push(place),
             Arrived::Double => facts.doubles.add(1),
             Arrived::Hole => return true,
         }
@@ -198,16 +204,18 @@ impl Desk {
         }
     }
 
-    pub(super) fn opened(&mut self, address: &Address, raw: Raw, others: &[(String, String)]) {
+    pub(super) fn opened(&mut self, address: &Address, newest: Newest, others: &[(String, String)]) {
+        let Newest { raw, gone } = newest;
         let shared = Arc::clone(&self.shared);
         let Some(room) = self.rooms.get_mut(address) else { return };
         room.opening = false;
         room.hall.others(attend::read(others));
+        let raw = law::spared(&self.laws, address, raw);
         let mut entries = room.entries(raw, &shared.facts);
         if let Some(before) = room.ledger.learn(&mut entries) {
             room.hall.restore(before);
         }
-        let arrived = room.ledger.returned(entries, shared.time.now());
+        let arrived = room.ledger.returned(entries, gone, shared.time.now());
         room.look_again |= room.took_all(arrived, &shared.facts);
         let again = std::mem::take(&mut room.look_again);
         self.flush(address);

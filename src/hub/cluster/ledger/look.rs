@@ -27,23 +27,23 @@ impl Ledger {
         Some(entries.drain(..before).map(learn).collect())
     }
 
-    /// The newest [`Self::length`] entries of the stream, oldest first, looked at while its channel was listened to.
-    /// What is new is to be shown; what the stream has lost is owed again.
-    pub(in crate::hub::cluster) fn returned(&mut self, entries: Vec<Entry>, now: u64) -> Vec<Arrived> {
+    /// The newest entries of the stream, oldest first, looked at while its channel was listened to; it has let go of what
+    /// has a place below `gone`. What is new is to be shown; what the stream has lost is owed again.
+    pub(in crate::hub::cluster) fn returned(&mut self, entries: Vec<Entry>, gone: u64, now: u64) -> Vec<Arrived> {
         if self.state == State::New {
             self.state = State::Together;
         }
-        let trimmed = entries.len() >= self.length;
-        let (first, last) = (entries.first().map_or(0, |entry| entry.id), entries.last().map_or(0, |entry| entry.id));
+        let last = entries.last().map_or(0, |entry| entry.id);
         let there: HashSet<&str> = entries.iter().map(|entry| &*entry.said.key).collect();
         for own in self.own.iter_mut().filter(|own| !there.contains(&*own.said.key)) {
-            // The stream has let go of its oldest; what is not among the rest, it has lost.
-            own.place = own.place.filter(|place| trimmed && *place < first);
+            own.place = own.place.filter(|place| *place < gone);
         }
         let (known, news): (Vec<Entry>, Vec<Entry>) =
             entries.into_iter().partition(|entry| self.is_known(&entry.said.key));
         let mut arrived: Vec<Arrived> = known.iter().map(|entry| self.placed(&entry.said.key, entry.id, now)).collect();
         arrived.retain(|arrived| *arrived != Arrived::Double);
+        // What is not there need not be taken out.
+        self.own.retain(|own| !own.erased || own.flying);
         // From now on this is where the stream ends, even if it has come back shorter.
         self.place = 0;
         arrived.extend(news.into_iter().map(|entry| Arrived::Show(self.show(entry, now))));

@@ -132,7 +132,7 @@ impl World {
         for arrived in all {
             match arrived {
                 Arrived::Show(show) => self.nodes[at].show(&show),
-                Arrived::Placed(..) | Arrived::Double => {}
+                Arrived::Placed(..) | Arrived::Erased(_) | Arrived::Double => {}
                 Arrived::Hole => self.look(at),
             }
         }
@@ -167,7 +167,8 @@ impl World {
         let entries = self.stream[newest..].to_vec();
         let node = &mut self.nodes[at];
         node.up = true;
-        let arrived = node.ledger.returned(entries, self.now);
+        let gone = if entries.len() < self.length { 0 } else { entries[0].id };
+        let arrived = node.ledger.returned(entries, gone, self.now);
         self.took(at, arrived);
         self.nodes[at].ledger.settle();
     }
@@ -339,7 +340,7 @@ fn what_is_known_does_not_hide_what_is_missing_before_it() {
     let mut ledger = Ledger::new(10, 0, 1);
     ledger.lost(1);
     assert!(matches!(ledger.submit(said("a/1", "x"), 1), Submitted::Show(_)));
-    assert_eq!(ledger.returned(Vec::new(), 2), []);
+    assert_eq!(ledger.returned(Vec::new(), 0, 2), []);
     let ask = ledger.asks(9, 2).pop().expect("it is owed");
     let [foreign, own] = [(9, said("b/1", "y")), (10, ask.said)].map(|(at, said)| (at << 16, said));
     let entry = |(id, said): &(u64, Arc<Said>), prev| Entry { id: *id, prev, said: Arc::clone(said), seen: None };
@@ -394,7 +395,7 @@ fn what_is_said_in_a_room_that_nobody_has_looked_at_waits_for_that() {
     assert!(ledger.is_new() && !ledger.is_patient(), "not for ever");
     let mut before = vec![Entry { id: 5 << 16, prev: None, said: said("b/1", "y"), seen: None }];
     assert_eq!(ledger.learn(&mut before).map(|shows| shows.len()), Some(1));
-    assert_eq!(ledger.returned(before, 2), []);
+    assert_eq!(ledger.returned(before, 0, 2), []);
     assert_eq!((ledger.state, ledger.rests()), (State::Together, true));
     let asks = ledger.asks(9, 2);
     assert_eq!(asks.iter().map(|ask| (ask.floor, ask.again)).collect::<Vec<_>>(), [(5 << 16, false); 3]);
@@ -423,12 +424,62 @@ fn a_clock_that_was_ahead_does_not_take_the_others_along() {
     let mut ledger = Ledger::new(3, 0, 1);
     ledger.lost(now + day);
     assert!(matches!(ledger.submit(said("a/1", "x"), now + day), Submitted::Show(_)));
-    ledger.returned(Vec::new(), now);
+    ledger.returned(Vec::new(), 0, now);
     assert_eq!(ledger.asks(9, now).iter().map(|ask| ask.floor).collect::<Vec<_>>(), [0]);
     // A little ahead is usual: there, members shall see the same ids everywhere.
     let mut other = Ledger::new(3, 0, 1);
     other.lost(now + 1_000);
     other.submit(said("b/1", "x"), now + 1_000);
-    other.returned(Vec::new(), now);
+    other.returned(Vec::new(), 0, now);
     assert!(other.asks(9, now)[0].floor > now << 16);
+}
+
+#[test]
+fn what_was_taken_out_before_it_had_its_place_is_taken_out_when_it_is_found() {
+    let mut world = World::new(1, 10);
+    world.act(Act::Say(0));
+    world.act(Act::Deliver(0));
+    let first = world.nodes[0].shown.pop().expect("shown").1;
+    assert_eq!((world.nodes[0].ledger.erase(first), world.nodes[0].ledger.erase(first)), (Some(first), None));
+    world.stream.clear();
+    let ask = world.say(0).expect("together");
+    let place = world.add(&ask);
+    // Redis has heard of it, and its answer is lost.
+    world.lose(0);
+    let shown = world.nodes[0].shown[0].1;
+    world.say(0);
+    let apart = world.nodes[0].shown[1].1;
+    let (stream, now) = (world.stream.clone(), world.now);
+    let ledger = &mut world.nodes[0].ledger;
+    ledger.erase(shown);
+    ledger.erase(apart);
+    assert_eq!(ledger.returned(stream.clone(), 0, now), [Arrived::Erased(place)]);
+    assert!((ledger.asks(9, now).len(), ledger.owed()) == (0, 0) && ledger.settle());
+    assert_eq!(ledger.arrived(stream[0].clone(), now), Arrived::Double, "it does not come back");
+    // One that Redis never heard of is forgotten.
+    let ask = world.say(0).expect("together");
+    world.lose(0);
+    let shown = world.nodes[0].shown[2].1;
+    let ledger = &mut world.nodes[0].ledger;
+    ledger.erase(shown);
+    assert_eq!((ledger.returned(Vec::new(), 0, now), ledger.asks(9, now)), (Vec::new(), Vec::new()));
+    assert!(!ledger.own.iter().any(|own| own.said.key == ask.said.key));
+}
+
+#[test]
+fn what_redis_has_let_go_for_its_age_is_not_said_again() {
+    let mut world = World::new(1, 10);
+    for _ in 0..3 {
+        world.act(Act::Say(0));
+        world.act(Act::Deliver(0));
+        world.act(Act::Wait(10));
+    }
+    let (last, now) = (world.stream[2].clone(), world.now);
+    world.lose(0);
+    let ledger = &mut world.nodes[0].ledger;
+    assert_eq!(ledger.returned(vec![last.clone()], last.id, now), []);
+    assert_eq!((ledger.owed(), ledger.asks(9, now).len()), (0, 0));
+    ledger.lost(now);
+    ledger.returned(vec![last.clone()], 0, now);
+    assert_eq!(ledger.owed(), 2, "without an age they were lost");
 }
