@@ -77,7 +77,11 @@ impl Desk {
     /// What time brings: what waits for too long is looked for.
     pub(super) fn tend(&mut self, address: &Address) {
         self.take_out(address);
-        let Some(room) = self.rooms.get_mut(address).filter(|room| self.link.is_up() && !room.opening) else { return };
+        let Some(room) = self.rooms.get_mut(address) else { return };
+        room.ledger.bound(room.chapter.length());
+        if !self.link.is_up() || room.opening {
+            return;
+        }
         let waits = room.ledger.waiting() > 0 || room.held.is_some();
         room.waited = if waits { room.waited + 1 } else { 0 };
         let is_late = room.waited >= PATIENCE;

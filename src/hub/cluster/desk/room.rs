@@ -8,7 +8,7 @@ use super::channel::Channel;
 use super::law;
 use crate::hub::cluster::attend;
 use crate::hub::cluster::chapter::Chapter;
-use crate::hub::cluster::entry::{Entry, Said};
+use crate::hub::cluster::entry::{self, Entry, Said};
 use crate::hub::cluster::facts::Facts;
 use crate::hub::cluster::flight::{Address, Job};
 use crate::hub::cluster::hall::{Hall, Others};
@@ -123,7 +123,7 @@ impl Desked {
     }
 
     pub(super) fn entries(&self, raw: Raw, facts: &Facts) -> Vec<Entry> {
-        let read = |(name, fields): (String, _)| Entry::of_stream(&name, fields, self.chapter.text);
+        let read = |(name, fields): (String, _)| Entry::of_stream(&name, fields, entry::TEXT);
         let (good, bad): (Vec<_>, Vec<_>) = raw.into_iter().map(read).partition(Result::is_ok);
         facts.bad.add(bad.len() as u64);
         good.into_iter().flatten().collect()

@@ -43,6 +43,14 @@ impl Own {
 }
 
 impl Ledger {
+    /// From now on the stream keeps so many messages, at least 1.
+    pub(in crate::hub::cluster) fn bound(&mut self, length: usize) {
+        if self.length != length.max(1) {
+            self.length = length.max(1);
+            self.known.bound(2 * self.length);
+        }
+    }
+
     /// What has waited for long is not believed to have its place: Redis is asked once more.
     pub(in crate::hub::cluster) fn doubt(&mut self) {
         self.own.iter_mut().filter(|own| own.shown.is_none()).for_each(|own| own.place = None);
