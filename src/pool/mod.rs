@@ -22,7 +22,7 @@ pub(crate) use self::again::{Again, Current, NotBack};
 use self::member::Member;
 pub(crate) use self::places::Lease;
 use self::places::{Entry, Places};
-pub(crate) use self::wish::Wish;
+pub(crate) use self::wish::{Caller, Wish};
 use crate::client::{self, Trust};
 use crate::config::{self, Check, Habits};
 use crate::lifecycle::clock::Instant;
@@ -181,7 +181,15 @@ impl Pool {
     /// # Errors
     /// [`DialError::Full`], [`DialError::QueueTimeout`], [`DialError::OutOfService`].
     pub(crate) async fn enter(&self, wish: &Wish) -> Result<Lease, DialError> {
-        let entered = self.enter_uncounted(wish).await;
+        self.enter_as(wish.caller).await
+    }
+
+    /// The same for a client that wants no WebSocket.
+    ///
+    /// # Errors
+    /// As for [`Pool::enter`].
+    pub(crate) async fn enter_as(&self, caller: Caller) -> Result<Lease, DialError> {
+        let entered = self.enter_uncounted(caller).await;
         if entered.is_err() {
             self.places.refused.fetch_add(1, Ordering::Relaxed);
         }
@@ -189,9 +197,9 @@ impl Pool {
     }
 
     /// The same for a client that asks again if need be, and is not refused until it has given up.
-    async fn enter_uncounted(&self, wish: &Wish) -> Result<Lease, DialError> {
+    async fn enter_uncounted(&self, caller: Caller) -> Result<Lease, DialError> {
         self.places.count_request(Instant::now());
-        let lease = self.enter_queue(wish.key).await?;
+        let lease = self.enter_queue(caller.key).await?;
         self.tell_crowd(lease.member());
         Ok(lease)
     }
