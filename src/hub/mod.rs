@@ -248,14 +248,9 @@ fn open_archive(wishes: &config::Hub, site: &Site, key: &str) -> Result<Option<A
 }
 
 /// What a hub is among several gateways.
-fn chapter(prefix: &str, wishes: &Arc<config::Hub>) -> Chapter {
+fn chapter(prefix: &str, wishes: &config::Hub) -> Chapter {
     let longest = wishes.fixed.iter().filter_map(|fixed| fixed.history).fold(wishes.history, usize::max);
-    let wishes = Arc::clone(wishes);
-    let chapter = Chapter::new(prefix, (longest, wishes.history_age.unwrap_or_default(), wishes.text));
-    chapter.allowing(move |room| {
-        let is_fixed = wishes.fixed.iter().any(|fixed| fixed.name == room);
-        is_fixed || (wishes.create && wishes.room_names.allows(room))
-    })
+    Chapter::new(prefix, (longest, wishes.history_age.unwrap_or_default(), wishes.text))
 }
 
 impl From<Fault> for Refused {

@@ -56,7 +56,7 @@ const SEEN: &[(&str, &str)] = &[
     ("cluster.timeout", "cluster::a_redis_that_does_not_answer_in_time_is_gone"),
     ("cluster.reconnect", "cluster::redis_is_tried_again_as_often_as_is_wished"),
     ("cluster.presence_expiry", "cluster::members_of_a_gateway_that_dies_are_gone_within_the_expiry"),
-    ("cluster.queue", "cluster::what_redis_does_not_take_is_not_read"),
+    ("cluster.queue", "cluster::what_redis_does_not_take_is_not_read_and_comes_in_its_order_later"),
     ("route.hub.cluster", "cluster::prefixes_keep_rooms_apart"),
     ("limits.connections", "keys::connections_are_counted_in_all"),
     ("limits.pending", "keys::pending_connections_are_counted"),

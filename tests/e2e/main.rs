@@ -14,6 +14,7 @@ mod chat_errors;
 mod chat_keys;
 mod chat_life;
 mod cluster;
+mod cluster_rooms;
 mod command;
 mod connections;
 mod desk;

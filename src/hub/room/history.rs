@@ -97,6 +97,10 @@ impl History {
         if self.kept.is_empty() && !self.has_last {
             (self.last, self.floor) = (MessageId(0), MessageId(0));
         }
+        if let Some(oldest) = records.first().filter(|_| records.len() >= bounds.0) {
+            // It keeps no more than that: there may have been others.
+            self.floor = self.floor.max(MessageId(oldest.id.0.saturating_sub(1)));
+        }
         let kept = std::mem::take(&mut self.kept);
         let (last, has_last) = (self.last, self.has_last);
         let first = kept.front().map_or(MessageId(u64::MAX), |kept| kept.record.id);
@@ -121,6 +125,11 @@ impl History {
     /// Behind which id the next one has to be.
     pub(super) const fn end(&self) -> MessageId {
         self.last
+    }
+
+    /// Up to here messages may be missing.
+    pub(super) const fn floor(&self) -> MessageId {
+        self.floor
     }
 
     /// What this member has said with this word, as far as it is remembered.
@@ -243,8 +252,9 @@ impl History {
         Found { gap: self.gap(wanted, from), records, more }
     }
 
-    /// The newest of the messages that somebody has not seen.
-    pub(super) fn find_unseen(&self, wanted: &Wanted, has_seen: impl Fn(MessageId) -> bool) -> Found {
+    /// The newest of the messages that somebody has not seen; there is a gap before them unless all that it may have
+    /// missed is kept: `is_whole`.
+    pub(super) fn find_unseen(&self, wanted: &Wanted, is_whole: bool, has_seen: impl Fn(MessageId) -> bool) -> Found {
         let mut left = wanted.budget;
         let fits = |record: &&Arc<Record>| {
             let size = record.weight() + AROUND;
@@ -259,7 +269,11 @@ impl History {
         let mut records: Vec<Arc<Record>> = unseen().take(wanted.most).take_while(fits).cloned().collect();
         records.reverse();
         let more = records.len() < unseen().count();
-        Found { gap: None, records, more }
+        let gap = wanted.since.filter(|_| !is_whole).map(|since| {
+            let next = self.kept.front().map_or(MessageId(self.floor.0.saturating_add(1)), |kept| kept.record.id);
+            (since.min(MessageId(next.0.saturating_sub(1))), next)
+        });
+        Found { gap: gap.filter(|(after, _)| before(*after)), records, more }
     }
 
     /// Messages behind `since` that are not there any more; `from` is the place of the first that is.
