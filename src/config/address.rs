@@ -90,11 +90,6 @@ pub(super) fn read_proxies(text: &str) -> Result<Vec<IpNet>, Wrong> {
     Ok(vec![network])
 }
 
-/// Reads the same where nobody wants to know why it is none.
-pub(crate) fn read_networks(text: &str) -> Option<Vec<IpNet>> {
-    read_proxies(text).ok()
-}
-
 /// Reads `ws://host:port`, `wss://host` (the scheme's port when none is given) or `unix:PATH`.
 pub(super) fn read_backend(text: &str, base: &Path) -> Result<Backend, Wrong> {
     let transport = if let Some(path) = text.strip_prefix("unix:") {

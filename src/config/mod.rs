@@ -14,7 +14,7 @@ mod pool;
 mod profile;
 mod quantity;
 
-pub(crate) use address::{backend, read_networks};
+pub(crate) use address::backend;
 pub(crate) use backend_head::{BackendHead, Subprotocol};
 pub use difference::Change;
 pub(crate) use difference::difference;
@@ -27,7 +27,7 @@ pub(crate) use pool::{
     Backend, Balance, Check, Ejection, HashBy, Health, Pool, ProxyProtocol, SourceAddress, Transport,
 };
 pub(crate) use profile::{Habits, Profile, Treatment};
-pub(crate) use quantity::{read_duration, read_size};
+pub(crate) use quantity::{read_duration, read_networks, read_size};
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

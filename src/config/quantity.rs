@@ -1,9 +1,12 @@
-//! How an owner writes durations, sizes and rates, read from text and written back.
+//! How an owner writes durations, sizes, rates and networks, read from text and written back.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use super::Rate;
+use super::address::read_proxies;
 
 /// Largest first, the order in which a duration names them; in milliseconds.
 /// Days are read and not written: "24h" is what is told of a day.
@@ -76,6 +79,11 @@ pub(super) fn size_text(size: usize) -> String {
     let (unit, bytes) =
         SIZE_UNITS[..3].iter().find(|(_, bytes)| size > 0 && size.is_multiple_of(*bytes)).copied().unwrap_or(("B", 1));
     format!("{}{unit}", size / bytes)
+}
+
+/// Reads a network, a single address or a preset's name, where nobody wants to know why it is none.
+pub(crate) fn read_networks(text: &str) -> Option<Vec<IpNet>> {
+    read_proxies(text).ok()
 }
 
 /// Reads `20/s`, `100/m`, `5/h`; the inner `None` is `0/s`, no limit.
