@@ -141,7 +141,7 @@ impl Database {
             records.push(record);
         }
         records.reverse();
-        Ok(records)
+        Ok(super::damage::in_order(records))
     }
 
     /// The newest messages of all rooms.
