@@ -30,7 +30,11 @@ pub(super) fn run(path: &str, options: &[&str]) -> harness::Outcome {
 
 /// The first of a few runs that is as it should be, or the last: on a machine that is busy with other things one of them
 /// may be over before it has done what it was to do.
-pub(super) fn undisturbed(path: &str, options: &[&str], is_right: impl Fn(&harness::report::Run) -> bool) -> harness::Outcome {
+pub(super) fn undisturbed(
+    path: &str,
+    options: &[&str],
+    is_right: impl Fn(&harness::report::Run) -> bool,
+) -> harness::Outcome {
     for _ in 0..9 {
         let (found, code) = run(path, options)?;
         if is_right(&found) {
