@@ -25,7 +25,7 @@ use crate::admission::proxy_header::{self, Found};
 use crate::admission::refusal::Refusal;
 use crate::lifecycle::Phase;
 use crate::lifecycle::clock::{timeout, timeout_at};
-use crate::socket::{Socket, Transport};
+use crate::socket::{self, Socket, Transport};
 use crate::telemetry::record::Record;
 use crate::wire::request_head::{self, HeadError, Sniff};
 
@@ -124,6 +124,7 @@ async fn secure(
         socket.put_back(first.into());
         return Ok((socket, peer, proxied));
     };
+    let since = Instant::now();
     let accept = async {
         if first.is_empty() && transport.read_buf(&mut first).await? == 0 {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the client said nothing"));
@@ -136,10 +137,11 @@ async fn secure(
     match timeout_at(deadline, accept).await.map_err(late).and_then(std::convert::identity) {
         Ok((socket, facts)) => {
             record.tls = facts.version;
+            record.metrics().handshakes.secured(facts.version, facts.resumed, since.elapsed());
             Ok((socket, peer, proxied))
         }
         Err(error) => {
-            record.metrics().tls_failures.inc();
+            record.metrics().handshakes.failed(socket::tls_failure(&error));
             Err(error)
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::UNIX_EPOCH;
 
 use super::token::Token;
 use crate::admission::Gate;
@@ -98,12 +99,21 @@ impl Snapshot {
 
     /// What metrics tell of pools and hubs.
     pub(super) fn facts(&self) -> Facts {
-        let hub = |(live, hub): (&LiveRoute, &Hub)| HubFacts {
-            route: live.route.route.clone(),
-            moderated: hub.house().ground().moderation.counts(),
-            filter: live.filter.as_ref().map(|filter| filter.tally()),
+        let hub = |(live, hub): (&LiveRoute, &Hub)| {
+            let rooms = hub.house().all();
+            HubFacts {
+                route: live.route.route.clone(),
+                moderated: hub.house().ground().moderation.counts(),
+                filter: live.filter.as_ref().map(|filter| filter.tally()),
+                rooms: rooms.len(),
+                members: rooms.iter().map(|room| room.facts().members).sum(),
+            }
         };
-        Facts { pools: self.pools().map(|pool| pool.facts()).collect(), hubs: self.hub_routes().map(hub).collect() }
+        Facts {
+            pools: self.pools().map(|pool| pool.facts()).collect(),
+            hubs: self.hub_routes().map(hub).collect(),
+            certificates: self.tls.as_ref().map(|tls| ends(&tls.served())).unwrap_or_default(),
+        }
     }
 
     /// All pools.
@@ -156,6 +166,17 @@ impl Snapshot {
             _ => None,
         })
     }
+}
+
+/// The first name of each certificate, and when it ends; of several for one name, the one that ends first.
+fn ends(served: &[tls::Served]) -> BTreeMap<String, u64> {
+    let mut ends = BTreeMap::new();
+    for tls::Served { source, names, not_after } in served {
+        let end = not_after.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let first = ends.entry(names.first().unwrap_or(source).clone()).or_insert(end);
+        *first = end.min(*first);
+    }
+    ends
 }
 
 type BuiltTls = (Option<Arc<tls::Acceptor>>, Vec<Problem>);

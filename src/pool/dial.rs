@@ -68,6 +68,9 @@ impl Pool {
                 }
                 Err(failed) => failed,
             };
+            if let Some(why) = failed.error.undialled() {
+                self.dials.failed(why);
+            }
             let member = Arc::clone(lease.member());
             drop(lease);
             if failed.blame {
@@ -134,6 +137,7 @@ impl Pool {
         let Ok(Ok(_slot)) = clock::timeout_at(deadline, member.slots().acquire_owned()).await else {
             return Err(Failed::final_word(DialError::HandshakesBusy(url())));
         };
+        let since = Instant::now();
         let span = Span::from_now(self.wishes.connect_timeout, deadline);
         let way = self.way_for(wish.client);
         let connected =
@@ -146,6 +150,8 @@ impl Pool {
             }
             Err(_) => return Err(Failed::silent(DialError::ConnectTimeout(url()), span.whole)),
         };
+        self.dials.connected(since.elapsed());
+        let since = Instant::now();
         let key = client::key(client::random());
         let (request, accept) = (wish.head.with_key(&key), accept_for(&key));
         let expected = Expected { accept: &accept, offered: wish.offered.as_deref() };
@@ -153,7 +159,10 @@ impl Pool {
         let span = Span::from_now(self.wishes.answer_timeout, deadline);
         let answered = client::exchange(&mut socket, &request, &expected, &mut heard);
         let failed = match clock::timeout_at(span.end, answered).await {
-            Ok(Ok((Answer::Switched { protocol }, _))) => return Ok((socket, protocol)),
+            Ok(Ok((Answer::Switched { protocol }, _))) => {
+                self.dials.answered(since.elapsed());
+                return Ok((socket, protocol));
+            }
             Ok(Ok((Answer::Refused(refused), body))) => {
                 // Its own word, and a sound one: it is well.
                 member.succeed(Instant::now());

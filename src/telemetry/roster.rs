@@ -3,12 +3,14 @@
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 use std::rc::Rc;
 use std::task::{Context, Waker};
 
 use slab::Slab;
 
-use super::report::Report;
+use super::metrics::{Told, Traffic};
+use super::report::{Report, State};
 
 /// What a session is told from outside: to close with this code and reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +43,11 @@ pub(crate) struct Census {
 const SMALL: usize = 256;
 /// Milliseconds that a survey waits for sessions whose tasks do not get their turn.
 const PATIENCE: u64 = 1_000;
+/// Milliseconds from the beginning of a round, in which all sessions tell what has passed in them, to the next at least.
+const ROUND: u64 = 1_000;
+/// Sessions that are woken for it in one sweep: more are spread over several, so that a crowd that is idle costs little,
+/// and nobody's message waits for it.
+const SHARE: usize = 256;
 
 /// All sessions of a worker. One sweep over it stands for a timer in each session.
 #[derive(Debug)]
@@ -58,6 +65,11 @@ pub(crate) struct Roster {
     /// An order for all who will come.
     arrivals: RefCell<Option<Order>>,
     surveys: RefCell<Vec<Survey>>,
+    traffic: Traffic,
+    /// What each session has told so far, by key: beside the entries, which are walked in every sweep.
+    told: RefCell<Vec<Told>>,
+    /// The next key of the round under way, or nothing between two; and when the next begins.
+    round: Cell<(usize, u64)>,
 }
 
 /// Whom to wake, and when at the latest. Without an `Option`, so that a slot of the slab takes no more than this.
@@ -99,7 +111,16 @@ impl Roster {
             orders: RefCell::default(),
             arrivals: RefCell::default(),
             surveys: RefCell::default(),
+            traffic: Traffic::default(),
+            told: RefCell::default(),
+            round: Cell::new((0, ROUND)),
         }
+    }
+
+    /// What passes is added there.
+    #[must_use]
+    pub(crate) fn with_traffic(self, traffic: Traffic) -> Self {
+        Self { traffic, ..self }
     }
 
     /// A new session's place. A worker has no more of them than a u32 can count.
@@ -142,17 +163,35 @@ impl Roster {
     /// Time has passed: wakes the sessions that are due, and gives back the room of those who have left.
     pub(crate) fn sweep(&self, now: u64) {
         self.now.set(now);
-        for (_, entry) in self.entries.borrow().iter() {
-            if now >= entry.look_at {
+        let share = self.share(now);
+        for (key, entry) in self.entries.borrow().iter() {
+            if now >= entry.look_at || share.contains(&key) {
                 entry.waker.wake_by_ref();
             }
         }
         let mut entries = self.entries.borrow_mut();
         if entries.capacity() > 4 * entries.len().max(SMALL) {
             entries.shrink_to_fit();
+            self.told.borrow_mut().truncate(entries.capacity());
+            self.told.borrow_mut().shrink_to_fit();
         }
         drop(entries);
         self.conclude();
+    }
+
+    /// The keys whose turn it is to tell what has passed. Whoever has its turn for another reason does so then.
+    fn share(&self, now: u64) -> Range<usize> {
+        let (from, next) = self.round.get();
+        if from == 0 {
+            if now < next {
+                return 0..0;
+            }
+            self.words.set(self.words.get().wrapping_add(1));
+        }
+        let to = from + SHARE;
+        let is_last = to >= self.entries.borrow().capacity();
+        self.round.set((if is_last { 0 } else { to }, if from == 0 { now + ROUND } else { next }));
+        from..to
     }
 
     /// Gives the order to all who live, and to all who will come.
@@ -255,6 +294,26 @@ impl Place {
         self.roster.conclude();
     }
 
+    /// Adds what has passed, from the client and to it, since it was told last.
+    pub(crate) fn tell(&self, passed: ((u64, u64), (u64, u64)), state: State) {
+        self.count(Told::new(passed, state));
+    }
+
+    fn count(&self, now: Told) {
+        let (mut told, key) = (self.roster.told.borrow_mut(), self.key as usize);
+        if told.len() <= key {
+            told.resize(key + 1, Told::default());
+        }
+        let before = std::mem::replace(&mut told[key], now);
+        self.roster.traffic.add(before, now);
+    }
+
+    /// What the session's own task has to add to, and is not counted by what passes.
+    #[must_use]
+    pub(crate) fn traffic(&self) -> &Traffic {
+        &self.roster.traffic
+    }
+
     /// The session goes to sleep: whom to wake, and when at the latest.
     pub(crate) fn settle(&self, cx: &Context<'_>, look_at: u64) {
         let mut entries = self.roster.entries.borrow_mut();
@@ -286,6 +345,11 @@ impl Drop for Place {
         // The waker may be the last hold on a task, and a task holds a place: not dropped under the borrow.
         let entry = self.roster.entries.borrow_mut().try_remove(self.key as usize);
         drop(entry);
+        let told = self.roster.told.borrow().get(self.key as usize).copied().unwrap_or_default();
+        if told != Told::default() {
+            self.count(told.gone());
+            self.roster.told.borrow_mut()[self.key as usize] = Told::default();
+        }
         if self.has_words() {
             self.leave_nothing();
         }
@@ -295,6 +359,7 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::metrics::Metrics;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::Wake;
@@ -337,6 +402,56 @@ mod tests {
         drop(places);
         roster.sweep(7);
         assert_eq!(count.0.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn a_round_wakes_everybody_few_at_a_time_and_no_more_often_than_it_may() {
+        let (roster, count) = (Rc::new(Roster::new(0, 1)), Arc::new(Count::default()));
+        let waker = Waker::from(Arc::clone(&count));
+        let places: Vec<_> = (0..3 * SHARE).map(|_| roster.enter()).collect();
+        places.iter().for_each(|place| place.settle(&Context::from_waker(&waker), u64::MAX));
+        let woken = |now| {
+            roster.sweep(now);
+            count.0.swap(0, Ordering::Relaxed)
+        };
+        assert_eq!(woken(ROUND - 1), 0);
+        assert!(!places[0].has_words());
+        assert_eq!([woken(ROUND), woken(ROUND + 100), woken(ROUND + 200)], [SHARE; 3]);
+        assert!(places.iter().all(Place::has_words));
+        // Room that a slab has beyond its sessions is walked too, which takes no more than a sweep or two.
+        assert_eq!(woken(2 * ROUND - 1), 0);
+        let more: usize = (0..10).map(|at| woken(2 * ROUND + at)).sum();
+        assert_eq!(more, 3 * SHARE);
+    }
+
+    #[test]
+    fn what_passes_is_added_while_it_does_and_once() {
+        let metrics = Metrics::default();
+        let roster = Rc::new(Roster::new(0, 1).with_traffic(metrics.traffic.clone()));
+        let line = |name: &str| {
+            let text = metrics.text();
+            let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+            value.unwrap_or_else(|| panic!("{name}: {text}")).parse::<u64>().expect("a number")
+        };
+        let (first, second) = (roster.enter(), roster.enter());
+        first.tell(((2, 1), (20, 10)), State { queued: 7, is_held: true, ..State::default() });
+        second.tell(((0, 4), (0, 40)), State::default());
+        assert_eq!(line("wsgate_data_bytes_total{direction=\"in\"}"), 20);
+        assert_eq!(line("wsgate_data_frames_total{direction=\"out\"}"), 5);
+        assert_eq!(line("wsgate_send_queue_bytes"), 7);
+        assert_eq!(line("wsgate_websockets_in_state{state=\"queued\"}"), 1);
+        assert_eq!(line("wsgate_websockets_in_state{state=\"held\"}"), 1);
+        first.tell(((3, 1), (25, 10)), State { queued: 2, is_ending: true, ..State::default() });
+        assert_eq!(line("wsgate_data_bytes_total{direction=\"in\"}"), 25);
+        assert_eq!(line("wsgate_send_queue_bytes"), 2);
+        assert_eq!(line("wsgate_websockets_in_state{state=\"held\"}"), 0);
+        drop(first);
+        assert_eq!(line("wsgate_send_queue_bytes"), 0);
+        assert_eq!(line("wsgate_websockets_in_state{state=\"ending\"}"), 0);
+        // Its heir begins anew.
+        roster.enter().tell(((1, 0), (1, 0)), State::default());
+        assert_eq!(line("wsgate_data_bytes_total{direction=\"in\"}"), 26);
+        assert_eq!(line("wsgate_data_frames_total{direction=\"in\"}"), 4);
     }
 
     fn order() -> Order {
