@@ -27,6 +27,7 @@ mod life;
 mod load;
 mod load_chat;
 mod log;
+mod meters;
 mod moderation;
 mod pool;
 mod probe;
