@@ -87,6 +87,29 @@ pub(crate) fn without_prefix<'t>(prefix: &str, target: &'t str) -> Cow<'t, str> 
     Cow::Owned(format!("/{}{query}", rest.trim_start_matches('/')))
 }
 
+/// What stands below a hub's route as the name of a room, in which percent-encoding is taken off exactly once. `path` is
+/// the whole as it was asked for, `rest` what [`Router::find`] gave of it. Nothing for what is no UTF-8 or has control
+/// characters in it; slashes in disguise have no route.
+#[must_use]
+pub(crate) fn room(path: &str, rest: &str) -> Option<String> {
+    // In a path that is sound every `%` of the normal form was one before: only what is broken could become another.
+    let whole = path.split('%').skip(1).all(|after| after.get(..2).and_then(hex).is_some());
+    let name = if whole { unescaped(rest)? } else { return None };
+    if name.chars().any(char::is_control) { None } else { Some(name) }
+}
+
+/// RFC 3986 §2.1: without its percent-encoding. Nothing for what is not encoded soundly, or no UTF-8.
+#[must_use]
+pub(crate) fn unescaped(text: &str) -> Option<String> {
+    let mut parts = text.split('%');
+    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        bytes.push(part.get(..2).and_then(hex)?);
+        bytes.extend_from_slice(&part.as_bytes()[2..]);
+    }
+    String::from_utf8(bytes).ok()
+}
+
 /// A host without its port and without the dot of the DNS root (RFC 3986 §3.2.2, §3.2.3).
 fn bare_host(authority: &str) -> &str {
     let host = match authority.rfind(':') {
@@ -238,6 +261,31 @@ mod tests {
     }
 
     #[test]
+    fn rfc3986_2_1_a_room_is_decoded_exactly_once() {
+        let chat = router(&[(None, "/chat")]);
+        let named = |path: &str| room(path, &find(&chat, "", path)?.1);
+        for (path, name) in [
+            ("/chat", ""),
+            ("/chat/K%C3%BCche", "Küche"),
+            ("/chat/K\u{fc}che", "Küche"),
+            ("/%63hat/a%20%61", "a a"),
+            ("/chat/100%25", "100%"),
+            ("/chat/%2561", "%61"),
+            ("/chat/%252F", "%2F"),
+        ] {
+            assert_eq!(named(path).as_deref(), Some(name), "{path}");
+        }
+        for path in
+            ["/chat/%", "/chat/%f", "/chat/%zz", "/chat/%%361", "/%/chat", "/chat/%ff", "/chat/%C3", "/chat/a%0Ab"]
+        {
+            assert_eq!(named(path), None, "{path}");
+        }
+        for path in ["/chat/a%C2%85", "/chat/a%7F", "/chat/a%2Fb", "/chat/%2e%2e", "/chat/%00", "/chat/%C3%BC%+1"] {
+            assert_eq!(named(path), None, "{path}");
+        }
+    }
+
+    #[test]
     fn a_prefix_is_taken_off() {
         for (target, left) in [
             ("/ws", "/"),
@@ -264,6 +312,16 @@ mod tests {
                 prop_assert!(!once.contains("//") && !once.contains('\\'));
                 prop_assert!(once.split('/').all(|segment| segment != ".." && segment != "."));
             }
+        }
+
+        #[test]
+        fn no_text_is_a_room_by_mistake(name in "[a-zA-Z %\u{e4}\u{65e5}]{1,8}", junk: String) {
+            let chat = router(&[(None, "/c")]);
+            let path: String = name.bytes().map(|byte| format!("%{byte:02X}")).collect();
+            let path = format!("/c/{path}");
+            let rest = find(&chat, "", &path).unwrap().1;
+            prop_assert_eq!(room(&path, &rest), Some(name));
+            let _ = (room(&junk, &junk), unescaped(&junk));
         }
 
         #[test]

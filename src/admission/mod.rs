@@ -26,7 +26,7 @@ use self::origin::Own;
 use self::refusal::Refusal;
 use self::suspect::Suspect;
 use crate::config::{Config, Refuse, Route, Target};
-use crate::route::Router;
+use crate::route::{self, Router};
 use crate::wire::close::Code;
 use crate::wire::offer::{Malformed, Offer};
 
@@ -149,6 +149,10 @@ impl Gate {
     fn judge(&self, arrival: &Arrival<'_>, draining: bool) -> Result<Outcome, Refusal> {
         let (route, rest) = self.find(arrival)?;
         let rules = &self.routes[route];
+        let rest = match &rules.target {
+            Target::Hub(_) => route::room(arrival.uri.path(), &rest).ok_or(Refusal::NoRoute)?,
+            Target::Echo | Target::Proxy(_) | Target::Redirect(_) => rest,
+        };
         if has_plain_answer(arrival, &rules.target, &rest)? {
             return Ok(Outcome::Plain(PlainRequest { route, rest }));
         }
@@ -233,6 +237,9 @@ fn has_plain_answer(arrival: &Arrival<'_>, target: &Target, rest: &str) -> Resul
     match target {
         Target::Redirect(_) if plain && rest.is_empty() => Ok(true),
         Target::Redirect(_) => Err(Refusal::NoRoute),
+        Target::Hub(hub) if plain && hub.page && !rest.is_empty() && !hub.room_names.allows(rest) => {
+            Err(Refusal::NoRoute)
+        }
         Target::Hub(hub) => Ok(plain && hub.page),
         Target::Echo | Target::Proxy(_) => Ok(false),
     }

@@ -12,6 +12,10 @@ pub struct Cluster {
     pub username: Option<String>,
     /// Where the password is; absent: there is none.
     pub password: Option<Password>,
+    /// The user of the Sentinels' ACL; absent: their default one.
+    pub sentinel_username: Option<String>,
+    /// Where the Sentinels' own password is; absent: they ask for none.
+    pub sentinel_password: Option<Password>,
     /// PEM file of the authorities that a server with TLS is checked against; absent: the public ones.
     pub ca: Option<PathBuf>,
     /// What the names of all keys and channels begin with.

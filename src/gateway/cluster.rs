@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::config::cluster::{Cluster as Wish, Password, RedisKind};
 use crate::config::{Problem, Problems};
-use crate::hub::{Cluster, ClusterWishes, Way};
+use crate::hub::{Cluster, ClusterWishes, Login, Way};
 use crate::tls;
 
 /// What is needed to run it.
@@ -17,8 +17,13 @@ pub(super) type Prepared = (Cluster, Way);
 pub(super) fn prepare(wish: Option<&Wish>) -> Result<Option<Prepared>, Problems> {
     let Some(wish) = wish else { return Ok(None) };
     let mut problems = Vec::new();
-    let password = wish.password.as_ref().map(read_password).transpose();
-    let password = password.map_err(|found| problems.extend(found.0)).ok().flatten();
+    let mut read = |place: Option<&Password>, keys| {
+        let password = place.map(|place| read_password(place, keys)).transpose();
+        password.map_err(|found| problems.extend(found.0)).ok().flatten()
+    };
+    let password = read(wish.password.as_ref(), ["cluster.password_file", "cluster.password_env"]);
+    let sentinel = ["cluster.sentinel_password_file", "cluster.sentinel_password_env"];
+    let sentinel_password = read(wish.sentinel_password.as_ref(), sentinel);
     let ca = wish.ca.as_ref().and_then(|path| read_ca(path, &mut problems));
     if !problems.is_empty() {
         return Err(Problems::new(problems));
@@ -30,7 +35,9 @@ pub(super) fn prepare(wish: Option<&Wish>) -> Result<Option<Prepared>, Problems>
         reconnect: wish.reconnect,
         queue: wish.queue,
     };
-    let way = Way { redis: wish.redis.clone(), username: wish.username.clone(), password, ca, timeout: wish.timeout };
+    let sentinel = Login { username: wish.sentinel_username.clone(), password: sentinel_password };
+    let login = Login { username: wish.username.clone(), password };
+    let way = Way { redis: wish.redis.clone(), login, sentinel, ca, timeout: wish.timeout };
     Ok(Some((Cluster::new(wishes), way)))
 }
 
@@ -42,16 +49,16 @@ pub(super) fn both<T>(built: Result<T, Problems>, cluster: Option<&Problems>) ->
     Err(Problems::new(problems))
 }
 
-/// The first line of a file, or a variable.
-fn read_password(place: &Password) -> Result<String, Problems> {
+/// The first line of a file, or a variable; by the keys of the two.
+fn read_password(place: &Password, [file, variable]: [&str; 2]) -> Result<String, Problems> {
     let (key, name, text) = match place {
         Password::File(path) => {
             let text = std::fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"));
-            ("cluster.password_file", path.display().to_string(), text)
+            (file, path.display().to_string(), text)
         }
         Password::Environment(name) => {
             let text = std::env::var(name).map_err(|_| "is not set, or is not text".to_owned());
-            ("cluster.password_env", name.clone(), text)
+            (variable, name.clone(), text)
         }
     };
     let line = text.map_err(|wrong| Problem::new(name.as_str(), key, wrong))?;

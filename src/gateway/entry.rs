@@ -26,7 +26,7 @@ pub(super) fn own_limits(
     if own == **limits { Arc::clone(limits) } else { Arc::new(own) }
 }
 
-/// Waits until it is known what was said in a room that is shared with other gateways. A client that asks for the newer language speaks it; any other subprotocol is left unanswered.
+/// Waits until it is known what was said in a room that is shared with other gateways, and who may not come in. A client that asks for the newer language speaks it; any other subprotocol is left unanswered.
 pub(super) async fn enter(
     hub: &Arc<hub::Hub>,
     rest: &str,
@@ -36,6 +36,7 @@ pub(super) async fn enter(
 ) -> Result<(Place, Option<String>), Refusal> {
     let (language, protocol) = hub::Language::among(offered);
     let own = pass.map(|pass| credentials(pass, hub)).unwrap_or_default();
+    hub.settled().await;
     let seat = hub.enter(rest, language, hub::Credentials { address: Some(client), ..own });
     let seat = seat.map_err(|refused| match refused {
         hub::Refused::NoRoom => Refusal::NoRoute,

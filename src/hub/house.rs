@@ -35,12 +35,12 @@ pub(crate) struct Chair(Arc<Room>);
 impl House {
     /// A house with its fixed rooms.
     #[must_use]
-    pub(crate) fn new(wishes: &Arc<config::Hub>, fixed: &Arc<[Fixed]>, ground: Ground) -> Self {
+    pub(crate) fn new(wishes: &Arc<config::Hub>, fixed: &Arc<[Fixed]>, ground: Ground) -> Arc<Self> {
         let inside = Inside { rooms: HashMap::new(), wishes: Arc::clone(wishes), fixed: Arc::clone(fixed) };
-        let house = Self { ground: Arc::new(ground), inside: Mutex::new(inside) };
-        house.ground.order.begin(&house.ground);
-        house.inside.lock().furnish(&house.ground);
+        let house = Arc::new(Self { ground: Arc::new(ground), inside: Mutex::new(inside) });
         house.bound(wishes);
+        house.ground.order.begin(&house);
+        house.inside.lock().furnish(&house.ground);
         house
     }
 
@@ -65,6 +65,7 @@ impl House {
     fn bound(&self, wishes: &config::Hub) {
         self.ground.moderation.bans.bound(wishes.bans);
         self.ground.moderation.mutes.bound(wishes.mutes);
+        self.ground.order.go_by(wishes);
     }
 
     /// The room of this name, if it is there.

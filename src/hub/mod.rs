@@ -21,7 +21,7 @@ pub(crate) mod sentence;
 mod shard;
 mod store;
 
-pub(crate) use cluster::{Cluster, Way, Wishes as ClusterWishes};
+pub(crate) use cluster::{Cluster, Login, Way, Wishes as ClusterWishes};
 pub(crate) use fault::Fault;
 pub(crate) use id::{MemberId, MessageId};
 pub(crate) use language::Language;
@@ -34,7 +34,7 @@ pub(crate) use shard::Shard;
 pub(crate) use store::{Archives, Condition, Facts as ArchiveFacts};
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use self::cluster::{Chapter, Together};
 use self::filter::Filter;
@@ -118,7 +118,7 @@ impl Hub {
             None => Box::new(Alone),
         };
         let ground = Ground::new(Arc::clone(&site.mailboxes), order, store);
-        let house = Arc::new(House::new(&wishes, &fixed, ground));
+        let house = House::new(&wishes, &fixed, ground);
         if let Some(archive) = &archive {
             let house = Arc::downgrade(&house);
             archive.listen(move |condition| {
@@ -174,6 +174,13 @@ impl Hub {
             }
         };
         entered.map_err(Refused::from)
+    }
+
+    /// Waits until it is known what moderators have decided on gateways that it shares its rooms with. Cancel safe.
+    pub(crate) async fn settled(&self) {
+        if let Some(latch) = self.house.ground().order.latch() {
+            latch.wait().await;
+        }
     }
 
     /// How its history is, where it is in a file.
@@ -236,14 +243,11 @@ fn open_archive(wishes: &config::Hub, site: &Site, key: &str) -> Result<Option<A
     })
 }
 
-/// For how long Redis keeps what was said in a room in which nothing is said any more.
-const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
-
 /// What a hub is among several gateways.
 fn chapter(prefix: &str, wishes: &Arc<config::Hub>) -> Chapter {
     let longest = wishes.fixed.iter().filter_map(|fixed| fixed.history).fold(wishes.history, usize::max);
     let wishes = Arc::clone(wishes);
-    let chapter = Chapter::new(prefix, (longest, KEPT, wishes.text));
+    let chapter = Chapter::new(prefix, (longest, wishes.history_age.unwrap_or_default(), wishes.text));
     chapter.allowing(move |room| {
         let is_fixed = wishes.fixed.iter().any(|fixed| fixed.name == room);
         is_fixed || (wishes.create && wishes.room_names.allows(room))

@@ -1,17 +1,21 @@
 //! What moderators do, whether they are members or stand at the admin door: each measure once, logged and counted.
 
+mod far;
+mod verdict;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use self::verdict::Verdict;
+use super::cluster::{Kind, Matter};
 use super::fault::Fault;
 use super::house::House;
 use super::id::{MemberId, MessageId};
-use super::language::v1::event::Event;
-use super::mailbox::{Out, Word};
+use super::mailbox::Out;
+use super::order::Decision;
 use super::room::Room;
-use super::sentence::{Sentence, Sentences, Who};
-use crate::wire::close::{Close, Code};
+use super::sentence::{Sentences, Who};
 
 /// How long somebody is muted or banned where nothing is said of it.
 pub(crate) const USUAL: Duration = Duration::from_secs(3600);
@@ -98,6 +102,13 @@ impl Moderation {
         Measure::NAMES.into_iter().zip(counts).filter(|(_, count)| *count > 0).collect()
     }
 
+    const fn table(&self, kind: Kind) -> &Sentences {
+        match kind {
+            Kind::Mute => &self.mutes,
+            Kind::Ban => &self.bans,
+        }
+    }
+
     /// Whether somebody may come in here.
     ///
     /// # Errors
@@ -132,92 +143,44 @@ impl House {
     }
 
     fn carry_out(&self, measure: &Measure, grounds: Grounds<'_>, now: Instant) -> Result<usize, Fault> {
+        let order = &self.ground().order;
         match measure {
-            Measure::Kick { room, who } => match self.known(room)?.put_out(who, &out("kicked", grounds, false)) {
-                0 => Err(Fault::NoSuchMember),
-                count => Ok(count),
-            },
+            Measure::Kick { room, who } => {
+                let room = self.reach(room)?;
+                let near = room.put_out(who, &out("kicked", grounds, false));
+                match room.elsewhere(who) {
+                    Some(0) if near == 0 => Err(Fault::NoSuchMember),
+                    far => {
+                        order.kick(&room, who, grounds.reason);
+                        Ok(near + far.unwrap_or(0))
+                    }
+                }
+            }
             Measure::Mute { room, who, time } => {
-                let members = self.pronounce(room.as_deref(), who, grounds, (now, *time));
-                self.notice(room.as_deref(), &members, Some(time.as_secs()));
-                Ok(members.len())
+                Ok(self.begin(&Verdict { kind: Kind::Mute, room: room.as_deref(), who, grounds, now }, *time))
+            }
+            Measure::Ban { room, who, time } => {
+                Ok(self.begin(&Verdict { kind: Kind::Ban, room: room.as_deref(), who, grounds, now }, *time))
             }
             Measure::Unmute { room, who } => {
-                let lifted = self.ground().moderation.mutes.lift(room.as_deref(), who, now);
-                let members = self.members_like(room.as_deref(), who);
-                self.notice(room.as_deref(), &members, None);
-                if lifted { Ok(members.len()) } else { Err(Fault::NoSuchMember) }
+                self.end(&Verdict { kind: Kind::Mute, room: room.as_deref(), who, grounds, now })
             }
-            Measure::Ban { room, who, time } => Ok(self.ban(room.as_deref(), who, grounds, (now, *time))),
             Measure::Unban { room, who } => {
-                let lifted = self.ground().moderation.bans.lift(room.as_deref(), who, now);
-                if lifted { Ok(0) } else { Err(Fault::NoSuchMember) }
+                self.end(&Verdict { kind: Kind::Ban, room: room.as_deref(), who, grounds, now })
             }
-            Measure::Slow { room, every } => Ok(self.known(room)?.slow_down(*every)),
-            Measure::Delete { room, id } => self.known(room)?.erase(*id),
-        }
-    }
-
-    fn ban(&self, room: Option<&str>, who: &Who, grounds: Grounds<'_>, (now, time): (Instant, Duration)) -> usize {
-        let members = self.sentence(&self.ground().moderation.bans, (room, who), grounds, (now, time));
-        let out = out("banned", grounds, room.is_none());
-        for room in self.concerned(room) {
-            room.put_out(who, &out);
-        }
-        if room.is_none()
-            && let Who::Member(id) = who
-        {
-            // Also one that is in no room.
-            self.ground().tell(*id, Word::Close(Close::new(Code::PUT_OUT, out.line())));
-        }
-        members.len()
-    }
-
-    fn pronounce(
-        &self,
-        room: Option<&str>,
-        who: &Who,
-        grounds: Grounds<'_>,
-        times: (Instant, Duration),
-    ) -> Vec<MemberId> {
-        self.sentence(&self.ground().moderation.mutes, (room, who), grounds, times)
-    }
-
-    /// Whoever is meant is so by name and by id: another name, or another connection, is no way out of it.
-    fn sentence(
-        &self,
-        table: &Sentences,
-        (room, who): (Option<&str>, &Who),
-        grounds: Grounds<'_>,
-        (now, time): (Instant, Duration),
-    ) -> Vec<MemberId> {
-        let (by, reason) = (Arc::from(grounds.by), grounds.reason.map(Arc::from));
-        let sentence = Sentence { until: now + time.min(LONGEST), by, reason, asked: who.clone() };
-        table.pronounce(room, who.clone(), sentence.clone(), now);
-        let people: Vec<_> = self.concerned(room).iter().flat_map(|room| room.like(who)).collect();
-        for (id, name) in &people {
-            table.pronounce(room, Who::Member(*id), sentence.clone(), now);
-            // A number is the next one's, too.
-            if !name.starts_with("User #") {
-                table.pronounce(room, Who::named(name), sentence.clone(), now);
+            Measure::Slow { room, every } => {
+                let room = self.reach(room)?;
+                order.decree(grounds.decision(vec![Matter::Slow { room: room.name().into(), every: *every }], None));
+                Ok(room.slow_down(*every))
             }
-        }
-        people.into_iter().map(|(id, _)| id).collect()
-    }
-
-    fn members_like(&self, room: Option<&str>, who: &Who) -> Vec<MemberId> {
-        self.concerned(room).iter().flat_map(|room| room.like(who)).map(|(id, _)| id).collect()
-    }
-
-    /// Tells members that they are muted for so many seconds, or no more.
-    fn notice(&self, room: Option<&str>, members: &[MemberId], seconds: Option<u64>) {
-        let (code, text) = match seconds {
-            Some(_) => ("muted", "you are not heard for a time"),
-            None => ("unmuted", "you are heard again"),
-        };
-        let frame = Event::Notice { room, code, text, seconds }.frame();
-        for id in members {
-            self.ground().tell(*id, Word::Frame(frame.clone()));
+            Measure::Delete { room, id } => {
+                let room = self.reach(room)?;
+                let (concerned, place) = room.erase(*id)?;
+                if let Some(place) = place {
+                    order.decree(grounds.decision(vec![Matter::Delete { room: room.name().into(), place }], None));
+                }
+                Ok(concerned)
+            }
         }
     }
 
@@ -229,8 +192,20 @@ impl House {
         }
     }
 
-    fn known(&self, room: &str) -> Result<Arc<Room>, Fault> {
-        self.find(room).ok_or(Fault::NoSuchRoom)
+    /// A room that is here, or may be on another gateway.
+    fn reach(&self, room: &str) -> Result<Arc<Room>, Fault> {
+        match self.find(room) {
+            Some(room) => Ok(room),
+            None if self.ground().order.is_alone() => Err(Fault::NoSuchRoom),
+            None => self.open(room),
+        }
+    }
+}
+
+impl Grounds<'_> {
+    fn decision(&self, matters: Vec<Matter>, until: Option<u64>) -> Decision {
+        let (by, reason) = (self.by.into(), self.reason.map(Arc::from));
+        Decision { part_of: None, until, by, reason, matters }
     }
 }
 

@@ -97,17 +97,23 @@ impl Sentences {
         self.count.store(all.len(), Ordering::Relaxed);
     }
 
-    /// Ends what was said about somebody, under whatever name, and all that was said with it; whether there was anything.
-    pub(crate) fn lift(&self, room: Option<&str>, who: &Who, now: Instant) -> bool {
+    /// Ends what was said about somebody, under whatever name, and all that was said with it. If there was anything: when it
+    /// would have ended, and whom it was asked for.
+    pub(crate) fn lift(&self, room: Option<&str>, who: &Who, now: Instant) -> Option<(Instant, Who)> {
         let mut all = self.all.lock();
         all.retain(|_, sentence| sentence.until > now);
-        let before = all.len();
         // Whoever was asked for by id may be let go by name: it was one sentence.
         let with = all.get(&(room.map(Box::from), who.clone())).map(|sentence| sentence.asked.clone());
-        let is_meant = |asked: &Who| asked == who || Some(asked) == with.as_ref();
-        all.retain(|(place, whom), sentence| place.as_deref() != room || (whom != who && !is_meant(&sentence.asked)));
+        let with = with.unwrap_or_else(|| who.clone());
+        let mut end = None;
+        all.retain(|(place, whom), sentence| {
+            let is_asked = sentence.asked == *who || sentence.asked == with;
+            let meant = place.as_deref() == room && (whom == who || is_asked);
+            end = end.max(Some(sentence.until).filter(|_| meant));
+            !meant
+        });
         self.count.store(all.len(), Ordering::Relaxed);
-        all.len() < before
+        end.map(|end| (end, with))
     }
 
     /// Whether there are none.
@@ -229,13 +235,15 @@ mod tests {
         pronounce(&table, None, &ann, now, 10);
         table.pronounce(None, member(1), sentence(now + SECOND, &ann), now);
         pronounce(&table, Some("a"), &ann, now, 10);
-        assert!(!table.lift(Some("b"), &ann, now) && table.lift(None, &ann, now) && !table.lift(None, &ann, now));
+        let lift = |room| table.lift(room, &ann, now);
+        assert_eq!((lift(Some("b")), lift(None), lift(None)), (None, Some((now + 10 * SECOND, ann.clone())), None));
         assert_eq!(table.left(None, &[member(1)], now), None);
         assert!(table.left(Some("a"), std::slice::from_ref(&ann), now).is_some());
         // And the other way round.
         pronounce(&table, None, &member(1), now, 10);
         table.pronounce(None, ann.clone(), sentence(now + SECOND, &member(1)), now);
-        assert!(table.lift(None, &ann, now) && table.left(None, &[member(1), ann], now).is_none());
+        assert_eq!(table.lift(None, &ann, now), Some((now + 10 * SECOND, member(1))));
+        assert_eq!(table.left(None, &[member(1), ann], now), None);
     }
 
     #[test]

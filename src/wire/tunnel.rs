@@ -213,10 +213,11 @@ impl Tunnel {
         self.ending.is_some()
     }
 
-    /// Whether the client's Close waits only for the backend's last words: a short wait, not a close handshake.
+    /// Whether the client has broken the law and its Close waits only for the backend's last words: a short wait, not a
+    /// close handshake.
     #[must_use]
     pub fn is_failing(&self) -> bool {
-        self.waiting.as_ref().is_some_and(|waiting| waiting.last.is_some())
+        !self.got[Side::Client as usize] && self.waiting.as_ref().is_some_and(|waiting| waiting.last.is_some())
     }
 
     /// How it ended, once it has begun to.

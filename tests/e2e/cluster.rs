@@ -425,6 +425,80 @@ async fn sentinels_say_where_the_master_is() {
 }
 
 #[tokio::test]
+async fn sentinels_have_users_and_passwords_of_their_own() {
+    let (port, own) = (free_port(), free_port());
+    let _master = Redis::start_with(&["--port", &port.to_string(), "--requirepass", "hunter1"]).await;
+    let folder = tempfile::tempdir().expect("folder");
+    let text = format!(
+        "port {own}\nuser default on >hunter2 ~* &* +@all\nuser wsgate on >hunter3 ~* &* +@all\n\
+         sentinel monitor mymaster 127.0.0.1 {port} 1\nsentinel auth-pass mymaster hunter1\n"
+    );
+    std::fs::write(folder.path().join("sentinel.conf"), text).expect("write");
+    let sentinel = Redis::start_in(folder, &[]).await;
+    let file = |name: &str, text: &str| {
+        let path = sentinel.folder().join(name);
+        std::fs::write(&path, text).expect("write");
+        path.display().to_string()
+    };
+    let (master, ours) = (file("master", "hunter1\n"), file("ours", "hunter2\n"));
+    let address = format!("redis+sentinel://127.0.0.1:{own}/mymaster");
+    let keys = format!("password_file = \"{master}\"\nsentinel_password_file = \"{ours}\"");
+    drop(reaches(&address, &keys).await);
+    let named = file("named", "hunter3\n");
+    let keys =
+        format!("password_file = \"{master}\"\nsentinel_username = \"wsgate\"\nsentinel_password_file = \"{named}\"");
+    drop(reaches(&address, &keys).await);
+    // The wrong one, from the environment: rooms are apart, and the log does not tell it.
+    let keys = format!("password_file = \"{master}\"\nsentinel_password_env = \"SECRET\"");
+    let folder = tempfile::tempdir().expect("folder");
+    crate::support::process::configure(folder.path(), &config(&address, &keys, ""));
+    let mut command = crate::support::process::command(folder.path(), &[]);
+    command.env("SECRET", "hunter4");
+    let mut program = Program::spawn(command).await;
+    program.said(&["redis cannot be reached", "apart"]).await;
+    assert!(!program.log().contains("hunter"), "{}", program.log());
+}
+
+#[tokio::test]
+async fn what_is_too_old_is_neither_kept_nor_shown() {
+    let redis = Redis::start().await;
+    let hours = |age: u64| (crate::auth::now() - age * 3600) * 1000;
+    let add = async |age: u64, text: &str| {
+        let id = format!("{}-0", hours(age));
+        let (from, key) = ("00000000000000aa", text);
+        let fields = ["from", from, "name", "ann", "text", text, "key", key, "node", "n"];
+        redis.ask(&[&["XADD", "wsgate:room:lobby", &id][..], &fields].concat()).await;
+    };
+    add(50, "two days").await;
+    add(3, "three hours").await;
+    let gate = |age: &str| gateway(&config(&redis.address(), "", &format!("history_age = \"{age}\"")));
+    let found = async |gateway: &Running| {
+        let mut late = Member::come(gateway, "/chat").await;
+        let (_, history, _) = late.join(&json!({ "type": "join" })).await;
+        texts(&history).into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    for (age, expected) in [("0s", &["two days", "three hours"][..]), ("1d", &["three hours"]), ("1h", &[])] {
+        assert_eq!(found(&gate(age)).await, expected, "{age}");
+    }
+    assert_eq!(redis.ask(&["XLEN", "wsgate:room:lobby"]).await, ":2\r\n", "nothing was added yet");
+    let day = gate("1d");
+    let mut ann = ann(&day).await;
+    say(&mut ann, "now").await;
+    until(&mut ann, "now").await;
+    assert_eq!(redis.ask(&["XLEN", "wsgate:room:lobby"]).await, ":2\r\n", "the oldest is gone");
+    let left = async || {
+        let left = redis.ask(&["PTTL", "wsgate:room:lobby"]).await;
+        left.trim_start_matches(':').trim_end().parse::<i64>().expect("a time") / 3_600_000
+    };
+    assert!((24..=25).contains(&left().await), "{}", left().await);
+    // A reload is enough.
+    day.handle.reload(crate::support::parse(&config(&redis.address(), "", "history_age = \"0s\""))).expect("reload");
+    say(&mut ann, "for ever").await;
+    until(&mut ann, "for ever").await;
+    assert_eq!(redis.ask(&["PTTL", "wsgate:room:lobby"]).await, ":-1\r\n");
+}
+
+#[tokio::test]
 async fn a_redis_cluster_is_one_redis() {
     let (port, bus) = (free_port().to_string(), free_port().to_string());
     let redis = Redis::start_with(&[

@@ -444,3 +444,35 @@ async fn who_listens_is_not_idle() {
     }
     assert_eq!(listener.message().await.code(), 1001);
 }
+
+#[tokio::test]
+async fn rooms_of_any_letters_have_a_path() {
+    let (gateway, _folder) = crate::desk::desk("", "");
+    let mut plain = gateway.open("/chat/K%C3%BCche").await;
+    let mut ann = crate::chat::Member::joined(&gateway, "/chat/%4b%c3%bcche", "Ann").await;
+    ann.send(&serde_json::json!({ "type": "say", "room": "Küche", "text": "hi" })).await;
+    assert_eq!(plain.message().await.text(), "Ann: hi");
+    assert_eq!(crate::desk::get(&gateway, "/rooms/K%C3%BCche").await["room"], "Küche");
+    let page = async |path: &str| {
+        gateway.ask(&format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")).await.status
+    };
+    assert_eq!((page("/chat/K%C3%BCche").await, page("/chat/?asset=chat.js").await), (200, 200));
+    // Encoded twice, not UTF-8, a slash, control characters, and what room_names does not allow.
+    for path in [
+        "K%25C3%25BCche",
+        "K%C3",
+        "%ff",
+        "a%2Fb",
+        "a%C2%85",
+        "a%0A",
+        "a%E2%80%AE",
+        "%3Cb%3E",
+        "100%25",
+        "100%",
+        "%%361",
+    ] {
+        let path = format!("/chat/{path}");
+        assert_eq!(gateway.connect().await.upgrade(&path, &[]).await.status, 404, "{path}");
+        assert_eq!(page(&path).await, 404, "{path}");
+    }
+}

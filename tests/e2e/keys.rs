@@ -40,6 +40,8 @@ const SEEN: &[(&str, &str)] = &[
     ("cluster.redis", "cluster::members_of_two_gateways_see_one_order_and_the_same_ids"),
     ("cluster.username", "cluster::a_redis_with_users_and_passwords_lets_in_who_knows_them"),
     ("cluster.password_file", "cluster::a_redis_with_users_and_passwords_lets_in_who_knows_them"),
+    ("cluster.sentinel_username", "cluster::sentinels_have_users_and_passwords_of_their_own"),
+    ("cluster.sentinel_password_file", "cluster::sentinels_have_users_and_passwords_of_their_own"),
     ("cluster.ca", "cluster::tls_to_redis_is_checked_against_its_ca"),
     ("cluster.prefix", "cluster::prefixes_keep_rooms_apart"),
     ("cluster.node", "cluster::members_of_a_gateway_that_dies_are_gone_within_the_expiry"),

@@ -6,6 +6,7 @@
 
 mod support;
 
+mod across;
 mod admission;
 mod auth;
 mod chat;

@@ -14,6 +14,9 @@ const REDIS: &str = r#""redis://host:6379", "rediss://host:6379/0", "unix:/run/r
 const PREFIX: &str = "1 to 64 letters, digits, hyphens, underscores or dots";
 const SHARED: &str = r#"true, false, or a prefix such as "wsgate-lobby""#;
 
+/// Where the password of the Sentinels is.
+const SENTINEL: [&str; 2] = ["sentinel_password_file", "sentinel_password_env"];
+
 /// To connect, and for an answer: beyond a minute nobody waits.
 const SHORT: std::ops::RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(60);
 const EXPIRY: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(600);
@@ -25,7 +28,9 @@ pub(super) fn read_cluster(table: Option<Table<'_>>, base: &Path) -> Option<Clus
     let cluster = Cluster {
         redis: Redis { hosts: Vec::new(), socket: None, tls: false, kind: RedisKind::Single, database: 0 },
         username: table.text("username", read_word),
-        password: read_password(&table, base),
+        password: read_password(&table, ["password_file", "password_env"], base),
+        sentinel_username: table.text("sentinel_username", read_word),
+        sentinel_password: read_password(&table, SENTINEL, base),
         ca: table.text("ca", |text| read_file_path(text, base)),
         prefix: table.text("prefix", read_prefix).unwrap_or_else(|| "wsgate".to_owned()),
         node: table.text("node", read_prefix),
@@ -36,6 +41,12 @@ pub(super) fn read_cluster(table: Option<Table<'_>>, base: &Path) -> Option<Clus
     };
     if let Some(value) = table.get("ca").filter(|_| redis.as_ref().is_some_and(|redis| !redis.tls)) {
         value.refuse("has no meaning without TLS", r#"an address that begins with "rediss""#);
+    }
+    let is_elsewhere = redis.as_ref().is_some_and(|redis| !matches!(redis.kind, RedisKind::Sentinel(_)));
+    for key in ["sentinel_username"].into_iter().chain(SENTINEL).filter(|_| is_elsewhere) {
+        if let Some(value) = table.get(key) {
+            value.refuse("has no meaning without Sentinels", r#"an address that begins with "redis+sentinel""#);
+        }
     }
     table.finish();
     // One that was refused has a stand-in, so that hubs are not told that there is none.
@@ -164,18 +175,20 @@ fn read_database(text: &str) -> Result<i64, Wrong> {
     text.parse::<u16>().map(i64::from).map_err(|_| Wrong::new("not the number of a database", REDIS))
 }
 
-fn read_password(table: &Table<'_>, base: &Path) -> Option<Password> {
-    let file = table.text("password_file", |text| {
+/// In a file or in a variable, by the names of their keys.
+fn read_password(table: &Table<'_>, [file_key, variable_key]: [&'static str; 2], base: &Path) -> Option<Password> {
+    let file = table.text(file_key, |text| {
         read_file_path(text, base).map_err(|wrong| Wrong::new(wrong.what, "the path of a file"))
     });
-    let variable = table.text("password_env", |text| match text {
+    let variable = table.text(variable_key, |text| match text {
         "" => Err(Wrong::new("empty", "the name of a variable")),
         _ if text.contains(['=', '\0']) => Err(Wrong::new("not a name", "the name of a variable")),
         _ => Ok(text.to_owned()),
     });
     match (file, variable) {
         (Some(_), Some(_)) => {
-            table.problem("has two passwords", "password_file or password_env");
+            let wrong = if file_key == SENTINEL[0] { "has two passwords for Sentinels" } else { "has two passwords" };
+            table.problem(wrong, &format!("{file_key} or {variable_key}"));
             None
         }
         (Some(path), None) => Some(Password::File(path)),

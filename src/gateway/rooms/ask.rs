@@ -12,6 +12,7 @@ use super::tell::Wrong;
 use crate::hub::moderation::{LONGEST, USUAL};
 use crate::hub::sentence::Who;
 use crate::hub::{MemberId, MessageId};
+use crate::route::unescaped;
 
 /// What is shown at once where nothing is said of it, and at most.
 const LIMIT: (usize, usize) = (100, 1000);
@@ -43,7 +44,7 @@ pub(super) enum Path {
 impl Path {
     /// Each part is decoded after the path is taken apart: a room's name may have a slash in it, written `%2F`.
     pub(super) fn parse(path: &str) -> Option<Self> {
-        let parts: Option<Vec<String>> = path.strip_prefix('/')?.split('/').map(decode).collect();
+        let parts: Option<Vec<String>> = path.strip_prefix('/')?.split('/').map(unescaped).collect();
         let mut parts = parts?;
         if parts.len() > 1 && parts.last().is_some_and(String::is_empty) {
             parts.pop();
@@ -72,25 +73,6 @@ impl Path {
             Self::Mutes | Self::Bans => &[Method::GET, Method::POST, Method::DELETE],
         }
     }
-}
-
-/// RFC 3986 §2.1. `None`: no percent-encoding, or no UTF-8.
-fn decode(text: &str) -> Option<String> {
-    let (mut bytes, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
-    while let [first, more @ ..] = rest {
-        let (byte, left) = match (first, more) {
-            (b'%', [high, low, left @ ..]) => (digit(*high)? << 4 | digit(*low)?, left),
-            (b'%', _) => return None,
-            (byte, left) => (*byte, left),
-        };
-        bytes.push(byte);
-        rest = left;
-    }
-    String::from_utf8(bytes).ok()
-}
-
-fn digit(byte: u8) -> Option<u8> {
-    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
 /// What stands behind the question mark. What nobody knows is refused: a wrong word could mean more than was meant.

@@ -23,10 +23,9 @@ const PUSHES: usize = 4096;
 pub(crate) struct Way {
     /// Addresses and kind.
     pub(crate) redis: Redis,
-    /// The user of its ACL.
-    pub(crate) username: Option<String>,
-    /// Never shown.
-    pub(crate) password: Option<String>,
+    pub(crate) login: Login,
+    /// What Sentinels are shown, which have users and passwords of their own.
+    pub(crate) sentinel: Login,
     /// PEM of the authorities that are believed; absent: the public ones.
     pub(crate) ca: Option<Vec<u8>>,
     /// To connect, and for each answer.
@@ -37,6 +36,13 @@ impl fmt::Debug for Way {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Way").field("redis", &self.redis).finish_non_exhaustive()
     }
+}
+
+/// What a server is shown; never shown to anybody else.
+pub(crate) struct Login {
+    /// The user of its ACL.
+    pub(crate) username: Option<String>,
+    pub(crate) password: Option<String>,
 }
 
 /// What is asked over: one server, or a cluster that knows which of its nodes to ask.
@@ -104,10 +110,10 @@ impl Way {
                 .overall_response_timeout(Some(timeout))
                 .use_protocol(ProtocolVersion::RESP3)
                 .retries(2);
-            if let Some(username) = &self.username {
+            if let Some(username) = &self.login.username {
                 builder = builder.username(username);
             }
-            if let Some(password) = &self.password {
+            if let Some(password) = &self.login.password {
                 builder = builder.password(password);
             }
             if self.redis.tls {
@@ -149,11 +155,17 @@ impl Way {
         let builder = SentinelClientBuilder::new(self.addresses(), master, SentinelServerType::Master)?;
         let mut builder =
             builder.set_client_to_redis_protocol(ProtocolVersion::RESP3).set_client_to_redis_db(self.redis.database);
-        if let Some(username) = &self.username {
+        if let Some(username) = &self.login.username {
             builder = builder.set_client_to_redis_username(username);
         }
-        if let Some(password) = &self.password {
+        if let Some(password) = &self.login.password {
             builder = builder.set_client_to_redis_password(password);
+        }
+        if let Some(username) = &self.sentinel.username {
+            builder = builder.set_client_to_sentinel_username(username);
+        }
+        if let Some(password) = &self.sentinel.password {
+            builder = builder.set_client_to_sentinel_password(password);
         }
         if self.redis.tls {
             let secure = redis::TlsMode::Secure;
@@ -169,10 +181,10 @@ impl Way {
             .set_db(self.redis.database)
             .set_protocol(ProtocolVersion::RESP3)
             .set_lib_name("wsgate", env!("CARGO_PKG_VERSION"));
-        if let Some(username) = &self.username {
+        if let Some(username) = &self.login.username {
             settings = settings.set_username(username);
         }
-        if let Some(password) = &self.password {
+        if let Some(password) = &self.login.password {
             settings = settings.set_password(password);
         }
         let info = address.into_connection_info()?.set_redis_settings(settings);

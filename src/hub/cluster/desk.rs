@@ -2,6 +2,7 @@
 //! thread of its own, that never waits for any one of them.
 
 mod channel;
+mod law;
 mod link;
 mod presence;
 mod room;
@@ -15,6 +16,7 @@ use redis::{PushInfo, RedisError};
 use tokio::sync::mpsc;
 
 use self::channel::Channel;
+use self::law::Lawful;
 use self::link::Link;
 use self::room::Desked;
 use super::Shared;
@@ -40,6 +42,8 @@ pub(super) struct Desk {
     chapters: HashMap<Arc<str>, Arc<Chapter>>,
     /// Hubs in which this gateway takes in what scripts say.
     leads: HashMap<Arc<str>, bool>,
+    /// What moderators have decided in each hub.
+    laws: HashMap<Arc<str>, Lawful>,
     rooms: HashMap<Address, Desked>,
     channels: HashMap<String, (Address, Channel)>,
     link: Link,
@@ -79,6 +83,7 @@ impl Desk {
             answers,
             chapters: HashMap::new(),
             leads: HashMap::new(),
+            laws: HashMap::new(),
             rooms: HashMap::new(),
             channels: HashMap::new(),
             link: Link::Down,
@@ -141,15 +146,14 @@ impl Desk {
                 let text = format!("{{\"node\":\"{}\",{fields}}}", self.shared.node);
                 self.fly(Job::Publish(chapter.node(&node), text));
             }
-            Note::Erase(chapter, hall, (shown, place)) => {
+            Note::Erase(chapter, hall, shown) => {
                 let address = self.open(&chapter, hall, false);
                 if let Some(room) = self.rooms.get_mut(&address) {
-                    room.ledger.erase(shown);
-                }
-                if let Some(place) = place {
-                    self.fly(Job::Erase(chapter, address, place));
+                    // A Redis that had lost it may have it under another place than the one that was spoken of.
+                    room.erased.extend(room.ledger.erase(shown));
                 }
             }
+            Note::Decree(chapter, decree) => self.decide(&chapter, decree),
         }
     }
 
@@ -182,6 +186,8 @@ impl Desk {
             Outcome::Attended(address, others) => {
                 self.attended(&address, &others);
             }
+            Outcome::Decreed(prefix, decree) => self.decreed(&prefix, &decree),
+            Outcome::Law(prefix, statutes) => self.read_law(&prefix, statutes),
             Outcome::Led(prefix, leads) => drop(self.leads.insert(prefix, leads)),
             Outcome::Done => {}
         }

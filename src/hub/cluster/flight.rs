@@ -10,13 +10,18 @@ use redis::{FromRedisValue, RedisResult, Value, cmd};
 
 use super::chapter::Chapter;
 use super::connect::Line;
+use super::decree::{Book, Decree, Matter};
 use super::entry::Said;
 use super::id;
 use super::ledger::Ask;
+use super::now;
 use super::script::Scripts;
 
 /// Entries of a stream as they come: each with its name and what it has.
 pub(super) type Raw = Vec<(String, HashMap<String, String>)>;
+
+/// What moderators have decided, by kind: how often, and each as JSON.
+pub(super) type Statutes = [(u64, Vec<Vec<u8>>); Book::ALL.len()];
 
 /// A room, by its hub's prefix and its name.
 pub(super) type Address = (Arc<str>, Arc<str>);
@@ -34,8 +39,11 @@ pub(super) enum Job {
     Attend(Arc<Chapter>, Address, String, bool),
     /// Listen to a room no more, and nobody is there.
     Leave(Arc<Chapter>, Address),
-    /// Take a message out.
-    Erase(Arc<Chapter>, Address, u64),
+    /// Write down what a moderator has decided.
+    Decree(Arc<Chapter>, Decree),
+    /// Listen to what moderators decide, and read what they have decided, unless it is what is known: then it was written
+    /// down so often.
+    Law(Arc<Chapter>, Option<[u64; Book::ALL.len()]>),
     /// Tell a channel something.
     Publish(String, String),
     /// Take the lead among the gateways of a hub, or keep it.
@@ -55,6 +63,10 @@ pub(super) enum Outcome {
     /// What other gateways have written down.
     Attended(Address, Vec<(String, String)>),
     Led(Arc<str>, bool),
+    /// The decision is written down, or a later one.
+    Decreed(Arc<str>, Decree),
+    /// How often anything was decided, by kind; and all of it, unless nothing is new.
+    Law(Arc<str>, Option<Statutes>),
     Done,
 }
 
@@ -62,6 +74,8 @@ pub(super) enum Outcome {
 #[derive(Debug)]
 pub(super) enum Concern {
     Room(Address),
+    /// What moderators of this hub decide.
+    Law(Arc<str>),
     Nobody,
 }
 
@@ -82,7 +96,8 @@ impl Job {
             Self::Open(_, room) | Self::Look(_, room, _) | Self::Add(_, room, _) | Self::Attend(_, room, ..) => {
                 Concern::Room(room.clone())
             }
-            Self::Leave(..) | Self::Erase(..) | Self::Publish(..) | Self::Lead(_) | Self::Begin(_) => Concern::Nobody,
+            Self::Decree(chapter, _) | Self::Law(chapter, _) => Concern::Law(Arc::clone(chapter.prefix())),
+            Self::Leave(..) | Self::Publish(..) | Self::Lead(_) | Self::Begin(_) => Concern::Nobody,
         }
     }
 }
@@ -93,13 +108,12 @@ impl Gear {
         match job {
             Job::Open(chapter, room) => {
                 self.listener.subscribe(&[chapter.said(&room.1), chapter.tell(&room.1)]).await?;
-                let raw = self.newest(&chapter, &room.1, "-").await?;
+                let raw = self.newest(&chapter, &room.1, 0).await?;
                 let others = self.attend(&chapter, &room.1, ("", false)).await?;
                 Ok(Outcome::Opened(room, raw, others))
             }
             Job::Look(chapter, room, after) => {
-                let after = format!("({}", id::to_stream(after));
-                let raw = self.newest(&chapter, &room.1, &after).await?;
+                let raw = self.newest(&chapter, &room.1, after).await?;
                 Ok(Outcome::Looked(room, raw))
             }
             Job::Add(chapter, room, ask) => {
@@ -115,11 +129,13 @@ impl Gear {
                 self.listener.unsubscribe(&[chapter.said(&room.1), chapter.tell(&room.1)]).await?;
                 Ok(Outcome::Done)
             }
-            Job::Erase(chapter, room, place) => {
-                let mut command = cmd("XDEL");
-                command.arg(chapter.stream(&room.1)).arg(id::to_stream(place));
-                let _: i64 = command.query_async(&mut self.line).await?;
-                Ok(Outcome::Done)
+            Job::Decree(chapter, decree) => {
+                self.decree(&chapter, &decree).await?;
+                Ok(Outcome::Decreed(Arc::clone(chapter.prefix()), decree))
+            }
+            Job::Law(chapter, known) => {
+                let statutes = self.statutes(&chapter, known).await?;
+                Ok(Outcome::Law(Arc::clone(chapter.prefix()), statutes))
             }
             Job::Publish(channel, text) => {
                 let _: i64 = cmd("PUBLISH").arg(channel).arg(text).query_async(&mut self.line).await?;
@@ -138,10 +154,11 @@ impl Gear {
         }
     }
 
-    /// The newest entries behind `after`, oldest first, as many as a stream is meant to keep.
-    async fn newest(&mut self, chapter: &Chapter, room: &str, after: &str) -> RedisResult<Raw> {
+    /// The newest entries behind `after`, oldest first, as many as a stream is meant to keep, and none that is too old.
+    async fn newest(&mut self, chapter: &Chapter, room: &str, after: u64) -> RedisResult<Raw> {
+        let first = id::to_stream(after.saturating_add(1).max(chapter.oldest(now())));
         let mut command = cmd("XREVRANGE");
-        command.arg(chapter.stream(room)).arg("+").arg(after).arg("COUNT").arg(chapter.length());
+        command.arg(chapter.stream(room)).arg("+").arg(first).arg("COUNT").arg(chapter.length());
         let mut raw = sound(command.query_async(&mut self.line).await?);
         raw.reverse();
         Ok(raw)
@@ -153,7 +170,7 @@ impl Gear {
         invocation
             .arg(chapter.said(room))
             .arg(chapter.length())
-            .arg(millis(chapter.age))
+            .arg(chapter.kept())
             .arg(ask.floor >> 16)
             .arg(ask.floor & 0xffff)
             .arg(u8::from(ask.again))
@@ -163,6 +180,47 @@ impl Gear {
         }
         let name: String = invocation.invoke_async(&mut self.line).await?;
         Ok(id::of_stream(&name))
+    }
+
+    /// Writes a decision down; what is deleted is gone from its room's stream.
+    async fn decree(&mut self, chapter: &Chapter, decree: &Decree) -> RedisResult<()> {
+        let book = decree.matter.book();
+        let mut invocation = self.scripts.decree.prepare_invoke();
+        for key in chapter.decided(book) {
+            invocation.key(key);
+        }
+        invocation.arg(chapter.law()).arg(book.name()).arg(decree.matter.about()).arg(decree.at).arg(&*decree.key);
+        invocation.arg(decree.until).arg(chapter.most(book)).arg(decree.text());
+        let _: i64 = invocation.invoke_async(&mut self.line).await?;
+        if let Matter::Delete { room, place } = &decree.matter {
+            let mut command = cmd("XDEL");
+            command.arg(chapter.stream(room)).arg(id::to_stream(place.0));
+            let _: i64 = command.query_async(&mut self.line).await?;
+        }
+        Ok(())
+    }
+
+    /// What moderators have decided, unless it is `known`. The first time its channel is listened to before.
+    async fn statutes(
+        &mut self,
+        chapter: &Chapter,
+        known: Option<[u64; Book::ALL.len()]>,
+    ) -> RedisResult<Option<Statutes>> {
+        if known.is_none() {
+            self.listener.subscribe(chapter.law()).await?;
+        }
+        let [_, _, count] = chapter.decided(Book::Ban);
+        let counts: HashMap<String, u64> = cmd("HGETALL").arg(count).query_async(&mut self.line).await?;
+        let counts = Book::ALL.map(|book| counts.get(book.name()).copied().unwrap_or(0));
+        if known == Some(counts) {
+            return Ok(None);
+        }
+        let mut all = Statutes::default();
+        for (at, book) in Book::ALL.into_iter().enumerate() {
+            let [key, ..] = chapter.decided(book);
+            all[at] = (counts[at], cmd("HVALS").arg(key).query_async(&mut self.line).await?);
+        }
+        Ok(Some(all))
     }
 
     async fn attend(

@@ -37,8 +37,8 @@ pub(in crate::hub) trait Hall: Debug + Send + Sync {
     /// Who is here on other gateways.
     fn others(&self, others: Others);
 
-    /// Another gateway has told the room something.
-    fn hear(&self, node: &str, fields: Fields);
+    /// Another gateway has told the room something; whether it was sound.
+    fn hear(&self, node: &str, fields: Fields) -> bool;
 
     /// By which it is told from another room of its name that was made later.
     fn number(&self) -> usize;

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::chapter::Chapter;
+use super::decree::Decree;
 use super::entry::Said;
 use super::hall::Hall;
 
@@ -22,9 +23,10 @@ pub(in crate::hub) enum Note {
     People(Arc<Chapter>, Arc<dyn Hall>),
     /// Its other parts are to hear something, as the inside of a JSON object.
     Tell(Arc<Chapter>, Arc<dyn Hall>, String),
-    /// The message that was shown under the first id, and has the second one as its place, is taken out.
-    #[allow(dead_code)] // messages are deleted by moderators
-    Erase(Arc<Chapter>, Arc<dyn Hall>, (u64, Option<u64>)),
+    /// The message that was shown under this id is taken out.
+    Erase(Arc<Chapter>, Arc<dyn Hall>, u64),
+    /// A moderator has decided something.
+    Decree(Arc<Chapter>, Decree),
     /// Another gateway is to hear something, as the inside of a JSON object.
     Send(Arc<Chapter>, Arc<str>, String),
     /// A hub is there from now on.

@@ -6,39 +6,18 @@
 //! is shown, own messages that are not there are added, and once nothing is owed, the room is together again.
 
 mod known;
+mod own;
 mod words;
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use self::known::Known;
+use self::own::Own;
 pub(in crate::hub) use self::words::Show;
 pub(super) use self::words::{Arrived, Ask, State, Submitted};
 use super::entry::{Entry, Said, Seen};
 use super::id;
-
-/// One of this gateway's own messages.
-#[derive(Debug)]
-struct Own {
-    said: Arc<Said>,
-    /// Under which it was shown; `None` before that.
-    shown: Option<u64>,
-    /// Up to where the stream was shown by then.
-    after: u64,
-    place: Option<u64>,
-    /// How many had their place before it.
-    number: u64,
-    /// Whether Redis was asked at least once.
-    asked: bool,
-    /// Whether Redis is being asked.
-    flying: bool,
-}
-
-impl Own {
-    const fn is_owed(&self) -> bool {
-        self.shown.is_some() && self.place.is_none()
-    }
-}
 
 /// One room's account.
 #[derive(Debug)]
@@ -110,7 +89,16 @@ impl Ledger {
         let together = self.state == State::Together;
         let (asked, flying) = (together, together);
         let said_here = Arc::clone(&said);
-        self.own.push_back(Own { said: said_here, shown: None, after: 0, place: None, number: 0, asked, flying });
+        self.own.push_back(Own {
+            said: said_here,
+            shown: None,
+            after: 0,
+            place: None,
+            number: 0,
+            asked,
+            flying,
+            erased: false,
+        });
         if together {
             return Submitted::Ask(Ask { said, floor: self.shown, again: false, seen: None });
         }
@@ -139,6 +127,11 @@ impl Ledger {
     pub(super) fn placed(&mut self, key: &str, place: u64) -> Arrived {
         let Some(own) = self.own.iter_mut().find(|own| &*own.said.key == key) else { return Arrived::Double };
         own.flying = false;
+        if own.erased {
+            self.known.add(&Arc::clone(&own.said.key));
+            self.own.retain(|own| &*own.said.key != key);
+            return Arrived::Erased(place);
+        }
         let Some(shown) = own.shown else { return Arrived::Double };
         let before = own.place.replace(place);
         if before == Some(place) {
@@ -180,9 +173,9 @@ impl Ledger {
         Some(entries.drain(..before).map(learn).collect())
     }
 
-    /// The newest [`Self::length`] entries of the stream, oldest first, looked at while its channel was listened to.
-    /// What is new is to be shown; what the stream has lost is owed again.
-    pub(super) fn returned(&mut self, entries: Vec<Entry>, now: u64) -> Vec<Arrived> {
+    /// The newest [`Self::length`] entries of the stream that are not older than `oldest`, oldest first, looked at while its
+    /// channel was listened to. What is new is to be shown; what the stream has lost is owed again.
+    pub(super) fn returned(&mut self, entries: Vec<Entry>, oldest: u64, now: u64) -> Vec<Arrived> {
         if self.state == State::New {
             self.state = State::Together;
         }
@@ -191,12 +184,14 @@ impl Ledger {
         let there: HashSet<&str> = entries.iter().map(|entry| &*entry.said.key).collect();
         for own in self.own.iter_mut().filter(|own| !there.contains(&*own.said.key)) {
             // The stream has let go of its oldest; what is not among the rest, it has lost.
-            own.place = own.place.filter(|place| trimmed && *place < first);
+            own.place = own.place.filter(|place| *place < oldest || (trimmed && *place < first));
         }
         let (known, news): (Vec<Entry>, Vec<Entry>) =
             entries.into_iter().partition(|entry| self.is_known(&entry.said.key));
         let mut arrived: Vec<Arrived> = known.iter().map(|entry| self.placed(&entry.said.key, entry.id)).collect();
         arrived.retain(|arrived| *arrived != Arrived::Double);
+        // What is not there need not be taken out.
+        self.own.retain(|own| !own.erased || own.flying);
         // From now on this is where the stream ends, even if it has come back shorter.
         self.place = 0;
         arrived.extend(news.into_iter().map(|entry| Arrived::Show(self.show(entry, now))));
@@ -207,7 +202,7 @@ impl Ledger {
     /// Up to `most` of what is owed and not asked for at the moment, to be added in this order.
     pub(super) fn asks(&mut self, most: usize) -> Vec<Ask> {
         let floor = self.shown;
-        let owed = self.own.iter_mut().filter(|own| own.place.is_none() && !own.flying);
+        let owed = self.own.iter_mut().filter(|own| own.place.is_none() && !own.flying && !own.erased);
         let ask = |own: &mut Own| {
             own.flying = true;
             let again = std::mem::replace(&mut own.asked, true);
@@ -236,9 +231,15 @@ impl Ledger {
         self.own.iter().filter(|own| own.is_owed() && !own.flying).count()
     }
 
-    /// A message that was shown under this id was taken out: it does not come back.
-    pub(super) fn erase(&mut self, shown: u64) {
-        self.own.retain(|own| own.shown.is_none_or(|id| id != shown));
+    /// A message that was shown under this id was taken out: it does not come back. One that Redis may have already is
+    /// taken out when it is found there; the place of one that has its own is returned.
+    pub(super) fn erase(&mut self, shown: u64) -> Option<u64> {
+        let at = self.own.iter().position(|own| own.shown == Some(shown))?;
+        if self.own[at].place.is_none() && self.own[at].asked {
+            self.own[at].erased = true;
+            return None;
+        }
+        self.own.remove(at).and_then(|own| own.place)
     }
 
     fn show_own(&mut self, at: usize, now: u64) -> Show {
@@ -278,8 +279,9 @@ impl Ledger {
 
     /// Whether it was shown here.
     fn is_known(&self, key: &str) -> bool {
-        let owed = |own: &Own| own.is_owed() && &*own.said.key == key;
-        self.known.has(key) || (self.state != State::Together && self.own.iter().any(owed))
+        let owed = |own: &Own| (own.is_owed() || own.erased) && &*own.said.key == key;
+        let may_owe = self.state != State::Together || self.own.iter().any(|own| own.erased);
+        self.known.has(key) || (may_owe && self.own.iter().any(owed))
     }
 
     /// Own messages beyond the length of the history are given up: those that are owed, and those that have had their

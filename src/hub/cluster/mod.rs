@@ -6,6 +6,7 @@
 mod attend;
 mod chapter;
 mod connect;
+mod decree;
 mod desk;
 mod entry;
 mod facts;
@@ -14,6 +15,8 @@ mod hall;
 mod id;
 mod inbox;
 mod inlet;
+mod latch;
+mod law;
 mod ledger;
 mod script;
 mod wall;
@@ -26,11 +29,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::oneshot;
 
 pub(crate) use self::chapter::Chapter;
-pub(crate) use self::connect::Way;
+pub(crate) use self::connect::{Login, Way};
+pub(crate) use self::decree::{Decree, Kind, Matter};
 pub(in crate::hub) use self::entry::Said;
 pub(in crate::hub) use self::hall::{Hall, Others};
 pub(in crate::hub) use self::id::is_local;
 pub(in crate::hub) use self::inbox::Note;
+pub(crate) use self::latch::Latch;
 pub(in crate::hub) use self::ledger::Show;
 pub(crate) use self::wall::Together;
 
@@ -134,6 +139,11 @@ impl Cluster {
 
 /// Milliseconds since 1970.
 fn now() -> u64 {
+    micros() / 1000
+}
+
+/// Microseconds since 1970.
+fn micros() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }

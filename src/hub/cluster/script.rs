@@ -1,11 +1,11 @@
 //! What Redis does for a room in one step: adding a message, looking through a room's stream, keeping account of who is
-//! there, and giving the lead to one gateway.
+//! there, what moderators have decided, and giving the lead to one gateway.
 
 use redis::Script;
 
 /// Adds a message to a room's stream and tells the room's channel of it, so that both have one order.
 ///
-/// KEYS: the stream. ARGV: the channel, how many messages are kept, for how many milliseconds (0: for ever), above which
+/// KEYS: the stream. ARGV: the channel, how many messages are kept, for how many milliseconds each (0: for ever), above which
 /// place (milliseconds, sequence), whether it may be there already, its key, then names and values in turn.
 /// Answers its place.
 ///
@@ -51,7 +51,12 @@ for at = 8, #ARGV, 2 do
   told[ARGV[at]] = ARGV[at + 1]
 end
 redis.call(unpack(command))
-if ARGV[3] ~= '0' then redis.call('PEXPIRE', stream, ARGV[3]) end
+if ARGV[3] ~= '0' then
+  redis.call('XTRIM', stream, 'MINID', string.format('%d-0', math.max(now[1] - tonumber(ARGV[3]), 0)))
+  redis.call('PEXPIRE', stream, ARGV[3])
+else
+  redis.call('PERSIST', stream)
+end
 local head = string.format('{%q:%q,%q:%q,%q:%q,%q:%d,', 'id', string.format('%012x%04x', place[1], place[2]),
   'stream', name, 'prev', string.format('%012x%04x', last[1], last[2]), 'time', place[1])
 redis.call('PUBLISH', channel, head .. string.sub(cjson.encode(told), 2))
@@ -89,6 +94,45 @@ end
 return others
 ";
 
+/// Writes down what a moderator has decided, unless something later was decided about the same, and tells the hub's channel.
+///
+/// KEYS: a hash, a sorted set of when each of it ends, a hash of how often anything was written down. ARGV: the channel, the
+/// kind, what it is about, its moment (in microseconds), its key, its end (in milliseconds since 1970), how many are kept, all of it as
+/// JSON. Answers 1 when it holds.
+const DECREE: &str = r"
+local hash, ends, counts = KEYS[1], KEYS[2], KEYS[3]
+local channel, book, about, at, key, till, most, text = unpack(ARGV)
+local function drop(all)
+  for _, one in ipairs(all) do
+    redis.call('HDEL', hash, one)
+    redis.call('ZREM', ends, one)
+  end
+end
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+drop(redis.call('ZRANGEBYSCORE', ends, '-inf', string.format('%d', now), 'LIMIT', 0, 1000))
+local known = redis.call('HGET', hash, about)
+if known then
+  local sound, have = pcall(cjson.decode, known)
+  if sound and type(have) == 'table' and type(have.at) == 'string' and type(have.key) == 'string' then
+    local before, moment = tonumber(have.at) or 0, tonumber(at)
+    if before > moment or (before == moment and have.key >= key) then return 0 end
+  end
+end
+redis.call('HSET', hash, about, text)
+redis.call('ZADD', ends, till, about)
+local over = redis.call('ZCARD', ends) - tonumber(most)
+if over > 0 then drop(redis.call('ZRANGE', ends, 0, over - 1)) end
+local last = redis.call('ZRANGE', ends, -1, -1, 'WITHSCORES')
+if last[2] then
+  redis.call('PEXPIREAT', hash, string.format('%d', tonumber(last[2])))
+  redis.call('PEXPIREAT', ends, string.format('%d', tonumber(last[2])))
+end
+local count = redis.call('HINCRBY', counts, book, 1)
+redis.call('PUBLISH', channel, string.format('{%q:%q,', 'count', string.format('%d', count)) .. string.sub(text, 2))
+return 1
+";
+
 /// Takes the lead, or keeps it. KEYS: the lease. ARGV: the gateway, for how many milliseconds. Answers 1 for who has it.
 const LEAD: &str = r"
 local leads = redis.call('GET', KEYS[1])
@@ -112,12 +156,19 @@ return 0
 pub(super) struct Scripts {
     pub(super) add: Script,
     pub(super) attend: Script,
+    pub(super) decree: Script,
     pub(super) lead: Script,
     pub(super) cede: Script,
 }
 
 impl Default for Scripts {
     fn default() -> Self {
-        Self { add: Script::new(ADD), attend: Script::new(ATTEND), lead: Script::new(LEAD), cede: Script::new(YIELD) }
+        Self {
+            add: Script::new(ADD),
+            attend: Script::new(ATTEND),
+            decree: Script::new(DECREE),
+            lead: Script::new(LEAD),
+            cede: Script::new(YIELD),
+        }
     }
 }

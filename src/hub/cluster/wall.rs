@@ -3,42 +3,60 @@
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock, Weak};
 use std::task::Context;
+use std::time::Duration;
 
+use parking_lot::Mutex;
 use serde_json::json;
 
+use super::decree::{somebody, written};
 use super::entry::Fields;
-use super::{Chapter, Cluster, Hall, Note, Others, Said, Show, is_local};
+use super::{Chapter, Cluster, Decree, Hall, Latch, Matter, Note, Others, Said, Show, is_local, micros, now};
+use crate::config;
 use crate::hub::ground::Ground;
+use crate::hub::house::House;
 use crate::hub::id::{MemberId, MessageId};
 use crate::hub::language::v1::event::{Event, Person};
 use crate::hub::mailbox::Word;
 use crate::hub::name::Name;
-use crate::hub::order::Order;
+use crate::hub::order::{Decision, Order};
 use crate::hub::record::{Draft, Record};
 use crate::hub::room::{Origin, Room};
+use crate::hub::sentence::Who;
 
 /// Characters of a name from elsewhere at most, whatever is allowed here.
 const NAME: usize = 128;
+/// Bytes of a reason from elsewhere.
+const REASON: usize = 1024;
+/// Slow rooms that are remembered at most.
+const SLOW: usize = 100_000;
 
 /// Messages get their places from Redis.
 #[derive(Debug)]
 pub(crate) struct Together {
     cluster: Cluster,
     chapter: Arc<Chapter>,
-    ground: Arc<OnceLock<Weak<Ground>>>,
+    house: Arc<OnceLock<Weak<House>>>,
+    /// Rooms that are slow, or not, because a moderator wishes so; whether they are here or not.
+    slow: Arc<Mutex<HashMap<Box<str>, Duration>>>,
 }
 
 impl Together {
     /// The order of one hub; `chapter` is what it is in the cluster.
     pub(crate) fn new(cluster: &Cluster, chapter: Chapter) -> Self {
-        let ground: Arc<OnceLock<Weak<Ground>>> = Arc::default();
-        let members = Arc::clone(&ground);
+        let house: Arc<OnceLock<Weak<House>>> = Arc::default();
+        let slow: Arc<Mutex<HashMap<Box<str>, Duration>>> = Arc::default();
+        let (members, rooms, rules) = (Arc::clone(&house), Arc::clone(&house), Arc::clone(&slow));
         let chapter = chapter.hearing(move |fields| {
-            if let Some(ground) = members.get().and_then(Weak::upgrade) {
-                whisper(&ground, &fields);
+            let house = members.get().and_then(Weak::upgrade);
+            house.is_none_or(|house| whisper(house.ground(), &fields))
+        });
+        let chapter = chapter.obeying(move |decree| {
+            note_slow(&rules, &decree.matter);
+            if let Some(house) = rooms.get().and_then(Weak::upgrade) {
+                house.obey(&decree);
             }
         });
-        Self { cluster: cluster.clone(), chapter: Arc::new(chapter), ground }
+        Self { cluster: cluster.clone(), chapter: Arc::new(chapter), house, slow }
     }
 
     fn hall(room: &Arc<Room>) -> Arc<dyn Hall> {
@@ -47,10 +65,44 @@ impl Together {
 }
 
 impl Order for Together {
-    fn begin(&self, ground: &Arc<Ground>) {
-        if self.ground.set(Arc::downgrade(ground)).is_ok() {
+    fn begin(&self, house: &Arc<House>) {
+        if self.house.set(Arc::downgrade(house)).is_ok() {
             self.cluster.post(Note::Begin(Arc::clone(&self.chapter)));
         }
+    }
+
+    fn go_by(&self, wishes: &config::Hub) {
+        self.chapter.go_by(wishes.history_age.unwrap_or_default(), [wishes.mutes, wishes.bans, wishes.rooms]);
+    }
+
+    fn decree(&self, decision: Decision) {
+        let Decision { part_of, until, by, reason, matters } = decision;
+        let now = now();
+        let (at, key) = part_of.unwrap_or_else(|| (self.chapter.decide(micros()), self.cluster.next_key().into()));
+        for matter in matters {
+            note_slow(&self.slow, &matter);
+            let until = until.unwrap_or_else(|| match &matter {
+                Matter::Delete { .. } => self.chapter.forgotten(now),
+                Matter::Sentence { .. } | Matter::Slow { .. } => self.chapter.longest(now),
+            });
+            let (key, by, reason) = (Arc::clone(&key), Arc::clone(&by), reason.clone());
+            let decree = Decree { at, key, until, by, reason, matter };
+            self.cluster.post(Note::Decree(Arc::clone(&self.chapter), decree));
+        }
+    }
+
+    fn kick(&self, room: &Arc<Room>, who: &Who, reason: Option<&str>) {
+        let reason = reason.map(|reason| format!(",\"reason\":{}", json!(reason))).unwrap_or_default();
+        let fields = format!("\"kick\":{}{reason}", json!(written(who)));
+        self.cluster.post(Note::Tell(Arc::clone(&self.chapter), Self::hall(room), fields));
+    }
+
+    fn erased(&self, room: &Arc<Room>, id: MessageId) {
+        self.cluster.post(Note::Erase(Arc::clone(&self.chapter), Self::hall(room), id.0));
+    }
+
+    fn latch(&self) -> Option<&Latch> {
+        Some(&self.chapter.latch)
     }
 
     fn place(&self, room: &Arc<Room>, draft: Draft) {
@@ -66,6 +118,9 @@ impl Order for Together {
     }
 
     fn opened(&self, room: &Arc<Room>) {
+        if let Some(every) = self.slow.lock().get(room.name()) {
+            room.begin_slow(*every);
+        }
         self.cluster.post(Note::Open(Arc::clone(&self.chapter), Self::hall(room)));
     }
 
@@ -96,8 +151,18 @@ impl Order for Together {
     }
 }
 
-/// Somebody on another gateway says something to a member here alone.
-fn whisper(ground: &Ground, fields: &Fields) {
+/// A room that is made later is slow, too.
+fn note_slow(slow: &Mutex<HashMap<Box<str>, Duration>>, matter: &Matter) {
+    if let Matter::Slow { room, every } = matter {
+        let mut slow = slow.lock();
+        if slow.len() < SLOW || slow.contains_key(room) {
+            slow.insert(room.clone(), *every);
+        }
+    }
+}
+
+/// Somebody on another gateway says something to a member here alone; whether that is sound.
+fn whisper(ground: &Ground, fields: &Fields) -> bool {
     let text = |name: &str| fields.get(name).map(String::as_str);
     let id = text("whisper").and_then(MessageId::parse);
     let (from, to) = (text("from").and_then(MemberId::parse), text("to").and_then(MemberId::parse));
@@ -105,11 +170,12 @@ fn whisper(ground: &Ground, fields: &Fields) {
     let (Some(id), Some(from), Some(to), (Some(from_name), Some(to_name)), Some(text)) =
         (id, from, to, names, text("text"))
     else {
-        return;
+        return false;
     };
     let (from, member) = (Person { id: from, name: &from_name.text }, Person { id: to, name: &to_name.text });
     let event = Event::To { id, time: id.time(), from, to: member, text };
     ground.tell(to, Word::Frame(event.frame()));
+    true
 }
 
 /// A name as another gateway tells it.
@@ -192,12 +258,16 @@ impl Hall for Wall {
         room.others(others.count, others.members.into_iter().filter_map(member).collect());
     }
 
-    fn hear(&self, _: &str, fields: Fields) {
-        let Some(room) = self.room.upgrade() else { return };
-        let id = fields.get("typing").and_then(|id| MemberId::parse(id));
-        if let Some((id, name)) = id.zip(fields.get("name").and_then(|name| elsewhere(name))) {
-            room.typing_elsewhere(id, &name.text);
+    fn hear(&self, _: &str, fields: Fields) -> bool {
+        let Some(room) = self.room.upgrade() else { return true };
+        if let Some(who) = fields.get("kick") {
+            let who = somebody(who);
+            let reason = fields.get("reason").filter(|reason| reason.len() <= REASON).map(String::as_str);
+            return who.map(|who| room.kicked_elsewhere(&who, reason)).is_some();
         }
+        let id = fields.get("typing").and_then(|id| MemberId::parse(id));
+        let typing = id.zip(fields.get("name").and_then(|name| elsewhere(name)));
+        typing.map(|(id, name)| room.typing_elsewhere(id, &name.text)).is_some()
     }
 
     fn number(&self) -> usize {

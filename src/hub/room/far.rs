@@ -67,6 +67,26 @@ impl Far {
         self.apart
     }
 
+    /// Whether it is known what was said before.
+    pub(super) const fn is_ready(&self) -> bool {
+        self.is_ready
+    }
+
+    /// Whether all members elsewhere are known.
+    pub(super) fn knows_all(&self) -> bool {
+        self.is_ready && self.count <= self.members.len()
+    }
+
+    /// The place that a message has for all gateways, by the id that it has here.
+    pub(super) fn place(&self, id: MessageId) -> Option<MessageId> {
+        self.origins.place_of(id)
+    }
+
+    /// And the other way round.
+    pub(super) fn shown(&self, place: MessageId) -> MessageId {
+        self.origins.shown(place)
+    }
+
     /// Somebody wants to be called so.
     ///
     /// # Errors

@@ -79,6 +79,29 @@ impl Room {
         ids.len()
     }
 
+    /// How many members on other gateways are meant; `None` when there may be some that are not known here.
+    pub(crate) fn elsewhere(&self, who: &Who) -> Option<usize> {
+        let state = self.state.lock();
+        if state.far.is_apart() {
+            return Some(0);
+        }
+        let far = state.far.list().filter(|(id, name)| match who {
+            Who::Address(_) => false,
+            Who::Member(member) => member == id,
+            Who::Name(_) => Who::named(name) == *who,
+        });
+        match far.count() {
+            0 if !state.far.knows_all() => None,
+            count => Some(count),
+        }
+    }
+
+    /// From now on, without a word, in a room that is new here.
+    pub(crate) fn begin_slow(&self, every: Duration) {
+        let mut state = self.state.lock();
+        (state.slow, state.rules.slow) = (Some(every), every);
+    }
+
     /// From now on, and over reloads, one member waits so long between two messages; how many are told.
     pub(crate) fn slow_down(self: &Arc<Self>, every: Duration) -> usize {
         let mut state = self.state.lock();
@@ -89,17 +112,30 @@ impl Room {
         state.people.count()
     }
 
-    /// A message is forgotten, here and in the store; the members are told to forget it, too.
+    /// A message is forgotten, here and in the store; the members are told to forget it, too. How many that are, and the
+    /// message's place for all gateways, if it has one.
     ///
     /// # Errors
     /// There is no such message.
-    pub(crate) fn erase(self: &Arc<Self>, id: MessageId) -> Result<usize, Fault> {
+    pub(crate) fn erase(self: &Arc<Self>, id: MessageId) -> Result<(usize, Option<MessageId>), Fault> {
         let mut state = self.state.lock();
+        let place = state.far.place(id);
         if !state.history.erase(id) {
-            return Err(Fault::NoSuchMessage);
+            // What was said before this gateway had the room may still be on its way here.
+            return place.filter(|_| !state.far.is_ready()).map(|id| (0, Some(id))).ok_or(Fault::NoSuchMessage);
         }
         self.ground.store.erase(&self.name, id);
         self.tell_all(&mut state, &Event::Delete { room: &self.name, id });
-        Ok(state.people.count())
+        let count = state.people.count();
+        drop(state);
+        self.ground.order.erased(self, id);
+        Ok((count, place))
+    }
+
+    /// The same for the message that has this place for all gateways, under whatever id it is known here.
+    pub(crate) fn erase_place(self: &Arc<Self>, place: MessageId) {
+        let id = self.state.lock().far.shown(place);
+        // Whoever does not have it has nothing to forget.
+        let _ = self.erase(id);
     }
 }

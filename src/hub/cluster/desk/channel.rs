@@ -10,7 +10,7 @@ use crate::hub::cluster::entry::{self, Entry};
 use crate::hub::cluster::flight::{Job, of_script};
 
 /// Bytes of a word between gateways.
-const WORD: usize = 64 << 10;
+pub(super) const WORD: usize = 64 << 10;
 
 /// What a channel is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +56,11 @@ impl Desk {
         match (fields.remove("attend"), fields.remove("node")) {
             (Some(node), _) if !own(&node) => self.others_changed(address),
             (Some(_), _) => {}
-            (None, Some(node)) if !own(&node) => room.hall.hear(&node, fields),
+            (None, Some(node)) if !own(&node) => {
+                if !room.hall.hear(&node, fields) {
+                    self.bad();
+                }
+            }
             (None, _) => {}
         }
     }
@@ -69,10 +73,13 @@ impl Desk {
                 let Ok(fields) = entry::read_json(text, WORD) else { return self.bad() };
                 if fields.contains_key("beat") {
                     self.beaten();
-                } else {
-                    (chapter.hear)(fields);
+                } else if !(chapter.hear)(fields) {
+                    self.bad();
                 }
                 return;
+            }
+            if channel == chapter.law() {
+                return self.heard_law(&chapter, text);
             }
             if let Some(room) = channel.strip_prefix(&chapter.say()) {
                 return self.script(&chapter, room, text);
@@ -104,7 +111,8 @@ impl Desk {
         self.fly(Job::Add(Arc::clone(chapter), (Arc::clone(chapter.prefix()), room.into()), ask));
     }
 
-    fn bad(&self) {
+    /// Something has come that is not sound.
+    pub(super) fn bad(&self) {
         self.shared.facts.bad.add(1);
     }
 }

@@ -101,6 +101,7 @@ impl Desk {
     /// A hub is there from now on.
     pub(super) fn begin(&mut self, chapter: &Arc<Chapter>) {
         self.chapters.insert(Arc::clone(chapter.prefix()), Arc::clone(chapter));
+        self.tell_law(chapter);
         self.enlist(chapter);
     }
 
@@ -118,6 +119,7 @@ impl Desk {
             let _ = answers.send(Answer::Ended(generation, error));
         });
         self.fly(Job::Begin(Arc::clone(chapter)));
+        self.ask_law(chapter);
         self.fly(Job::Lead(Arc::clone(chapter)));
     }
 
@@ -131,6 +133,10 @@ impl Desk {
                 if let Some(room) = self.rooms.get_mut(&address) {
                     room.lost();
                 }
+            }
+            (Trouble::Refused, Concern::Law(prefix)) => {
+                tracing::warn!(%error, "redis refuses what moderators decide: it holds here alone");
+                self.without_law(&prefix);
             }
             (Trouble::Refused, Concern::Nobody) => tracing::warn!(%error, "redis refuses a question"),
         }
@@ -150,6 +156,7 @@ impl Desk {
         self.shared.facts.up.set(0);
         self.jobs.clear();
         self.leads.clear();
+        self.lawless();
         self.lost.get_or_insert_with(Instant::now);
         self.rooms.values_mut().for_each(super::Desked::lost);
         let wait = back_off(self.failures, self.shared.wishes.reconnect);
@@ -175,7 +182,10 @@ impl Desk {
             self.canary = Some(Instant::now());
             self.fly(Job::Publish(chapter.node(&self.shared.node), "{\"beat\":\"\"}".to_owned()));
         }
-        chapters.iter().for_each(|chapter| self.fly(Job::Lead(Arc::clone(chapter))));
+        chapters.iter().for_each(|chapter| {
+            self.fly(Job::Lead(Arc::clone(chapter)));
+            self.ask_law(chapter);
+        });
         let rooms: Vec<Address> = self.rooms.keys().cloned().collect();
         rooms.iter().for_each(|address| self.attend(address));
         self.stranded().iter().for_each(|address| self.start(address));

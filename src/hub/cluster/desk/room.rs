@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Desk;
 use super::channel::Channel;
+use super::law;
 use crate::hub::cluster::attend;
 use crate::hub::cluster::chapter::Chapter;
 use crate::hub::cluster::entry::{Entry, Said};
@@ -38,6 +39,8 @@ pub(super) struct Desked {
     pub(super) ask_others: bool,
     /// Whether an opening is under way, or has failed and is to be tried again.
     pub(super) opening: bool,
+    /// Places of messages that were taken out here.
+    pub(super) erased: Vec<u64>,
     /// Ticks for which messages have waited to be shown.
     waited: u32,
     apart: bool,
@@ -57,6 +60,7 @@ impl Desked {
             attending: false,
             ask_others: false,
             opening: false,
+            erased: Vec::new(),
             waited: 0,
             apart: false,
         }
@@ -75,6 +79,7 @@ impl Desked {
                 self.show(show);
             }
             Arrived::Placed(shown, place) => self.hall.placed(shown, place),
+            Arrived::Erased(place) => self.erased.push(place),
             Arrived::Double => facts.doubles.add(1),
             Arrived::Hole => return true,
         }
@@ -169,13 +174,14 @@ impl Desk {
         let Some(room) = self.rooms.get_mut(address) else { return };
         room.opening = false;
         room.hall.others(attend::read(others));
+        let raw = law::spared(&self.laws, address, raw);
         let mut entries = room.entries(raw, &shared.facts);
         let is_new = room.ledger.is_new();
         let before = room.ledger.learn(&mut entries);
         if let Some(before) = before.filter(|before| is_new || !before.is_empty()) {
             room.hall.restore(before);
         }
-        for arrived in room.ledger.returned(entries, now()) {
+        for arrived in room.ledger.returned(entries, room.chapter.oldest(now()), now()) {
             room.took(arrived, &shared.facts);
         }
         let again = std::mem::take(&mut room.look_again);
@@ -190,6 +196,7 @@ impl Desk {
         let shared = Arc::clone(&self.shared);
         let Some(room) = self.rooms.get_mut(address) else { return };
         room.looking = false;
+        let raw = law::spared(&self.laws, address, raw);
         for entry in room.entries(raw, &shared.facts) {
             let arrived = room.ledger.arrived(entry, now());
             room.took(arrived, &shared.facts);
@@ -218,8 +225,10 @@ impl Desk {
 
     pub(super) fn added(&mut self, address: &Address, key: &str, place: Option<u64>) {
         let Some(room) = self.rooms.get_mut(address) else { return };
-        if let Some(Arrived::Placed(shown, place)) = place.map(|place| room.ledger.placed(key, place)) {
-            room.hall.placed(shown, place);
+        match place.map(|place| room.ledger.placed(key, place)) {
+            Some(Arrived::Placed(shown, place)) => room.hall.placed(shown, place),
+            Some(Arrived::Erased(place)) => room.erased.push(place),
+            Some(Arrived::Show(_) | Arrived::Double | Arrived::Hole) | None => {}
         }
         if room.ledger.state == State::Apart {
             self.flush(address);
@@ -258,6 +267,7 @@ impl Desk {
 
     /// What time brings: who has come and gone is written down, and what waits for too long is looked for.
     pub(super) fn tend(&mut self, address: &Address) {
+        self.take_out(address);
         let Some(room) = self.rooms.get_mut(address) else { return };
         if !self.link.is_up() {
             return;

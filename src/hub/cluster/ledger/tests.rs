@@ -106,7 +106,7 @@ impl World {
         let node = &mut self.nodes[at];
         match node.ledger.arrived(entry, self.now) {
             Arrived::Show(show) => node.show(&show),
-            Arrived::Placed(..) | Arrived::Double => {}
+            Arrived::Placed(..) | Arrived::Erased(_) | Arrived::Double => {}
             Arrived::Hole => {
                 let after = node.ledger.place();
                 let missing: Vec<Entry> = self.stream.iter().filter(|entry| entry.id > after).cloned().collect();
@@ -123,7 +123,7 @@ impl World {
         let entries = self.stream[newest..].to_vec();
         let node = &mut self.nodes[at];
         node.up = true;
-        for arrived in node.ledger.returned(entries, self.now) {
+        for arrived in node.ledger.returned(entries, 0, self.now) {
             if let Arrived::Show(show) = arrived {
                 node.show(&show);
             }
@@ -249,4 +249,54 @@ fn a_hole_in_the_channel_is_noticed() {
     world.finish();
     assert_eq!(world.nodes[1].shown.len(), 3);
     assert_eq!(world.nodes[0].shown, world.nodes[1].shown);
+}
+
+#[test]
+fn what_was_taken_out_before_it_had_its_place_is_taken_out_when_it_is_found() {
+    let mut world = World::new(1, 10);
+    world.act(Act::Say(0));
+    world.act(Act::Deliver(0));
+    let first = world.nodes[0].shown.pop().expect("shown").1;
+    assert_eq!((world.nodes[0].ledger.erase(first), world.nodes[0].ledger.erase(first)), (Some(first), None));
+    world.stream.clear();
+    let ask = world.say(0).expect("together");
+    let place = world.add(&ask);
+    // Redis has heard of it, and its answer is lost.
+    world.lose(0);
+    let shown = world.nodes[0].shown[0].1;
+    world.say(0);
+    let apart = world.nodes[0].shown[1].1;
+    let (stream, now) = (world.stream.clone(), world.now);
+    let ledger = &mut world.nodes[0].ledger;
+    ledger.erase(shown);
+    ledger.erase(apart);
+    assert_eq!(ledger.returned(stream.clone(), 0, now), [Arrived::Erased(place)]);
+    assert!((ledger.asks(9).len(), ledger.owed()) == (0, 0) && ledger.settle());
+    assert_eq!(ledger.arrived(stream[0].clone(), now), Arrived::Double, "it does not come back");
+    // One that Redis never heard of is forgotten.
+    let ask = world.say(0).expect("together");
+    world.lose(0);
+    let shown = world.nodes[0].shown[2].1;
+    let ledger = &mut world.nodes[0].ledger;
+    ledger.erase(shown);
+    assert_eq!((ledger.returned(Vec::new(), 0, now), ledger.asks(9)), (Vec::new(), Vec::new()));
+    assert!(!ledger.own.iter().any(|own| own.said.key == ask.said.key));
+}
+
+#[test]
+fn what_redis_has_let_go_for_its_age_is_not_said_again() {
+    let mut world = World::new(1, 10);
+    for _ in 0..3 {
+        world.act(Act::Say(0));
+        world.act(Act::Deliver(0));
+        world.act(Act::Wait(10));
+    }
+    let (last, now) = (world.stream[2].clone(), world.now);
+    world.lose(0);
+    let ledger = &mut world.nodes[0].ledger;
+    assert_eq!(ledger.returned(vec![last.clone()], last.id, now), []);
+    assert_eq!((ledger.owed(), ledger.asks(9).len()), (0, 0));
+    ledger.lost(now);
+    ledger.returned(vec![last.clone()], 0, now);
+    assert_eq!(ledger.owed(), 2, "without an age they were lost");
 }

@@ -60,6 +60,8 @@ pub(in crate::hub::cluster) enum Arrived {
     Show(Show),
     /// It was shown here under this id, and has its place now.
     Placed(u64, u64),
+    /// It was taken out here before it had this place: it is to be taken out of the stream.
+    Erased(u64),
     /// It is known.
     Double,
     /// Something is missing before it: it will come again with what comes after [`Ledger::place`].

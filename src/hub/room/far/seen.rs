@@ -43,6 +43,17 @@ impl Origins {
         }
     }
 
+    /// The place of the message that has this id here, if it has one.
+    pub(super) fn place_of(&self, id: MessageId) -> Option<MessageId> {
+        self.0.get(&id).map_or_else(|| Some(id).filter(|id| !is_local(id.0)), |origin| origin.place)
+    }
+
+    /// The id here of the message that has this place.
+    pub(super) fn shown(&self, place: MessageId) -> MessageId {
+        let known = self.0.iter().find(|(_, origin)| origin.place == Some(place));
+        known.map_or(place, |(id, _)| *id)
+    }
+
     /// Whether ids alone tell what somebody has seen who knows this one.
     pub(super) fn are_plain(&self, since: MessageId) -> bool {
         self.0.is_empty() && !is_local(since.0)
@@ -114,6 +125,11 @@ mod tests {
         assert_eq!(seen(local(6)), [true, true, false, false]);
         assert_eq!(seen(id(8)), [true, false, true, false], "somebody from elsewhere");
         assert_eq!(seen(id(25)), [true, true, true, false]);
+        assert_eq!(
+            [local(6), local(9), local(3), id(5)].map(|id| here.place_of(id)),
+            [Some(id(20)), Some(id(7)), None, Some(id(5))]
+        );
+        assert_eq!([20, 7, 5].map(|place| here.shown(id(place))), [local(6), local(9), id(5)]);
     }
 
     #[test]
