@@ -143,7 +143,7 @@ impl Endpoint {
             }
             if !listener.is_ready(cx) {
                 // A client that is not listened to is not dead: its pongs wait with the rest.
-                self.vigil.heard(now);
+                self.vigil.spare();
                 return Poll::Pending;
             }
             let Self { socket, talk, .. } = self;
