@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
 
 use super::token::Token;
 use crate::admission::Gate;
@@ -112,7 +111,7 @@ impl Snapshot {
         Facts {
             pools: self.pools().map(|pool| pool.facts()).collect(),
             hubs: self.hub_routes().map(hub).collect(),
-            certificates: self.tls.as_ref().map(|tls| ends(&tls.served())).unwrap_or_default(),
+            certificates: self.tls.as_ref().map(|tls| tls.ends()).unwrap_or_default(),
         }
     }
 
@@ -166,17 +165,6 @@ impl Snapshot {
             _ => None,
         })
     }
-}
-
-/// The first name of each certificate, and when it ends; of several for one name, the one that ends first.
-fn ends(served: &[tls::Served]) -> BTreeMap<String, u64> {
-    let mut ends = BTreeMap::new();
-    for tls::Served { source, names, not_after } in served {
-        let end = not_after.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let first = ends.entry(names.first().unwrap_or(source).clone()).or_insert(end);
-        *first = end.min(*first);
-    }
-    ends
 }
 
 type BuiltTls = (Option<Arc<tls::Acceptor>>, Vec<Problem>);

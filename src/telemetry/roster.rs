@@ -1,53 +1,24 @@
 //! The living sessions of one worker: woken when they are due, asked how they are, and told when to go.
 
-use std::borrow::Cow;
+mod round;
+mod words;
+
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
-use std::ops::Range;
 use std::rc::Rc;
 use std::task::{Context, Waker};
 
 use slab::Slab;
 
+use self::round::Rounds;
+pub(crate) use self::words::{Census, Order, Words};
 use super::metrics::{Told, Traffic};
 use super::report::{Report, State};
-
-/// What a session is told from outside: to close with this code and reason.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Order {
-    /// The close code.
-    pub code: u16,
-    /// The reason, at most 123 bytes.
-    pub reason: Cow<'static, str>,
-}
-
-/// What waits for a session that has looked.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Words {
-    /// It is to close.
-    pub close: Option<Order>,
-    /// It is to tell of itself with [`Place::report`].
-    pub report: bool,
-}
-
-/// What came of asking all who live.
-#[derive(Debug, Default)]
-pub(crate) struct Census {
-    /// Those who answered, in no order.
-    pub sessions: Vec<Report>,
-    /// Those who did not within [`PATIENCE`].
-    pub missing: usize,
-}
 
 /// Room for so many sessions is kept when a crowd has left.
 const SMALL: usize = 256;
 /// Milliseconds that a survey waits for sessions whose tasks do not get their turn.
 const PATIENCE: u64 = 1_000;
-/// Milliseconds from the beginning of a round, in which all sessions tell what has passed in them, to the next at least.
-const ROUND: u64 = 1_000;
-/// Sessions that are woken for it in one sweep: more are spread over several, so that a crowd that is idle costs little,
-/// and nobody's message waits for it.
-const SHARE: usize = 256;
 
 /// All sessions of a worker. One sweep over it stands for a timer in each session.
 #[derive(Debug)]
@@ -65,11 +36,7 @@ pub(crate) struct Roster {
     /// An order for all who will come.
     arrivals: RefCell<Option<Order>>,
     surveys: RefCell<Vec<Survey>>,
-    traffic: Traffic,
-    /// What each session has told so far, by key: beside the entries, which are walked in every sweep.
-    told: RefCell<Vec<Told>>,
-    /// The next key of the round under way, or nothing between two; and when the next begins.
-    round: Cell<(usize, u64)>,
+    rounds: Rounds,
 }
 
 /// Whom to wake, and when at the latest. Without an `Option`, so that a slot of the slab takes no more than this.
@@ -111,16 +78,14 @@ impl Roster {
             orders: RefCell::default(),
             arrivals: RefCell::default(),
             surveys: RefCell::default(),
-            traffic: Traffic::default(),
-            told: RefCell::default(),
-            round: Cell::new((0, ROUND)),
+            rounds: Rounds::new(Traffic::default()),
         }
     }
 
     /// What passes is added there.
     #[must_use]
     pub(crate) fn with_traffic(self, traffic: Traffic) -> Self {
-        Self { traffic, ..self }
+        Self { rounds: Rounds::new(traffic), ..self }
     }
 
     /// A new session's place. A worker has no more of them than a u32 can count.
@@ -163,7 +128,8 @@ impl Roster {
     /// Time has passed: wakes the sessions that are due, and gives back the room of those who have left.
     pub(crate) fn sweep(&self, now: u64) {
         self.now.set(now);
-        let share = self.share(now);
+        let (share, begins) = self.rounds.share(now, self.entries.borrow().capacity());
+        self.words.set(self.words.get().wrapping_add(u32::from(begins)));
         for (key, entry) in self.entries.borrow().iter() {
             if now >= entry.look_at || share.contains(&key) {
                 entry.waker.wake_by_ref();
@@ -172,26 +138,10 @@ impl Roster {
         let mut entries = self.entries.borrow_mut();
         if entries.capacity() > 4 * entries.len().max(SMALL) {
             entries.shrink_to_fit();
-            self.told.borrow_mut().truncate(entries.capacity());
-            self.told.borrow_mut().shrink_to_fit();
+            self.rounds.shrink(entries.capacity());
         }
         drop(entries);
         self.conclude();
-    }
-
-    /// The keys whose turn it is to tell what has passed. Whoever has its turn for another reason does so then.
-    fn share(&self, now: u64) -> Range<usize> {
-        let (from, next) = self.round.get();
-        if from == 0 {
-            if now < next {
-                return 0..0;
-            }
-            self.words.set(self.words.get().wrapping_add(1));
-        }
-        let to = from + SHARE;
-        let is_last = to >= self.entries.borrow().capacity();
-        self.round.set((if is_last { 0 } else { to }, if from == 0 { now + ROUND } else { next }));
-        from..to
     }
 
     /// Gives the order to all who live, and to all who will come.
@@ -296,22 +246,13 @@ impl Place {
 
     /// Adds what has passed, from the client and to it, since it was told last.
     pub(crate) fn tell(&self, passed: ((u64, u64), (u64, u64)), state: State) {
-        self.count(Told::new(passed, state));
-    }
-
-    fn count(&self, now: Told) {
-        let (mut told, key) = (self.roster.told.borrow_mut(), self.key as usize);
-        if told.len() <= key {
-            told.resize(key + 1, Told::default());
-        }
-        let before = std::mem::replace(&mut told[key], now);
-        self.roster.traffic.add(before, now);
+        self.roster.rounds.count(self.key as usize, Told::new(passed, state));
     }
 
     /// What the session's own task has to add to, and is not counted by what passes.
     #[must_use]
     pub(crate) fn traffic(&self) -> &Traffic {
-        &self.roster.traffic
+        self.roster.rounds.traffic()
     }
 
     /// The session goes to sleep: whom to wake, and when at the latest.
@@ -345,11 +286,7 @@ impl Drop for Place {
         // The waker may be the last hold on a task, and a task holds a place: not dropped under the borrow.
         let entry = self.roster.entries.borrow_mut().try_remove(self.key as usize);
         drop(entry);
-        let told = self.roster.told.borrow().get(self.key as usize).copied().unwrap_or_default();
-        if told != Told::default() {
-            self.count(told.gone());
-            self.roster.told.borrow_mut()[self.key as usize] = Told::default();
-        }
+        self.roster.rounds.leave(self.key as usize);
         if self.has_words() {
             self.leave_nothing();
         }
@@ -358,6 +295,7 @@ impl Drop for Place {
 
 #[cfg(test)]
 mod tests {
+    use super::round::{ROUND, SHARE};
     use super::*;
     use crate::telemetry::metrics::Metrics;
     use std::sync::Arc;

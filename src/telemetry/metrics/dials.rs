@@ -67,6 +67,9 @@ impl DialTally {
     }
 }
 
+/// One of a pool's histograms.
+type Times = fn(&DialTally) -> &Histogram;
+
 /// Tells of each pool by its name.
 pub(super) fn encode(pools: &[(&str, &DialTally)], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let help = "Attempts to open a WebSocket at a backend that came to nothing";
@@ -77,7 +80,7 @@ pub(super) fn encode(pools: &[(&str, &DialTally)], encoder: &mut DescriptorEncod
             family.encode_family(&labels)?.encode_counter::<Labels, _, u64>(&counter.get(), None)?;
         }
     }
-    let times: [(_, _, fn(&DialTally) -> &Histogram); 2] = [
+    let times: [(_, _, Times); 2] = [
         ("backend_connect_duration", "Connecting to a backend, TLS among it", |tally| &tally.connects),
         ("backend_answer_duration", "From a backend's connection to its 101", |tally| &tally.answers),
     ];

@@ -139,11 +139,14 @@ fn encode_certificates(encoder: &mut DescriptorEncoder<'_>, certificates: BTreeM
     Ok(())
 }
 
-/// Families without a unit, each with its name, its help, and its values by their labels.
+/// A name, a help, and values by their labels.
+type Family<'a> = (&'a str, &'a str, Vec<(Labels, u64)>);
+
+/// Families without a unit.
 fn encode_all<const N: usize>(
     encoder: &mut DescriptorEncoder<'_>,
     kind: MetricType,
-    families: [(&str, &str, Vec<(Labels, u64)>); N],
+    families: [Family<'_>; N],
 ) -> fmt::Result {
     for (name, help, values) in families {
         let mut family = encoder.encode_descriptor(name, help, None, kind)?;
