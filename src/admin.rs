@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +23,7 @@ use crate::telemetry::metrics::Metrics;
 
 /// Connections to the door at once; more are closed.
 const CONNECTIONS: usize = 64;
-/// For each request head, and for each body.
+/// For each request head, for each body, and for each answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Who answers what this room knows nothing of.
@@ -36,12 +37,18 @@ pub(crate) trait Desk {
     /// The answer to what may not be asked.
     fn admit(&self, head: &request::Parts) -> Result<usize, Reply>;
 
-    /// Answers. Must not wait.
-    fn serve(&self, head: &request::Parts, body: &[u8]) -> Reply;
+    /// Answers; dropped when it has taken too long.
+    fn serve<'a>(&'a self, head: &'a request::Parts, body: &'a [u8]) -> Served<'a>;
+
+    /// What is said then.
+    fn late(&self) -> Reply;
 
     /// What is said where the body did not come as it should.
     fn unread(&self, why: Unread) -> Reply;
 }
+
+/// An answer that is being made.
+pub(crate) type Served<'a> = Pin<Box<dyn Future<Output = Reply> + 'a>>;
 
 /// An answer of the desk's.
 #[derive(Debug)]
@@ -112,7 +119,10 @@ async fn ask(desk: &dyn Desk, request: Request<Incoming>) -> Response<Full<Bytes
         Err(reply) => return told(reply, true),
     };
     match timeout(TIMEOUT, Limited::new(body, most).collect()).await {
-        Ok(Ok(body)) => told(desk.serve(&head, &body.to_bytes()), false),
+        Ok(Ok(body)) => {
+            let served = timeout(TIMEOUT, desk.serve(&head, &body.to_bytes())).await;
+            told(served.unwrap_or_else(|_| desk.late()), false)
+        }
         Ok(Err(error)) if error.is::<LengthLimitError>() => told(desk.unread(Unread::TooLarge), true),
         Ok(Err(_)) => told(desk.unread(Unread::Broken), true),
         Err(_) => told(desk.unread(Unread::TooSlow), true),
@@ -159,7 +169,9 @@ fn answer(request: &Request<Incoming>, metrics: &Metrics, life: &Life) -> Respon
         }
         _ => text(
             StatusCode::NOT_FOUND,
-            "there are /healthz, /readyz, /metrics, /hubs, /rooms, /mutes and /bans\n".into(),
+            "there are /healthz, /readyz, /metrics, and with a token /connections, /backends, /drain, /hubs, \
+             /rooms, /mutes and /bans\n"
+                .into(),
         ),
     }
 }
@@ -194,15 +206,20 @@ mod tests {
 
     impl Desk for Broken {
         fn has(&self, path: &str) -> bool {
-            path == "/broken"
+            path == "/broken" || path == "/slow"
         }
 
         fn admit(&self, _: &request::Parts) -> Result<usize, Reply> {
             Ok(0)
         }
 
-        fn serve(&self, _: &request::Parts, _: &[u8]) -> Reply {
-            panic!("on purpose")
+        fn serve<'a>(&'a self, head: &'a request::Parts, _: &'a [u8]) -> Served<'a> {
+            assert_eq!(head.uri.path(), "/slow", "on purpose");
+            Box::pin(std::future::pending())
+        }
+
+        fn late(&self) -> Reply {
+            Reply { status: StatusCode::SERVICE_UNAVAILABLE, headers: Vec::new(), body: b"late".to_vec() }
         }
 
         fn unread(&self, _: Unread) -> Reply {
@@ -218,6 +235,18 @@ mod tests {
         let mut answer = String::new();
         near.read_to_string(&mut answer).await.expect("read");
         answer
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_has_its_time() {
+        let local = tokio::task::LocalSet::new();
+        local
+            .run_until(async {
+                let door = Door::new(Arc::default(), Life::default(), Rc::new(Broken));
+                let answer = ask(&door, "/slow").await;
+                assert!(answer.starts_with("HTTP/1.1 503 ") && answer.ends_with("late"), "{answer}");
+            })
+            .await;
     }
 
     #[tokio::test]

@@ -16,9 +16,12 @@
 //!    pieces in place, the law of RFC 6455 ([`wire`]) judges them, and frames go out through a bounded queue.
 //! 7. Exactly one [`wire::close::Ending`] closes the connection's record: one line in the log, and the counters.
 //!
+//! A request for no WebSocket, where its route passes those on, is carried to a backend and back by `courier` instead, and
+//! the connection waits for the next head.
+//!
 //! Beside it stands `probe`, which tries a backend out before there is a route to it.
 //!
-//! The floors: `gateway` knows all; below it `relay`, `pool`, `probe`, `auth` and `filter`, then `admission`, `tls`, `hub`,
+//! The floors: `gateway` knows all; below it `relay` and `courier`, then `pool`, `probe`, `auth` and `filter`, then `admission`, `tls`, `hub`,
 //! `echo` and [`client`], then `config`, `socket` and `admin`, and at the ground [`wire`], `route`, `limits`, `telemetry`
 //! and `lifecycle`, which know nobody. No import runs up: `tests/floors.rs` sees to it.
 
@@ -27,6 +30,7 @@ mod admission;
 mod auth;
 pub mod client;
 mod config;
+mod courier;
 mod echo;
 mod filter;
 mod gateway;

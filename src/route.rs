@@ -111,7 +111,8 @@ pub(crate) fn unescaped(text: &str) -> Option<String> {
 }
 
 /// A host without its port and without the dot of the DNS root (RFC 3986 §3.2.2, §3.2.3).
-fn bare_host(authority: &str) -> &str {
+#[must_use]
+pub(crate) fn bare_host(authority: &str) -> &str {
     let host = match authority.rfind(':') {
         // A colon inside brackets belongs to an IPv6 address.
         Some(colon) if !authority[colon..].contains(']') => &authority[..colon],

@@ -1,6 +1,7 @@
 //! May this request in? One decision for each request, in a fixed order, and the refusals it can end in.
 
 pub(crate) mod address;
+pub(crate) mod body;
 pub(crate) mod caps;
 pub(crate) mod count;
 pub(crate) mod credentials;
@@ -28,7 +29,7 @@ use self::suspect::Suspect;
 use crate::config::{Config, Refuse, Route, Target};
 use crate::route::{self, Router};
 use crate::wire::close::Code;
-use crate::wire::offer::{Malformed, Offer};
+use crate::wire::offer::{Malformed, Offer, elements};
 
 /// A request, as far as the decision looks at it.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +48,8 @@ pub(crate) struct Arrival<'a> {
     pub proxied: bool,
     /// Whether it came over this gateway's own TLS.
     pub secure: bool,
+    /// Whether its client has shown a certificate that is good.
+    pub certified: bool,
 }
 
 /// What becomes of a request.
@@ -56,6 +59,8 @@ pub(crate) enum Outcome {
     Upgrade(Admission),
     /// It gets a plain answer: the hub's page, or the way elsewhere.
     Plain(PlainRequest),
+    /// It goes on to a backend as it is.
+    Pass(Passing),
     /// It is turned away.
     Refuse(Refusal),
 }
@@ -93,6 +98,15 @@ pub(crate) struct PlainRequest {
     pub route: usize,
     /// The path below the route, without its first slash.
     pub rest: String,
+}
+
+/// An ordinary request that a backend answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Passing {
+    /// The route's index in [`Config::routes`].
+    pub route: usize,
+    /// The client's own address.
+    pub client: IpAddr,
 }
 
 /// The decision, with all it needs to know: the rules of one configuration, and counters that outlive it.
@@ -149,12 +163,23 @@ impl Gate {
     fn judge(&self, arrival: &Arrival<'_>, draining: bool) -> Result<Outcome, Refusal> {
         let (route, rest) = self.find(arrival)?;
         let rules = &self.routes[route];
+        if rules.client_certificate && !arrival.certified {
+            return Err(Refusal::NoCertificate);
+        }
         let rest = match &rules.target {
             Target::Hub(_) => route::room(arrival.uri.path(), &rest).ok_or(Refusal::NoRoute)?,
-            Target::Echo | Target::Proxy(_) | Target::Redirect(_) => rest,
+            Target::Echo | Target::Proxy(_) | Target::Redirect(_) | Target::Pages => rest,
         };
         if has_plain_answer(arrival, &rules.target, &rest)? {
             return Ok(Outcome::Plain(PlainRequest { route, rest }));
+        }
+        if rules.pages.is_some() && !wants_websocket(arrival.headers) {
+            let client = client_address(arrival.peer, arrival.headers, &self.trusted);
+            let is_trace = *arrival.method == Method::TRACE;
+            return if is_trace { Err(Refusal::Trace) } else { Ok(Outcome::Pass(Passing { route, client })) };
+        }
+        if rules.target == Target::Pages {
+            return Err(Refusal::NoRoute);
         }
         let offer = Offer::check(arrival.method, arrival.version, arrival.headers).map_err(Refusal::Malformed)?;
         let own = self.own(arrival);
@@ -241,8 +266,13 @@ fn has_plain_answer(arrival: &Arrival<'_>, target: &Target, rest: &str) -> Resul
             Err(Refusal::NoRoute)
         }
         Target::Hub(hub) => Ok(plain && hub.page),
-        Target::Echo | Target::Proxy(_) => Ok(false),
+        Target::Echo | Target::Proxy(_) | Target::Pages => Ok(false),
     }
+}
+
+/// RFC 9110 §7.8: other protocols may be ignored, and are not passed on.
+fn wants_websocket(headers: &HeaderMap) -> bool {
+    elements(headers, &UPGRADE).any(|protocol| protocol.eq_ignore_ascii_case(b"websocket"))
 }
 
 #[cfg(test)]

@@ -1,10 +1,14 @@
 //! Every way to be turned away before the 101, and what each is answered with.
 
+mod beside;
+
 use std::num::NonZeroU64;
 
-use http::header::{ALLOW, CONNECTION, HeaderName, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CONNECTION, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 
+use self::beside::{Beside, headers_of};
+use super::body::BodyFault;
 use super::credentials::TokenFault;
 use super::origin::OriginRefused;
 use crate::wire::close::Code;
@@ -30,6 +34,10 @@ pub(crate) enum Refusal {
     NoRoute,
     /// No sound upgrade request.
     Malformed(Malformed),
+    /// The request's body cannot be passed on.
+    Body(BodyFault),
+    /// A method that no backend gets (RFC 9110 §9.3.8: an answer would show what is meant for the backend alone).
+    Trace,
     /// The page's origin may not come in.
     Origin(OriginRefused),
     /// The address sends upgrade requests too fast (RFC 6585 §4).
@@ -43,12 +51,18 @@ pub(crate) enum Refusal {
     GatewayFull,
     /// The route has as many WebSockets as it may (RFC 9110 §15.6.4).
     RouteFull,
+    /// The operator sends the route's clients elsewhere (RFC 9110 §15.6.4).
+    RouteDrained,
     /// The room is not for this client (RFC 9110 §15.5.4).
     Room,
+    /// A hub where nobody may be called as the token says.
+    Name,
     /// A moderator has banned the client from the hub for a time.
     Banned,
     /// The gateway is about to stop (RFC 9110 §15.6.4).
     Draining,
+    /// The client has shown no certificate, and the route wants one (RFC 9110 §15.5.4).
+    NoCertificate,
     /// The token does not open this route (RFC 6750 §3).
     Token(TokenFault),
     /// The server that was asked refused with this status, which is not passed on as it is.
@@ -76,6 +90,8 @@ pub(crate) enum Refusal {
     BackendRefused,
     /// The backend's answer was no answer to an upgrade (RFC 9110 §15.6.3).
     BackendNonsense,
+    /// The backend's answer to an ordinary request is none (RFC 9110 §15.6.3).
+    BackendBroken,
     /// The backend did not answer in time (RFC 9110 §15.6.5).
     BackendTimeout,
 }
@@ -93,6 +109,7 @@ impl Refusal {
         match self.answer().1 {
             Beside::Nothing => Vec::new(),
             Beside::End => vec![(CONNECTION, HeaderValue::from_static("close"))],
+            Beside::Methods => vec![(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"))],
             Beside::Retry(seconds) => vec![(RETRY_AFTER, HeaderValue::from(seconds))],
             Beside::Challenge(challenge) => vec![(WWW_AUTHENTICATE, HeaderValue::from_static(challenge))],
             Beside::Explained(malformed) => headers_of(malformed),
@@ -108,12 +125,18 @@ impl Refusal {
             Self::Head(_) => (StatusCode::BAD_REQUEST, Beside::End),
             Self::NoRoute => (StatusCode::NOT_FOUND, Beside::Nothing),
             Self::Malformed(malformed) => (malformed.status(), Beside::Explained(malformed)),
-            Self::Origin(_) | Self::Room | Self::Banned => (StatusCode::FORBIDDEN, Beside::Nothing),
+            // RFC 9112 §9.3: what is left of the body is not read.
+            Self::Body(fault) => (fault.status(), Beside::End),
+            Self::Trace => (StatusCode::METHOD_NOT_ALLOWED, Beside::Methods),
+            Self::Origin(_) | Self::Room | Self::Name | Self::Banned | Self::NoCertificate => {
+                (StatusCode::FORBIDDEN, Beside::Nothing)
+            }
             Self::AddressRate { retry_after } => (StatusCode::TOO_MANY_REQUESTS, Beside::Retry(retry_after.get())),
             Self::AddressCap => (StatusCode::TOO_MANY_REQUESTS, Beside::Retry(RETRY_CAP)),
             Self::Token(fault) => (fault.status(), Beside::Challenge(fault.challenge())),
             Self::GatewayFull
             | Self::RouteFull
+            | Self::RouteDrained
             | Self::Draining
             | Self::BackendsFull
             | Self::QueueTimeout
@@ -123,7 +146,9 @@ impl Refusal {
             | Self::AuthTimeout => (StatusCode::SERVICE_UNAVAILABLE, Beside::Retry(RETRY_FULL)),
             Self::AuthStatus(status) | Self::BackendStatus(status) => (passed_on(status), Beside::Nothing),
             Self::BackendHead { .. } => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, Beside::Nothing),
-            Self::BackendRefused | Self::BackendNonsense => (StatusCode::BAD_GATEWAY, Beside::Nothing),
+            Self::BackendRefused | Self::BackendNonsense | Self::BackendBroken => {
+                (StatusCode::BAD_GATEWAY, Beside::Nothing)
+            }
             Self::BackendTimeout => (StatusCode::GATEWAY_TIMEOUT, Beside::Nothing),
         }
     }
@@ -134,8 +159,12 @@ impl Refusal {
     pub(crate) fn close(self) -> Option<Code> {
         match self {
             Self::HeadTooLarge | Self::HeadTooSlow | Self::Head(_) | Self::NoRoute | Self::Malformed(_) => None,
+            // None of these is refused a WebSocket.
+            Self::Body(_) | Self::Trace => None,
             Self::Origin(_)
             | Self::Room
+            | Self::Name
+            | Self::NoCertificate
             | Self::Token(_)
             | Self::AuthStatus(_)
             | Self::BackendHead { .. }
@@ -144,6 +173,7 @@ impl Refusal {
             | Self::AddressCap
             | Self::GatewayFull
             | Self::RouteFull
+            | Self::RouteDrained
             | Self::AuthBusy
             | Self::AuthFailed
             | Self::AuthTimeout
@@ -151,6 +181,7 @@ impl Refusal {
             | Self::QueueTimeout
             | Self::NoBackend
             | Self::BackendRefused
+            | Self::BackendBroken
             | Self::BackendTimeout => Some(Code::TRY_LATER),
             Self::BackendNonsense => Some(Code::INTERNAL),
             Self::Draining => Some(Code::GOING_AWAY),
@@ -167,13 +198,18 @@ impl Refusal {
             Self::Head(error) => error.line(),
             Self::NoRoute => "there is nothing at this host and path",
             Self::Malformed(malformed) => malformed.line(),
+            Self::Body(fault) => fault.line(),
+            Self::Trace => "this method is not passed on",
             Self::Origin(refused) => refused.line(),
             Self::AddressRate { .. } => "your address opens connections too fast",
             Self::AddressCap => "your address has too many open connections",
             Self::GatewayFull => "the gateway has no room for more connections",
             Self::RouteFull => "there is no room for more connections here",
+            Self::RouteDrained => "nobody is let in here for a time",
             Self::Room => "you may not enter this room",
+            Self::Name => "nobody may be called as your token says",
             Self::Banned => "you may not come in for a time",
+            Self::NoCertificate => "a client certificate is required here",
             Self::Draining => "the gateway is about to stop",
             Self::BackendHead { over } => {
                 return format!("the request head is {over} bytes over what the backend takes\n");
@@ -189,6 +225,7 @@ impl Refusal {
             Self::AuthTimeout => "it could not be found out in time whether you may come in",
             Self::BackendRefused => "the backend could not be reached",
             Self::BackendNonsense => "the backend did not answer as a WebSocket server",
+            Self::BackendBroken => "the backend gave no sound answer",
             Self::BackendTimeout => "the backend did not answer in time",
         };
         format!("{text}\n")
@@ -203,13 +240,18 @@ impl Refusal {
             Self::Head(error) => error.label(),
             Self::NoRoute => "no_route",
             Self::Malformed(malformed) => malformed.label(),
+            Self::Body(fault) => fault.label(),
+            Self::Trace => "trace",
             Self::Origin(refused) => refused.label(),
             Self::AddressRate { .. } => "address_rate",
             Self::AddressCap => "address_cap",
             Self::GatewayFull => "gateway_full",
             Self::RouteFull => "route_full",
+            Self::RouteDrained => "route_drained",
             Self::Room => "room",
+            Self::Name => "name",
             Self::Banned => "banned",
+            Self::NoCertificate => "no_certificate",
             Self::Draining => "draining",
             Self::BackendHead { .. } => "backend_head_too_large",
             Self::BackendStatus(_) => "backend_status",
@@ -223,50 +265,9 @@ impl Refusal {
             Self::NoBackend => "no_backend",
             Self::BackendRefused => "backend_refused",
             Self::BackendNonsense => "backend_nonsense",
+            Self::BackendBroken => "backend_broken",
             Self::BackendTimeout => "backend_timeout",
         }
-    }
-}
-
-/// What belongs to a status.
-enum Beside {
-    Nothing,
-    /// Nothing more is read from this connection.
-    End,
-    /// Seconds after which it may be tried again.
-    Retry(u64),
-    Challenge(&'static str),
-    /// What the fault itself asks for.
-    Explained(Malformed),
-}
-
-/// RFC 9110 §15.5.22: a 426 MUST carry an Upgrade; §7.8: and then `Connection: Upgrade` too. RFC 6455 §4.4: the version
-/// that is spoken. RFC 9110 §15.5.6: a 405 MUST carry an Allow.
-fn headers_of(malformed: Malformed) -> Vec<(HeaderName, HeaderValue)> {
-    let upgrade = || {
-        let websocket = (UPGRADE, HeaderValue::from_static("websocket"));
-        vec![websocket, (CONNECTION, HeaderValue::from_static("Upgrade"))]
-    };
-    match malformed {
-        Malformed::NotUpgrade => upgrade(),
-        Malformed::Version => {
-            let mut headers = upgrade();
-            headers.push((SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13")));
-            headers
-        }
-        Malformed::Method => vec![(ALLOW, HeaderValue::from_static("GET"))],
-        // RFC 9110 §9.3.1: content nobody wanted is not read, so the connection cannot go on.
-        Malformed::Body => vec![(CONNECTION, HeaderValue::from_static("close"))],
-        Malformed::OldHttp
-        | Malformed::UpgradeToken
-        | Malformed::ConnectionToken
-        | Malformed::KeyAbsent
-        | Malformed::KeyTwice
-        | Malformed::KeyInvalid
-        | Malformed::KeyLookalike
-        | Malformed::ProtocolToken
-        | Malformed::ProtocolTwice
-        | Malformed::Extensions => Vec::new(),
     }
 }
 

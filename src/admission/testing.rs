@@ -11,8 +11,8 @@ use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 
 use super::Arrival;
 use crate::config::{
-    AddressLimits, BackendHead, Config, GatewayLimits, Hub, Listen, Log, LogFormat, Origins, Profile, Proxy, Rate,
-    Refuse, Route, SessionLimits, Target,
+    AddressLimits, BackendHead, Config, GatewayLimits, Hub, Listen, Log, LogFormat, Origins, Pages, Profile, Proxy,
+    Rate, Refuse, Route, SessionLimits, Target,
 };
 
 /// Only one in this test ever comes back within its time.
@@ -43,6 +43,22 @@ pub(super) fn route(path: &str, target: Target) -> Route {
             utf8: true,
         },
         target,
+        client_certificate: false,
+        pages: None,
+    }
+}
+
+/// Ordinary HTTP that is passed on.
+pub(super) fn pages() -> Pages {
+    Pages {
+        pool: "web".to_owned(),
+        strip_prefix: None,
+        at_once: 1,
+        body: 1024,
+        body_timeout: Duration::from_secs(1),
+        answer_timeout: Duration::from_secs(1),
+        answer_head: 8192,
+        idle_connections: 1,
     }
 }
 
@@ -56,6 +72,7 @@ pub(super) fn config() -> Config {
     let proxy =
         Target::Proxy(Proxy { pool: "php".to_owned(), profile: Profile::Legacy, head, legacy: None, hold: None });
     Config {
+        to_https: None,
         listen: vec![Listen::Tcp(SocketAddr::from(([127, 0, 0, 1], 0))), Listen::Unix(PathBuf::from("x"))],
         workers: 1,
         trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()],
@@ -94,6 +111,7 @@ pub(super) struct Asked {
     pub(super) peer: IpAddr,
     pub(super) proxied: bool,
     pub(super) secure: bool,
+    pub(super) certified: bool,
 }
 
 impl Asked {
@@ -109,6 +127,7 @@ impl Asked {
             peer,
             proxied: false,
             secure: true,
+            certified: false,
         }
     }
 
@@ -150,7 +169,16 @@ impl Asked {
     }
 
     pub(super) fn arrival(&self) -> Arrival<'_> {
-        let Self { method, version, uri, headers, peer, proxied, secure } = self;
-        Arrival { method, version: *version, uri, headers, peer: *peer, proxied: *proxied, secure: *secure }
+        let Self { method, version, uri, headers, peer, proxied, secure, certified } = self;
+        Arrival {
+            method,
+            version: *version,
+            uri,
+            headers,
+            peer: *peer,
+            proxied: *proxied,
+            secure: *secure,
+            certified: *certified,
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! What a request gets, row by row of the table, and that the rows stand in their order.
 
-use super::testing::{Asked, config, hourly, hub, route};
+use super::testing::{Asked, config, hourly, hub, pages, route};
 use super::*;
 use crate::admission::origin::OriginRefused;
 use crate::config::{AddressLimits, Origins};
@@ -12,7 +12,7 @@ fn gate() -> Gate {
 fn refusal(gate: &Gate, asked: &Asked) -> Option<Refusal> {
     match gate.decide(&asked.arrival(), false) {
         Outcome::Refuse(refusal) => Some(refusal),
-        Outcome::Plain(_) | Outcome::Upgrade(_) => None,
+        Outcome::Plain(_) | Outcome::Upgrade(_) | Outcome::Pass(_) => None,
     }
 }
 
@@ -26,7 +26,7 @@ fn admitted(gate: &Gate, asked: &Asked) -> Admission {
 fn plain(gate: &Gate, asked: &Asked) -> Option<(usize, String)> {
     match gate.decide(&asked.arrival(), false) {
         Outcome::Plain(PlainRequest { route, rest }) => Some((route, rest)),
-        Outcome::Refuse(_) | Outcome::Upgrade(_) => None,
+        Outcome::Refuse(_) | Outcome::Upgrade(_) | Outcome::Pass(_) => None,
     }
 }
 
@@ -36,6 +36,44 @@ fn row_no_route() {
         assert_eq!(refusal(&gate(), &Asked::upgrade(path)), Some(Refusal::NoRoute), "{path}");
         assert_eq!(refusal(&gate(), &Asked::plain(path)), Some(Refusal::NoRoute), "{path}");
     }
+}
+
+#[test]
+fn row_what_is_passed_on() {
+    let mut config = config();
+    let mut alone = route("/site", Target::Pages);
+    alone.pages = Some(pages());
+    config.routes.push(alone);
+    config.routes[2].pages = Some(pages());
+    let gate = Gate::new(&config, None);
+    let passed = |asked: &Asked| match gate.decide(&asked.arrival(), false) {
+        Outcome::Pass(passing) => Some((passing.route, passing.client.to_string())),
+        _ => None,
+    };
+    let client = "192.0.2.1".to_owned();
+    for method in [Method::GET, Method::POST, Method::OPTIONS, Method::DELETE] {
+        assert_eq!(passed(&Asked::plain("/echo/x").by(method.clone())), Some((2, client.clone())), "{method}");
+        assert_eq!(passed(&Asked::plain("/site").by(method.clone())), Some((5, client.clone())), "{method}");
+    }
+    // Another protocol than WebSocket's is as if nobody had asked.
+    assert_eq!(passed(&Asked::plain("/echo").with("upgrade", "h2c")), Some((2, client)));
+    assert_eq!(refusal(&gate, &Asked::plain("/echo").by(Method::TRACE)), Some(Refusal::Trace));
+    // A WebSocket that is not sound is refused as one.
+    let unsound = Asked::upgrade("/echo").without("sec-websocket-key");
+    assert_eq!(refusal(&gate, &unsound), Some(Refusal::Malformed(Malformed::KeyAbsent)));
+    assert_eq!(admitted(&gate, &Asked::upgrade("/echo")).route, 2);
+    assert_eq!(refusal(&gate, &Asked::upgrade("/site")), Some(Refusal::NoRoute));
+}
+
+#[test]
+fn row_no_certificate() {
+    let mut config = config();
+    config.routes[2].client_certificate = true;
+    let gate = Gate::new(&config, None);
+    for asked in [Asked::upgrade("/echo"), Asked::plain("/echo")] {
+        assert_eq!(refusal(&gate, &asked), Some(Refusal::NoCertificate));
+    }
+    assert_eq!(admitted(&gate, &Asked { certified: true, ..Asked::upgrade("/echo") }).route, 2);
 }
 
 #[test]

@@ -152,10 +152,10 @@ impl Pass {
         Some(self.until?.saturating_duration_since(Instant::now()))
     }
 
-    /// The text of a claim.
+    /// The text of a claim; an empty one when it is there and is no text.
     #[must_use]
     pub(crate) fn text(&self, claim: &str) -> Option<&str> {
-        self.claims.get(claim)?.as_str()
+        self.claims.get(claim).map(|claim| claim.as_str().unwrap_or_default())
     }
 
     /// The texts of a claim that is a list of them, or one; what is no text is left out. Nothing when there is no such

@@ -15,6 +15,7 @@ const UNIX_PATH: usize = 107;
 
 const LISTEN: &str = r#"an IP address and port such as "0.0.0.0:8443" or "[::]:8443", or "unix:/run/wsgate.sock""#;
 const BACKEND: &str = r#""ws://host:port", "wss://host:port" or "unix:/path""#;
+const MEMBER: &str = r#""ws://host:port", "wss://host:port", "http://host:port", "https://host:port" or "unix:/path""#;
 const HOST_AND_PORT: &str = r#"host and port alone, such as "ws://127.0.0.1:8080""#;
 const PROXIES: &str = r#"a network such as "10.0.0.0/8", an address, "loopback", "private" or "cloudflare""#;
 const AUTH_URL: &str = r#""http://host:port/path", "https://host/path" or "unix:/socket:/path""#;
@@ -105,7 +106,21 @@ pub(super) fn read_backend(text: &str, base: &Path) -> Result<Backend, Wrong> {
     Ok(Backend { url: text.to_owned(), transport, weight: 1, backup: false })
 }
 
-/// Reads the same from the command line; a relative path starts where it was typed.
+/// The same for a pool, whose backends may also be written as those of ordinary HTTP: `http://` is as good as `ws://`, and
+/// `https://` as `wss://`.
+pub(super) fn read_member(text: &str, base: &Path) -> Result<Backend, Wrong> {
+    let written = |scheme: &str, authority: &str| read_backend(&format!("{scheme}://{authority}"), base);
+    let backend = match text.split_once("://") {
+        Some(("http", authority)) => written("ws", authority)?,
+        Some(("https", authority)) => written("wss", authority)?,
+        Some(("ws" | "wss", _)) => return read_backend(text, base),
+        None if text.starts_with("unix:") => return read_backend(text, base),
+        _ => return Err(Wrong::new("not a backend", MEMBER)),
+    };
+    Ok(Backend { url: text.to_owned(), ..backend })
+}
+
+/// Reads a backend from the command line; a relative path starts where it was typed.
 ///
 /// # Errors
 /// What is wrong with it, and what would be right, in one line.

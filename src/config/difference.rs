@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Admin, Config, Listen, Pool, Route, Target};
+use super::{Admin, Config, Listen, Pool, Route, Target, ToHttps};
 
 /// One key, table or list that is not what it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +25,7 @@ pub(crate) fn difference(old: &Config, new: &Config) -> Vec<Change> {
         drain_timeout,
         drain_pace,
         tls,
+        to_https,
         admin,
         limits,
         routes,
@@ -41,6 +42,8 @@ pub(crate) fn difference(old: &Config, new: &Config) -> Vec<Change> {
         ("drain_pace", *drain_pace != new.drain_pace, false),
         // Other certificates are taken up while running; clients of a plain listener cannot be made to speak TLS.
         ("tls", *tls != new.tls, tls.is_some() != new.tls.is_some()),
+        ("to_https.listen", plain(to_https) != plain(&new.to_https), true),
+        ("to_https", *to_https != new.to_https && plain(to_https) == plain(&new.to_https), false),
         ("admin.listen", listens(admin) != listens(&new.admin), true),
         ("admin", *admin != new.admin && listens(admin) == listens(&new.admin), false),
         ("limits", *limits != new.limits, false),
@@ -76,6 +79,10 @@ impl Config {
         }
         changes
     }
+}
+
+fn plain(to_https: &Option<ToHttps>) -> Option<&[Listen]> {
+    to_https.as_ref().map(|plain| &*plain.listen)
 }
 
 fn listens(admin: &Option<Admin>) -> Option<&Listen> {

@@ -10,6 +10,7 @@ mod hub;
 mod legacy;
 mod limits;
 mod overrides;
+mod pages;
 mod pool;
 mod route;
 mod setting;

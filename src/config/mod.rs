@@ -9,6 +9,7 @@ mod error;
 mod file;
 mod hub;
 mod legacy;
+mod pages;
 mod pool;
 mod profile;
 mod quantity;
@@ -21,10 +22,12 @@ pub use error::{Problem, Problems};
 pub use file::{BUILT_IN, Overrides};
 pub(crate) use hub::{Filter, FixedRoom, HistoryStore, Hub, NamePattern, RoomSecret, SayRate, Secret, Unfiltered};
 pub(crate) use legacy::{BINARY, BadText, Binary, Hold, Legacy};
+pub(crate) use pages::Pages;
 pub(crate) use pool::{
     Backend, Balance, Check, Ejection, HashBy, Health, Pool, ProxyProtocol, SourceAddress, Transport,
 };
 pub(crate) use profile::{Habits, Profile, Treatment};
+pub(crate) use quantity::{read_duration, read_networks, read_size};
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -56,6 +59,8 @@ pub struct Config {
     pub drain_pace: Option<Rate>,
     /// Absent: plain `ws`.
     pub tls: Option<Tls>,
+    /// Where plain HTTP is sent on to TLS; absent: nowhere.
+    pub to_https: Option<ToHttps>,
     /// Absent: no admin door.
     pub admin: Option<Admin>,
     /// Limits of the gateway as a whole, outside any one session.
@@ -122,6 +127,32 @@ pub struct Tls {
     pub self_signed: Vec<String>,
     /// The oldest version spoken.
     pub min_version: TlsVersion,
+    /// For how long browsers are told to ask for nothing but https (RFC 6797); absent: they are told nothing.
+    pub hsts: Option<Duration>,
+    /// Whose certificates clients may show; absent: they are not asked for one.
+    pub clients: Option<ClientCertificates>,
+}
+
+/// Which certificates of clients are good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificates {
+    /// PEM file of the CAs that may have signed them.
+    pub ca: PathBuf,
+    /// PEM file of what these CAs have revoked; absent: nobody looks.
+    pub crl: Option<PathBuf>,
+    /// Whether a client without one gets no connection at all.
+    pub required: bool,
+}
+
+/// Listeners on which everybody is sent to https.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToHttps {
+    /// Where they are; at least one.
+    pub listen: Vec<Listen>,
+    /// The port that clients are sent to, as they see it.
+    pub port: u16,
+    /// Under it lie the answers to ACME's questions (RFC 8555 §8.3); absent: those are sent on as well.
+    pub acme_webroot: Option<PathBuf>,
 }
 
 /// One certificate chain and its private key, both PEM.
@@ -203,8 +234,12 @@ pub struct Route {
     pub auth: Option<Auth>,
     /// What one session may do.
     pub limits: SessionLimits,
-    /// Where it leads.
+    /// Whether a client without a certificate of its own is refused here.
+    pub client_certificate: bool,
+    /// Where its WebSockets lead.
     pub target: Target,
+    /// Where its other requests go; always there with [`Target::Pages`].
+    pub pages: Option<Pages>,
 }
 
 /// How a sound upgrade request is refused.
@@ -238,6 +273,8 @@ pub enum Target {
     Proxy(Proxy),
     /// A plain GET of exactly this path is sent elsewhere with 302.
     Redirect(String),
+    /// Nowhere: only ordinary HTTP is served here.
+    Pages,
 }
 
 /// A route to a pool of backends.

@@ -1,9 +1,12 @@
-//! How an owner writes durations, sizes and rates, read from text and written back.
+//! How an owner writes durations, sizes, rates and networks, read from text and written back.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use super::Rate;
+use super::address::read_proxies;
 
 /// Largest first, the order in which a duration names them; in milliseconds.
 /// Days are read and not written: "24h" is what is told of a day.
@@ -25,7 +28,7 @@ const SIZE_UNITS: [(&str, u64); 8] = [
 const RATE_UNITS: [(&str, u64); 3] = [("s", 1), ("m", 60), ("h", 3600)];
 
 /// Reads `10s`, `1m30s`, `500ms`, `0s`: whole numbers, each unit once, the larger first.
-pub(super) fn read_duration(text: &str) -> Option<Duration> {
+pub(crate) fn read_duration(text: &str) -> Option<Duration> {
     if text.is_empty() {
         return None;
     }
@@ -61,7 +64,7 @@ pub(super) fn duration_text(duration: Duration) -> String {
 }
 
 /// Reads `64KiB`, `1MiB`, `1MB`, `512B` or a plain number of bytes.
-pub(super) fn read_size(text: &str) -> Option<usize> {
+pub(crate) fn read_size(text: &str) -> Option<usize> {
     let (number, unit) = leading_number(text)?;
     let bytes = match unit {
         "" => 1,
@@ -76,6 +79,11 @@ pub(super) fn size_text(size: usize) -> String {
     let (unit, bytes) =
         SIZE_UNITS[..3].iter().find(|(_, bytes)| size > 0 && size.is_multiple_of(*bytes)).copied().unwrap_or(("B", 1));
     format!("{}{unit}", size / bytes)
+}
+
+/// Reads a network, a single address or a preset's name, where nobody wants to know why it is none.
+pub(crate) fn read_networks(text: &str) -> Option<Vec<IpNet>> {
+    read_proxies(text).ok()
 }
 
 /// Reads `20/s`, `100/m`, `5/h`; the inner `None` is `0/s`, no limit.

@@ -33,6 +33,16 @@ pub(super) struct Arrival {
     pub(super) stream: Stream,
     pub(super) peer: IpAddr,
     pub(super) permit: DoorPermit,
+    pub(super) side: Side,
+}
+
+/// What a listener is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    /// The routes, with TLS or without.
+    Gateway,
+    /// Plain HTTP, on which everybody is sent to https.
+    ToHttps,
 }
 
 /// Not yet registered with any runtime: the worker does that.
@@ -100,11 +110,12 @@ fn remove_stale(path: &std::path::Path) -> io::Result<()> {
 pub(super) struct Door {
     shared: Arc<Shared>,
     workers: Arc<[Worker]>,
+    side: Side,
 }
 
 impl Door {
-    pub(super) const fn new(shared: Arc<Shared>, workers: Arc<[Worker]>) -> Self {
-        Self { shared, workers }
+    pub(super) const fn new(shared: Arc<Shared>, workers: Arc<[Worker]>, side: Side) -> Self {
+        Self { shared, workers, side }
     }
 
     fn take(&self, stream: Stream, peer: IpAddr) {
@@ -117,7 +128,7 @@ impl Door {
         match snapshot.gate.enter(peer) {
             Ok(permit) => {
                 if let Some(worker) = self.workers.iter().min_by_key(|worker| worker.load()) {
-                    worker.give(Arrival { stream, peer, permit });
+                    worker.give(Arrival { stream, peer, permit, side: self.side });
                 }
             }
             Err(full) => {

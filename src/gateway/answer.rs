@@ -1,26 +1,31 @@
 //! A request becomes a decision, the decision a place, the place a 101; everything else gets its one plain line.
 
-use std::borrow::Cow;
 use std::cell::RefCell;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use http::header::{self, HeaderMap, HeaderValue};
-use http::{Request, Response, StatusCode, request};
-use http_body_util::Full;
+use http::{Request, StatusCode, request};
 use hyper::body::{Bytes, Incoming};
 
 use super::Shared;
+use super::accept::Side;
+use super::answering::Answering;
 use super::entry::{enter, own_limits};
 use super::farewell::Farewell;
+use super::pages;
+use super::reply::{Answer, close_after, redirect, show, switch, text};
 use super::session::{Place, Promise, Session};
 use super::snapshot::{LiveRoute, LiveTarget, Snapshot};
-use super::visit::{Shown, dial, forwarded, hops};
+use super::to_https;
+use super::visit::{Shown, dial, forwarded, hops, vouched};
 use crate::admission::refusal::Refusal;
 use crate::admission::{self, Admission, Outcome, PlainRequest, Visible};
 use crate::auth::{Denied, No, Pass, Visit};
 use crate::config::Refuse;
+use crate::courier::Lines;
 use crate::hub::page;
 use crate::lifecycle::Phase;
 use crate::pool::{DialError, Pool};
@@ -34,19 +39,27 @@ pub(super) struct Asker {
     pub(super) shared: Arc<Shared>,
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) secure: bool,
+    /// The listener's.
+    pub(super) side: Side,
     pub(super) peer: IpAddr,
     pub(super) proxied: bool,
+    /// What backends are told of a client that has shown a certificate; absent: it has shown none.
+    pub(super) identity: Option<Vec<(String, HeaderValue)>>,
     pub(super) record: Rc<RefCell<Record>>,
+    pub(super) answering: Rc<Answering>,
+    /// The worker's connections to backends of ordinary HTTP.
+    pub(super) lines: Rc<Lines>,
     /// Left here with a 101, for whoever has the socket when it is sent.
     pub(super) promise: RefCell<Option<Promise>>,
 }
 
-type Answer = Response<Full<Bytes>>;
-
 /// Answers one request. When dropped half-way (the client is gone), everything it took is given back.
 pub(super) async fn answer(asker: &Asker, request: Request<Incoming>) -> Answer {
-    let (head, _body) = request.into_parts();
+    let (head, body) = request.into_parts();
     note_host(asker, &head.headers);
+    if asker.side == Side::ToHttps {
+        return lead_away(asker, &head);
+    }
     let is_upgrade = head.headers.contains_key(header::UPGRADE);
     let arrival = admission::Arrival {
         method: &head.method,
@@ -56,6 +69,7 @@ pub(super) async fn answer(asker: &Asker, request: Request<Incoming>) -> Answer 
         peer: asker.peer,
         proxied: asker.proxied,
         secure: asker.secure,
+        certified: asker.identity.is_some(),
     };
     if has_two_minds(&head) {
         return refuse(asker, Refusal::Head(HeadError::BadHost));
@@ -65,6 +79,7 @@ pub(super) async fn answer(asker: &Asker, request: Request<Incoming>) -> Answer 
         tracing::warn!("{warning}");
     }
     let draining = asker.shared.life.phase() >= Phase::Draining;
+    let mut is_read = false;
     let answer = match gate.decide(&arrival, draining) {
         Outcome::Plain(plain) => Ok(answer_plain(asker, &plain, &head)),
         Outcome::Refuse(refusal) => {
@@ -72,24 +87,47 @@ pub(super) async fn answer(asker: &Asker, request: Request<Incoming>) -> Answer 
             Err(refusal)
         }
         Outcome::Upgrade(admission) => upgrade(asker, admission, &head).await,
+        Outcome::Pass(passing) => {
+            let answer = pages::pass(asker, &passing, (&head, body)).await;
+            // Who has the answer's end has read to the body's, or is about to.
+            is_read = answer.is_ok();
+            answer
+        }
     };
     let mut answer = match answer {
         Ok(answer) => answer,
         Err(refusal) => tell(asker, &arrival, refusal).unwrap_or_else(|| refuse(asker, refusal)),
     };
     // Whatever follows a refused upgrade could be frames, and whatever follows a body nobody read could be anything.
-    let last = is_upgrade || has_body(&head.headers) || draining;
+    let last = is_upgrade || draining || (has_body(&head.headers) && !is_read);
     if answer.status() != StatusCode::SWITCHING_PROTOCOLS && last {
         close_after(&mut answer);
+    }
+    if let Some(hsts) = asker.snapshot.hsts.as_ref().filter(|_| asker.secure) {
+        // A site behind it may have its own.
+        answer.headers_mut().entry(header::STRICT_TRANSPORT_SECURITY).or_insert_with(|| hsts.clone());
     }
     answer
 }
 
-/// RFC 9110 §7.8: an answer with an Upgrade has to name it in Connection, whatever else stands there.
-fn close_after(answer: &mut Answer) {
-    let upgrade = answer.headers().contains_key(header::UPGRADE);
-    let options = HeaderValue::from_static(if upgrade { "close, Upgrade" } else { "close" });
-    answer.headers_mut().insert(header::CONNECTION, options);
+/// On a listener that leads to https. Nothing of what may follow the head is read.
+fn lead_away(asker: &Asker, head: &request::Parts) -> Answer {
+    let wishes = asker.snapshot.config.to_https.as_ref();
+    let answer = match wishes {
+        _ if has_two_minds(head) => Err(Refusal::Head(HeadError::BadHost)),
+        Some(wishes) => to_https::answer(wishes, head),
+        // A listener lives as long as its table: only a restart takes it away.
+        None => Err(Refusal::NoRoute),
+    };
+    let mut answer = match answer {
+        Ok(answer) => {
+            asker.record.borrow_mut().answer(answer.status().as_u16());
+            answer
+        }
+        Err(refusal) => refuse(asker, refusal),
+    };
+    close_after(&mut answer);
+    answer
 }
 
 /// RFC 9112 §3.2.2: a target in absolute-form comes with the same Host; another one could be routed as one host and
@@ -137,15 +175,6 @@ fn refuse(asker: &Asker, refusal: Refusal) -> Answer {
     answer
 }
 
-fn text(status: StatusCode, body: impl Into<Bytes>) -> Answer {
-    let mut answer = Response::new(Full::new(body.into()));
-    *answer.status_mut() = status;
-    let headers = answer.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    answer
-}
-
 fn answer_plain(asker: &Asker, plain: &PlainRequest, head: &request::Parts) -> Answer {
     let answer = match &asker.snapshot.routes[plain.route].target {
         LiveTarget::Redirect(to) => redirect(to),
@@ -158,54 +187,38 @@ fn answer_plain(asker: &Asker, plain: &PlainRequest, head: &request::Parts) -> A
     answer
 }
 
-fn redirect(to: &str) -> Answer {
-    let mut answer = text(StatusCode::FOUND, format!("see {to}\n"));
-    if let Ok(to) = HeaderValue::from_str(to) {
-        answer.headers_mut().insert(header::LOCATION, to);
-    }
-    answer
-}
-
-fn show(asset: page::Asset) -> Answer {
-    let body = match asset.body {
-        Cow::Borrowed(body) => Bytes::from_static(body.as_bytes()),
-        Cow::Owned(body) => Bytes::from(body),
-    };
-    let mut answer = text(StatusCode::OK, body);
-    let headers = answer.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(asset.content_type));
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(page::CONTENT_SECURITY_POLICY));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    // The page is part of the binary: another version must not meet this one's script.
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    answer
-}
-
 /// The place is taken before the 101, so that there can still be another answer.
 async fn upgrade(asker: &Asker, mut admission: Admission, head: &request::Parts) -> Result<Answer, Refusal> {
     let live = asker.snapshot.routes[admission.route].clone();
     asker.record.borrow_mut().address = Some(admission.client);
+    if live.drained.load(Ordering::Relaxed) {
+        return Err(Refusal::RouteDrained);
+    }
     let target = head.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-    let hops = hops(asker, &admission, &head.headers);
-    let forwarded = forwarded(asker, &admission, &head.headers, hops.as_deref());
+    let hops = hops(asker, admission.client, &head.headers);
+    let forwarded = forwarded(asker, admission.client, &head.headers, hops.as_deref());
     let mut shown = Shown { headers: &head.headers, target, vouched: &[], forwarded };
     let pass = match &live.guard {
         Some(guard) => match guard.check(&Visit { headers: shown.headers, target, forwarded }).await {
             Ok(pass) => Some(pass),
             Err(Denied::Refused(refusal)) => return Err(refusal),
-            Err(Denied::Answered(no)) => return pass_no_on(asker, &admission, no),
+            Err(Denied::Answered(no)) => {
+                return pass_no_on(asker, asker.snapshot.config.routes[admission.route].refuse, no);
+            }
         },
         None => None,
     };
+    let vouched = vouched(asker, pass.as_ref());
+    shown.vouched = &vouched;
     if let Some(pass) = &pass {
-        shown = Shown { headers: &pass.headers, target: &pass.target, vouched: &pass.vouched, forwarded };
+        shown = Shown { headers: &pass.headers, target: &pass.target, vouched: &vouched, forwarded };
         admission.offer.protocols.retain(|offered| !pass.unchosen.contains(offered));
     }
     let offered = &admission.offer.protocols;
     let (place, protocol) = match &live.target {
         LiveTarget::Hub(hub) => enter(hub, &admission.rest, offered, pass.as_ref(), admission.client).await?,
         LiveTarget::Echo => (Place::Echo, offered.first().cloned()),
-        LiveTarget::Redirect(_) => return Err(Refusal::NoRoute),
+        LiveTarget::Redirect(_) | LiveTarget::Pages => return Err(Refusal::NoRoute),
         LiveTarget::Proxy(proxy) => match dial(asker, proxy, shown, offered).await? {
             Ok(found) => found,
             Err(error) => return explain(asker, &admission, &proxy.pool, error),
@@ -221,8 +234,8 @@ async fn upgrade(asker: &Asker, mut admission: Admission, head: &request::Parts)
 }
 
 /// A refusal in the words of the server that was asked, where the route's own manner is HTTP.
-fn pass_no_on(asker: &Asker, admission: &Admission, no: No) -> Result<Answer, Refusal> {
-    if asker.snapshot.config.routes[admission.route].refuse != Refuse::Http {
+pub(super) fn pass_no_on(asker: &Asker, manner: Refuse, no: No) -> Result<Answer, Refusal> {
+    if manner != Refuse::Http {
         return Err(Refusal::AuthStatus(no.status.as_u16()));
     }
     let line = "the auth server refused";
@@ -266,19 +279,4 @@ fn explain(asker: &Asker, admission: &Admission, pool: &Pool, error: DialError) 
             Ok(answer)
         }
     }
-}
-
-/// RFC 6455 §4.2.2.
-fn switch(accept: &str, protocol: Option<&str>) -> Answer {
-    let mut answer = Response::new(Full::default());
-    *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    let headers = answer.headers_mut();
-    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-    for (name, value) in [(header::SEC_WEBSOCKET_ACCEPT, Some(accept)), (header::SEC_WEBSOCKET_PROTOCOL, protocol)] {
-        if let Some(value) = value.and_then(|value| HeaderValue::from_str(value).ok()) {
-            headers.insert(name, value);
-        }
-    }
-    answer
 }

@@ -8,14 +8,16 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use http::HeaderValue;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::Instant;
 
-use super::accept::{Arrival, Stream};
+use super::accept::{Arrival, Side, Stream};
 use super::answer::{self, Asker};
+use super::answering::Answering;
 use super::front::{Front, raw_answer};
 use super::session::Promise;
 use super::snapshot::Snapshot;
@@ -27,6 +29,7 @@ use crate::lifecycle::Phase;
 use crate::lifecycle::clock::{timeout, timeout_at};
 use crate::socket::{self, Socket, Transport};
 use crate::telemetry::record::Record;
+use crate::tls::Identity;
 use crate::wire::request_head::{self, HeadError, Sniff};
 
 /// The first byte of every TLS connection: a handshake record (RFC 8446 §5.1).
@@ -61,13 +64,13 @@ async fn open(local: &Local, arrival: Arrival) -> Option<Opened> {
     let snapshot = local.shared.snapshot.load_full();
     let deadline = Instant::now() + snapshot.config.handshake_timeout;
     let mut record = Record::open(&local.shared.metrics, Some(arrival.peer));
-    let Arrival { stream, peer, permit } = arrival;
+    let Arrival { stream, peer, permit, side } = arrival;
     let life = local.shared.life.clone();
     let prepared = async {
         let transport = register(stream)?;
-        secure(&snapshot, transport, peer, deadline, &mut record).await
+        secure((&snapshot, side), transport, peer, deadline, &mut record).await
     };
-    let (socket, peer, proxied) = tokio::select! {
+    let (socket, (peer, proxied), identity) = tokio::select! {
         prepared = prepared => match prepared {
             Ok(prepared) => prepared,
             Err(error) => {
@@ -78,14 +81,20 @@ async fn open(local: &Local, arrival: Arrival) -> Option<Opened> {
         () = life.reached(Phase::Draining) => return None,
     };
     record.address = Some(peer);
+    record.subject = identity.as_ref().map(|identity| identity.subject.as_str().into());
     let record = Rc::new(RefCell::new(record));
+    let timeout = snapshot.config.handshake_timeout;
     let asker = Rc::new(Asker {
         shared: Arc::clone(&local.shared),
-        secure: snapshot.config.tls.is_some(),
+        secure: snapshot.config.tls.is_some() && side == Side::Gateway,
+        side,
         snapshot,
         peer,
         proxied,
+        identity: identity.as_ref().map(lines_of),
         record: Rc::clone(&record),
+        answering: Answering::new(timeout),
+        lines: Rc::clone(&local.lines),
         promise: RefCell::default(),
     });
     let socket = speak_http(local, &asker, socket, deadline).await;
@@ -102,14 +111,24 @@ fn register(stream: Stream) -> io::Result<Transport> {
     })
 }
 
+/// A socket that HTTP can be spoken on, who brought it and whether a PROXY header says so, and what the client has proven
+/// to be.
+type Prepared = (Socket, (IpAddr, bool), Option<Identity>);
+
+/// What backends are told of a client that has shown a certificate.
+fn lines_of(identity: &Identity) -> Vec<(String, HeaderValue)> {
+    let lines = [("X-Client-Cert-Subject", &identity.subject), ("X-Client-Cert-Fingerprint", &identity.fingerprint)];
+    lines.into_iter().filter_map(|(name, value)| Some((name.to_owned(), HeaderValue::from_str(value).ok()?))).collect()
+}
+
 /// PROXY header (from those who are trusted) and TLS (where it is spoken), in time.
 async fn secure(
-    snapshot: &Snapshot,
+    (snapshot, side): (&Snapshot, Side),
     mut transport: Transport,
     peer: IpAddr,
     deadline: Instant,
     record: &mut Record,
-) -> io::Result<(Socket, IpAddr, bool)> {
+) -> io::Result<Prepared> {
     let late = |_| io::Error::new(io::ErrorKind::TimedOut, "no TLS handshake in time");
     let mut first = Vec::new();
     let mut client = None;
@@ -119,12 +138,13 @@ async fn secure(
     let proxied = client.is_some();
     let peer = client.unwrap_or(peer);
     record.address = Some(peer);
-    let Some(tls) = &snapshot.tls else {
+    let Some(tls) = snapshot.tls.as_ref().filter(|_| side == Side::Gateway) else {
         let mut socket = Socket::plain(transport);
         socket.put_back(first.into());
-        return Ok((socket, peer, proxied));
+        return Ok((socket, (peer, proxied), None));
     };
     let since = Instant::now();
+    let live = tls.live();
     let accept = async {
         if first.is_empty() && transport.read_buf(&mut first).await? == 0 {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the client said nothing"));
@@ -132,13 +152,15 @@ async fn secure(
         if first[0] != TLS_HANDSHAKE && request_head::sniff(&first) == Sniff::Http {
             return Err(explain_tls(&mut transport, record).await);
         }
-        Socket::accept(transport, tls.config(), &first).await
+        let (socket, facts) = Socket::accept(transport, live.config(), &first).await?;
+        let identity = live.identify(&facts, super::now())?;
+        Ok((socket, facts, identity))
     };
     match timeout_at(deadline, accept).await.map_err(late).and_then(std::convert::identity) {
-        Ok((socket, facts)) => {
+        Ok((socket, facts, identity)) => {
             record.tls = facts.version;
             record.metrics().handshakes.secured(facts.version, facts.resumed, since.elapsed());
-            Ok((socket, peer, proxied))
+            Ok((socket, (peer, proxied), identity))
         }
         Err(error) => {
             record.metrics().handshakes.failed(socket::tls_failure(&error));
@@ -184,7 +206,8 @@ async fn speak_http(local: &Local, asker: &Rc<Asker>, socket: Socket, deadline: 
     let config = &asker.snapshot.config;
     let limit = config.limits.request_head;
     let times = (deadline, config.handshake_timeout);
-    let front = Front::new(socket, Rc::clone(&asker.record), limit, times, &local.shared.life);
+    let told = (Rc::clone(&asker.record), Rc::clone(&asker.answering));
+    let front = Front::new(socket, told, limit, times, &local.shared.life);
     let service = service_fn(|request| {
         let asker = Rc::clone(asker);
         Box::pin(async move { Ok::<_, std::convert::Infallible>(answer::answer(&asker, request).await) })

@@ -61,7 +61,7 @@ async fn send_home(shared: &Shared, workers: &[Worker]) {
 }
 
 /// The last who is told has the time that its route gives for a close, or half of all there is.
-fn pace(snapshot: &Snapshot) -> Pace {
+pub(super) fn pace(snapshot: &Snapshot) -> Pace {
     let timeout = snapshot.config.drain_timeout;
     let close = snapshot.routes.iter().map(|route| route.limits.close_timeout).max().unwrap_or_default();
     Pace { window: timeout.saturating_sub(close).max(timeout / 2), least: snapshot.config.drain_pace }

@@ -43,6 +43,7 @@ pub(super) async fn enter(
         hub::Refused::Full => Refusal::RouteFull,
         hub::Refused::Forbidden => Refusal::Room,
         hub::Refused::Banned => Refusal::Banned,
+        hub::Refused::Nameless => Refusal::Name,
     })?;
     seat.ready().await;
     Ok((Place::Room(seat), protocol.map(str::to_owned)))

@@ -41,6 +41,15 @@ pub(super) struct Pace {
     pub(super) least: Option<Rate>,
 }
 
+impl Pace {
+    /// How long so many take.
+    pub(super) fn time(&self, count: usize) -> Duration {
+        let longest =
+            self.least.map_or(0.0, |rate| count as f64 * rate.per.as_secs_f64() / f64::from(rate.count.get()));
+        Duration::from_secs_f64(self.window.as_secs_f64().min(longest))
+    }
+}
+
 /// Sends these sessions home: those that were idle for longest first, each at a moment of its own. `tell` hears before
 /// each step how many have not been told yet, and how long it will take. Cancel safe: who was told was told.
 pub(super) async fn leave(
@@ -73,9 +82,7 @@ pub(super) async fn leave(
 /// time from the Close do not come back in step.
 fn plan(mut sessions: Vec<Report>, pace: Pace, chance: &mut impl FnMut() -> f64) -> Vec<(Duration, u64)> {
     sessions.sort_by_key(|report| std::cmp::Reverse(report.state.idle));
-    let count = sessions.len().max(1) as f64;
-    let longest = pace.least.map_or(0.0, |rate| count * rate.per.as_secs_f64() / f64::from(rate.count.get()));
-    let share = pace.window.as_secs_f64().min(longest) / count;
+    let share = pace.time(sessions.len()).as_secs_f64() / sessions.len().max(1) as f64;
     let mut moment = |at: usize| Duration::from_secs_f64((at as f64 + chance()) * share);
     sessions.iter().enumerate().map(|(at, report)| (moment(at), report.number)).collect()
 }

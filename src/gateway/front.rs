@@ -1,6 +1,9 @@
 //! The gate in front of the HTTP parser: it lets a request head through only when it is whole, in time, within its
 //! size and sound, and answers the rest itself.
 
+mod body;
+mod write;
+
 use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
@@ -10,13 +13,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::CONNECTION;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
+use super::answering::Answering;
 use crate::admission::refusal::Refusal;
 use crate::lifecycle::{Life, Phase, clock};
 use crate::socket::Socket;
 use crate::telemetry::record::Record;
+use crate::wire::chunked::Framing;
 use crate::wire::request_head::{self, Sniff};
 
 /// How long a client whose head was refused has to take the answer and go.
@@ -28,6 +33,7 @@ const READ: usize = 4096;
 pub(super) struct Front {
     socket: Socket,
     record: Rc<RefCell<Record>>,
+    answering: Rc<Answering>,
     stage: Stage,
     /// What was read and not handed on.
     held: Vec<u8>,
@@ -36,6 +42,8 @@ pub(super) struct Front {
     limit: usize,
     timeout: Duration,
     deadline: Pin<Box<Sleep>>,
+    /// While the client takes nothing of what is sent.
+    stalled: Option<Pin<Box<Sleep>>>,
     /// The end of the client's stream was seen.
     ended: bool,
     life: Life,
@@ -46,8 +54,10 @@ pub(super) struct Front {
 enum Stage {
     /// A head is awaited or collected.
     Head,
-    /// A sound head of this many bytes is being handed on; behind it comes another head, or anything.
-    Pass { left: usize, then_head: bool },
+    /// A sound head of this many bytes is being handed on.
+    Pass { left: usize, then: Behind },
+    /// A body is being handed on; behind it comes another head.
+    Body(Framing),
     /// Whatever comes belongs to the request that was handed on.
     Through,
     /// The answer to a head that was refused is being sent.
@@ -56,12 +66,20 @@ enum Stage {
     Goodbye,
 }
 
+/// What stands behind a head.
+#[derive(Clone, Copy)]
+enum Behind {
+    Head,
+    Body(Framing),
+    Anything,
+}
+
 impl Front {
     /// `deadline` is the first head's; each later one has `timeout` from the end of the one before. Once `life` drains,
     /// no head is awaited any more; one that has begun is refused at once.
     pub(super) fn new(
         socket: Socket,
-        record: Rc<RefCell<Record>>,
+        (record, answering): (Rc<RefCell<Record>>, Rc<Answering>),
         limit: usize,
         (deadline, timeout): (Instant, Duration),
         life: &Life,
@@ -73,7 +91,22 @@ impl Front {
             async move { life.reached(Phase::Draining).await }
         });
         let (life, ended) = (life.clone(), false);
-        Self { socket, record, stage, held, searched: 0, limit, timeout, deadline, ended, life, draining }
+        let (searched, stalled) = (0, None);
+        Self {
+            socket,
+            record,
+            answering,
+            stage,
+            held,
+            searched,
+            limit,
+            timeout,
+            deadline,
+            stalled,
+            ended,
+            life,
+            draining,
+        }
     }
 
     /// The socket, with everything that was read ahead back in it; `parsed` is what the parser had beyond the request.
@@ -104,7 +137,7 @@ impl Front {
             if request_head::sniff(&self.held) == Sniff::NotHttp {
                 return Poll::Ready(Ok(self.refuse(Refusal::Head(request_head::HeadError::NotHttp))));
             }
-            if self.deadline.as_mut().poll(cx).is_ready() {
+            if self.is_late(cx) {
                 if self.held.is_empty() {
                     return Poll::Ready(Ok(false));
                 }
@@ -113,11 +146,22 @@ impl Front {
             match self.poll_more(cx)? {
                 Poll::Ready(true) => {}
                 Poll::Ready(false) => return Poll::Ready(Ok(false)),
-                Poll::Pending if !self.is_draining(cx) => return Poll::Pending,
+                Poll::Pending if self.answering.is_under_way() || !self.is_draining(cx) => return Poll::Pending,
                 Poll::Pending if self.held.is_empty() => return Poll::Ready(Ok(false)),
                 Poll::Pending => return Poll::Ready(Ok(self.refuse(Refusal::Draining))),
             }
         }
+    }
+
+    /// While an answer is under way nobody has to ask again.
+    fn is_late(&mut self, cx: &mut Context<'_>) -> bool {
+        while self.deadline.as_mut().poll(cx).is_ready() {
+            match self.answering.due(self.timeout).filter(|due| *due > Instant::now()) {
+                Some(due) => self.deadline.as_mut().reset(due),
+                None => return true,
+            }
+        }
+        false
     }
 
     fn is_draining(&mut self, cx: &mut Context<'_>) -> bool {
@@ -139,7 +183,12 @@ impl Front {
         match request_head::check(&self.held[..end]) {
             Ok(summary) => {
                 self.record.borrow_mut().requests += 1;
-                self.stage = Stage::Pass { left: end, then_head: !summary.upgrade && !summary.body };
+                let then = match summary.body {
+                    _ if summary.upgrade => Behind::Anything,
+                    Some(framing) => Behind::Body(framing),
+                    None => Behind::Head,
+                };
+                self.stage = Stage::Pass { left: end, then };
                 true
             }
             Err(error) => self.refuse(Refusal::Head(error)),
@@ -152,19 +201,22 @@ impl Front {
         true
     }
 
-    fn hand_on(&mut self, left: usize, then_head: bool, buf: &mut ReadBuf<'_>) {
+    fn hand_on(&mut self, left: usize, then: Behind, buf: &mut ReadBuf<'_>) {
         let count = left.min(buf.remaining());
         buf.put_slice(&self.held[..count]);
         self.held.drain(..count);
-        self.stage = match (left - count, then_head) {
-            (0, true) => {
-                self.searched = 0;
-                self.deadline.as_mut().reset(Instant::now() + self.timeout);
-                Stage::Head
-            }
-            (0, false) => Stage::Through,
-            (left, then_head) => Stage::Pass { left, then_head },
-        };
+        match (left - count, then) {
+            (0, Behind::Head) => self.await_head(),
+            (0, Behind::Body(framing)) => self.stage = Stage::Body(framing),
+            (0, Behind::Anything) => self.stage = Stage::Through,
+            (left, then) => self.stage = Stage::Pass { left, then },
+        }
+    }
+
+    fn await_head(&mut self) {
+        self.searched = 0;
+        self.deadline.as_mut().reset(Instant::now() + self.timeout);
+        self.stage = Stage::Head;
     }
 
     /// What may be handed on now; nothing at the end of the stream.
@@ -176,10 +228,11 @@ impl Front {
                         return Poll::Ready(Ok(()));
                     }
                 }
-                Stage::Pass { left, then_head } => {
-                    self.hand_on(left, then_head, buf);
+                Stage::Pass { left, then } => {
+                    self.hand_on(left, then, buf);
                     return Poll::Ready(Ok(()));
                 }
+                Stage::Body(framing) => return self.poll_body(cx, framing, buf),
                 Stage::Through if self.held.is_empty() => return Pin::new(&mut self.socket).poll_read(cx, buf),
                 Stage::Through => {
                     let count = self.held.len().min(buf.remaining());
@@ -240,19 +293,5 @@ impl AsyncRead for Front {
             return Poll::Pending;
         }
         Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Front {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().socket).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        AsyncWrite::poll_flush(Pin::new(&mut self.get_mut().socket), cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().socket).poll_shutdown(cx)
     }
 }

@@ -2,23 +2,27 @@
 
 mod accept;
 mod answer;
+mod answering;
 mod checks;
 mod cluster;
 mod connection;
+mod desk;
 mod drain;
 mod entry;
+mod error;
 mod exodus;
 mod farewell;
 mod front;
+mod pages;
 mod reload;
-mod rooms;
+mod reply;
 mod session;
 mod snapshot;
+mod to_https;
 mod token;
 mod visit;
 mod worker;
 
-use std::fmt;
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
@@ -26,7 +30,8 @@ use std::time::{Duration, SystemTime};
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
-use self::accept::{Bound, Door, name_of};
+use self::accept::{Bound, Door, Side, name_of};
+pub use self::error::StartError;
 use self::snapshot::Snapshot;
 use self::worker::{Clock, Service, Worker};
 use crate::admin;
@@ -41,6 +46,8 @@ const SETTLE: Duration = Duration::from_secs(5);
 /// A gateway whose listeners are bound, and which serves once it runs.
 pub struct Gateway {
     bound: Vec<Bound>,
+    /// Where everybody is sent to https.
+    plain: Vec<Bound>,
     admin: Option<Bound>,
     shared: Arc<Shared>,
     orders: watch::Receiver<bool>,
@@ -82,36 +89,6 @@ impl Shared {
                 reloads: watch::Sender::default(),
             }
         })
-    }
-}
-
-/// Why a gateway could not start.
-#[derive(Debug)]
-pub enum StartError {
-    /// Something that the configuration names is not usable: certificates, authorities.
-    Config(Problems),
-    /// A listener could not be bound.
-    Listen(String, std::io::Error),
-    /// A worker could not be started.
-    Worker(std::io::Error),
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Config(problems) => problems.fmt(f),
-            Self::Listen(address, _) => write!(f, "cannot listen on {address}"),
-            Self::Worker(_) => f.write_str("cannot start a worker"),
-        }
-    }
-}
-
-impl std::error::Error for StartError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Config(_) => None,
-            Self::Listen(_, error) | Self::Worker(error) => Some(error),
-        }
     }
 }
 
@@ -186,18 +163,22 @@ impl Gateway {
         let (snapshot, warnings) = Snapshot::build(config, &site, None).map_err(StartError::Config)?;
         let bind = |listen: &Listen| Bound::bind(listen).map_err(|error| StartError::Listen(name_of(listen), error));
         let bound = snapshot.config.listen.iter().map(bind).collect::<Result<_, _>>()?;
+        let plain =
+            snapshot.config.to_https.iter().flat_map(|plain| &plain.listen).map(bind).collect::<Result<_, _>>()?;
         let admin = snapshot.config.admin.as_ref().map(|admin| bind(&admin.listen)).transpose()?;
         let shared = Shared::new(snapshot, site);
         let (drain, orders) = watch::channel(false);
         let handle = Handle { shared: Arc::clone(&shared), drain };
-        Ok(Self { bound, admin, shared, orders, handle, warnings, way })
+        Ok(Self { bound, plain, admin, shared, orders, handle, warnings, way })
     }
 
-    /// Where clients connect, as URLs with the real ports: `wss://127.0.0.1:8443`.
+    /// Where clients connect, as URLs with the real ports: `wss://127.0.0.1:8443`; those that send everybody to https come
+    /// last, as `http://…`.
     #[must_use]
     pub fn addresses(&self) -> Vec<String> {
         let scheme = if self.shared.snapshot.load().config.tls.is_some() { "wss" } else { "ws" };
-        self.bound.iter().map(|bound| bound.url(scheme)).collect()
+        let plain = self.plain.iter().map(|bound| bound.url("http"));
+        self.bound.iter().map(|bound| bound.url(scheme)).chain(plain).collect()
     }
 
     /// Where the admin door is, as a URL.
@@ -224,7 +205,7 @@ impl Gateway {
     /// # Errors
     /// When the workers cannot be started.
     pub async fn run(self) -> Result<Totals, StartError> {
-        let Self { bound, admin, shared, mut orders, way, .. } = self;
+        let Self { bound, plain, admin, shared, mut orders, way, .. } = self;
         let timers = Clock::start().map_err(StartError::Worker)?;
         let workers = 0..shared.site.mailboxes.len();
         let workers = workers.map(|at| Worker::start(at, &shared, &timers)).collect::<Result<Vec<_>, _>>();
@@ -233,12 +214,14 @@ impl Gateway {
             shared.site.cluster.clone().zip(way).map(Service::start).transpose().map_err(StartError::Worker)?;
         let tasks = worker::service_tasks();
         if let Some(bound) = admin {
-            let desk = Rc::new(rooms::Desk::new(Arc::clone(&shared)));
+            let desk = Rc::new(desk::Desk::new(Arc::clone(&shared), Arc::clone(&workers)));
             let door = admin::Door::new(Arc::clone(&shared.metrics), shared.life.clone(), desk);
             tasks.spawn(accept::serve_admin(bound, door, shared.life.clone()));
         }
-        for listener in bound {
-            let door = Door::new(Arc::clone(&shared), Arc::clone(&workers));
+        let doors = bound.into_iter().map(|bound| (bound, Side::Gateway));
+        let doors = doors.chain(plain.into_iter().map(|bound| (bound, Side::ToHttps)));
+        for (listener, side) in doors {
+            let door = Door::new(Arc::clone(&shared), Arc::clone(&workers), side);
             tasks.spawn(accept::run(listener, door, shared.life.clone()));
         }
         tasks.spawn(checks::sweep(Arc::clone(&shared)));

@@ -26,6 +26,10 @@ fn replace(shared: &Shared, mut config: Config) -> Result<Vec<Change>, Problems>
         (Some(admin), Some(old)) => admin.listen.clone_from(&old.listen),
         (admin, old) => admin.clone_from(old),
     }
+    match (&mut config.to_https, &old.config.to_https) {
+        (Some(plain), Some(old)) => plain.listen.clone_from(&old.listen),
+        (plain, old) => plain.clone_from(old),
+    }
     config.workers = old.config.workers;
     config.cluster.clone_from(&old.config.cluster);
     if config.tls.is_some() != old.config.tls.is_some() {

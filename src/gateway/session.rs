@@ -146,7 +146,8 @@ impl<C: Told> Task<C> {
     fn told(&mut self, by: &'static str, code: u16, reason: Cow<'static, str>) {
         let (frames, bytes) = self.conversation.passed().pairs();
         self.conversation.place().tell((frames, bytes), State::default());
-        self.held.stay.ended(End { by, code, reason, frames, bytes, backend: self.conversation.backend().to_owned() });
+        let (id, backend) = (self.conversation.place().number(), self.conversation.backend().to_owned());
+        self.held.stay.ended(End { id, by, code, reason, frames, bytes, backend });
     }
 }
 

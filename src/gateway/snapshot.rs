@@ -1,13 +1,20 @@
 //! A configuration made live: the gate, the certificates, and what each route leads to.
 
+mod live;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
+use http::HeaderValue;
+
+use self::live::live;
 use super::token::Token;
 use crate::admission::Gate;
+use crate::admission::count::Gauge;
 use crate::auth::Guard;
 use crate::client::Trust;
-use crate::config::{self, BackendHead, Config, Habits, Hold, Legacy, Problem, Problems, SessionLimits};
+use crate::config::{self, BackendHead, Config, Habits, Hold, Legacy, Pages, Problem, Problems, SessionLimits};
 use crate::filter::Service;
 use crate::hub::filter::Filter;
 use crate::hub::{self, Hub, Site};
@@ -20,6 +27,8 @@ pub(super) struct Snapshot {
     pub(super) config: Config,
     pub(super) gate: Gate,
     pub(super) tls: Option<Arc<tls::Acceptor>>,
+    /// RFC 6797 §6.1: what answers over TLS say, if anything.
+    pub(super) hsts: Option<HeaderValue>,
     /// In the order of [`Config::routes`].
     pub(super) routes: Vec<LiveRoute>,
     /// What opens the admin door beyond health and metrics.
@@ -38,6 +47,10 @@ pub(super) struct LiveRoute {
     /// Who is asked before something is said in its hub, if anybody is.
     filter: Option<Arc<Service>>,
     pub(super) target: LiveTarget,
+    /// Whether the operator lets nobody in; the same before and after a reload.
+    pub(super) drained: Arc<AtomicBool>,
+    /// Where its ordinary requests go.
+    pub(super) pages: Option<Arc<LivePages>>,
 }
 
 /// Where a route leads, live.
@@ -47,6 +60,15 @@ pub(super) enum LiveTarget {
     Echo,
     Proxy(Arc<LiveProxy>),
     Redirect(String),
+    Pages,
+}
+
+/// Ordinary HTTP on one route, live.
+pub(super) struct LivePages {
+    pub(super) pool: Arc<Pool>,
+    pub(super) wishes: Pages,
+    /// Requests under way; the same before and after a reload.
+    pub(super) open: Gauge,
 }
 
 /// A way to backends, live.
@@ -78,9 +100,11 @@ impl Snapshot {
             }
         };
         let gate = Gate::new(&config, before.map(|before| &before.gate));
-        let routes = config.routes.iter().zip(guards.into_iter().zip(filters)).zip(hubs);
-        let routes = routes.map(|((route, judges), hub)| live(route, judges, hub, &pools)).collect();
-        Ok((Self { config, gate, tls, routes, token, pools }, warnings))
+        let routes = config.routes.iter().zip(guards.into_iter().zip(filters).zip(hubs));
+        let routes = routes.map(|(route, (judges, hub))| live(route, (judges, hub), &pools, before)).collect();
+        let hsts = config.tls.as_ref().and_then(|tls| tls.hsts);
+        let hsts = hsts.and_then(|time| HeaderValue::from_str(&format!("max-age={}", time.as_secs())).ok());
+        Ok((Self { config, gate, tls, hsts, routes, token, pools }, warnings))
     }
 
     /// It has been put into force: what pools and hubs share with those before goes by their new wishes.
@@ -256,35 +280,6 @@ fn build_hubs(
         built.map(|hub| Arc::new(hub.filtered_by(filter))).map_err(|found| problems.extend(found.0)).ok()
     };
     config.routes.iter().zip(filters).map(&mut build).collect()
-}
-
-fn live(
-    route: &config::Route,
-    (guard, filter): (Option<Arc<Guard>>, Option<Arc<Service>>),
-    hub: Option<Arc<Hub>>,
-    pools: &BTreeMap<String, Arc<Pool>>,
-) -> LiveRoute {
-    let target = match (&route.target, hub) {
-        (config::Target::Hub(_), Some(hub)) => LiveTarget::Hub(hub),
-        // A hub that could not be built is a problem, and with problems there is nothing live.
-        (config::Target::Hub(_), None) => LiveTarget::Redirect("/".to_owned()),
-        (config::Target::Echo, _) => LiveTarget::Echo,
-        (config::Target::Redirect(to), _) => LiveTarget::Redirect(to.clone()),
-        (config::Target::Proxy(proxy), _) => match pools.get(&proxy.pool) {
-            Some(pool) => {
-                let config::Proxy { legacy, hold, .. } = *proxy;
-                LiveTarget::Proxy(Arc::new(LiveProxy {
-                    pool: Arc::clone(pool),
-                    legacy,
-                    head: proxy.head.clone(),
-                    hold,
-                }))
-            }
-            // The configuration's reader has refused this already; without a pool there is nothing but 404s to give.
-            None => LiveTarget::Redirect("/".to_owned()),
-        },
-    };
-    LiveRoute { route: Arc::new(name_of(route)), limits: Arc::new(route.limits), guard, filter, target }
 }
 
 /// A server that needs care on one route is the same server on the others.

@@ -1,5 +1,7 @@
 //! What is said of a visitor to those behind: to whoever is asked about it, and to the backend.
 
+use std::borrow::Cow;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::header::{self, HeaderMap, HeaderValue};
@@ -7,8 +9,8 @@ use http::header::{self, HeaderMap, HeaderValue};
 use super::answer::Asker;
 use super::session::Place;
 use super::snapshot::LiveProxy;
-use crate::admission::Admission;
 use crate::admission::refusal::Refusal;
+use crate::auth::Pass;
 use crate::client;
 use crate::lifecycle::Phase;
 use crate::pool::{Again, Current, DialError};
@@ -22,6 +24,16 @@ pub(super) struct Shown<'a> {
     pub(super) target: &'a str,
     pub(super) vouched: &'a [(String, HeaderValue)],
     pub(super) forwarded: Forwarded<'a>,
+}
+
+/// What is vouched for: by a token or a server that was asked, and by the client's certificate.
+pub(super) fn vouched<'a>(asker: &'a Asker, pass: Option<&'a Pass>) -> Cow<'a, [(String, HeaderValue)]> {
+    match (pass, &asker.identity) {
+        (None, None) => Cow::Borrowed(&[]),
+        (Some(pass), None) => Cow::Borrowed(&pass.vouched),
+        (None, Some(identity)) => Cow::Borrowed(identity),
+        (Some(pass), Some(identity)) => Cow::Owned([&pass.vouched[..], identity].concat()),
+    }
 }
 
 /// A backend's WebSocket as a place, or why there is none; refused at once where the drain is faster. With it comes the
@@ -71,17 +83,17 @@ fn current(asker: &Asker, name: &str) -> Current {
 
 /// X-Forwarded-For as it came. Proxies may add a line of their own. A chain that did not lead to the client (see
 /// `client_address`) is no chain.
-pub(super) fn hops(asker: &Asker, admission: &Admission, headers: &HeaderMap) -> Option<String> {
+pub(super) fn hops(asker: &Asker, client: IpAddr, headers: &HeaderMap) -> Option<String> {
     let lines = headers.get_all("x-forwarded-for").iter().filter_map(|line| line.to_str().ok());
     let chain = lines.collect::<Vec<_>>().join(", ");
-    let leads = asker.snapshot.gate.trusts(asker.peer) && !chain.is_empty() && admission.client != asker.peer;
+    let leads = asker.snapshot.gate.trusts(asker.peer) && !chain.is_empty() && client != asker.peer;
     leads.then_some(chain)
 }
 
 /// What is said of the client, to backends and to whoever is asked about it.
 pub(super) fn forwarded<'a>(
     asker: &Asker,
-    admission: &Admission,
+    client: IpAddr,
     headers: &'a HeaderMap,
     chain: Option<&'a str>,
 ) -> Forwarded<'a> {
@@ -89,7 +101,7 @@ pub(super) fn forwarded<'a>(
     let trusted = asker.snapshot.gate.trusts(asker.peer);
     let scheme = trusted.then(|| headers.get("x-forwarded-proto")?.to_str().ok()).flatten();
     Forwarded {
-        client: admission.client,
+        client,
         chain,
         peer: asker.peer,
         secure: scheme.map_or(asker.secure, |scheme| scheme.eq_ignore_ascii_case("https")),

@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::accept::Arrival;
 use super::{Shared, connection};
+use crate::courier::Lines;
 use crate::hub::{Cluster, Shard, Way};
 use crate::lifecycle::{Tasks, clock};
 use crate::telemetry::roster::{Census, Order, Roster};
@@ -46,6 +47,8 @@ pub(super) struct Local {
     pub(super) shared: Arc<Shared>,
     pub(super) roster: Rc<Roster>,
     pub(super) shard: Rc<Shard>,
+    /// Connections to backends of ordinary HTTP that wait for the next request.
+    pub(super) lines: Rc<Lines>,
     /// Connections, before their upgrade and after it.
     pub(super) sessions: Tasks,
 }
@@ -204,10 +207,10 @@ async fn work(at: usize, shared: Arc<Shared>, mut inbox: mpsc::UnboundedReceiver
     let shard = Rc::new(Shard::new(at, Arc::clone(&shared.site.mailboxes[at])));
     let roster = Roster::new(at, shared.site.mailboxes.len()).with_traffic(shared.metrics.traffic.clone());
     let roster = Rc::new(roster);
-    let local = Rc::new(Local { shared, roster, shard, sessions: Tasks::default() });
+    let local = Rc::new(Local { shared, roster, shard, lines: Rc::default(), sessions: Tasks::default() });
     let services = Tasks::default();
     services.spawn(Rc::clone(&local.shard).run());
-    services.spawn(sweep(Rc::clone(&local.roster)));
+    services.spawn(sweep(Rc::clone(&local.roster), Rc::clone(&local.lines)));
     while let Some(job) = inbox.recv().await {
         match job {
             Job::Connection(arrival, load) => {
@@ -234,10 +237,11 @@ async fn work(at: usize, shared: Arc<Shared>, mut inbox: mpsc::UnboundedReceiver
 }
 
 /// One timer for all sessions of the worker.
-async fn sweep(roster: Rc<Roster>) {
+async fn sweep(roster: Rc<Roster>, lines: Rc<Lines>) {
     let since = Instant::now();
     loop {
         clock::sleep(SWEEP).await;
         roster.sweep(u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX));
+        lines.sweep();
     }
 }

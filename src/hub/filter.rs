@@ -4,12 +4,14 @@ use std::fmt::Debug;
 use std::pin::Pin;
 use std::rc::Weak;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::fault::Fault;
 use super::id::MemberId;
 use super::member::{Member, Talker};
 use super::record::Draft;
 use super::room::{Room, Speech};
+use super::sentence::Who;
 
 /// What is asked.
 #[derive(Clone, Debug)]
@@ -60,27 +62,48 @@ impl Waiting {
         Question { room, member: *from, name: Arc::clone(name), text: Arc::clone(text) }
     }
 
-    /// It is said, or its speaker is told why not.
-    pub(super) fn conclude(mut self, verdict: Verdict) {
+    /// Whether its speaker is still there to say it: a verdict may take its time.
+    ///
+    /// # Errors
+    /// It has gone, was put out, or is banned.
+    pub(super) fn stands(&self) -> Result<(), Fault> {
+        if !self.speaker.is_in(&self.room) {
+            return Err(Fault::NotJoined);
+        }
+        // Whoever was banned this moment may not have been told yet.
+        let whom = [Who::Member(self.draft.from), Who::named(&self.draft.name)];
+        self.room.ground().moderation.admits(Some(self.room.name()), &whom, Instant::now())
+    }
+
+    /// It is said, or its speaker is told why not; also without a verdict, for a reason that stood before.
+    pub(super) fn conclude(mut self, verdict: Result<Verdict, Fault>) {
         let reference = self.draft.reference.clone();
-        let (fault, reason) = match verdict {
-            Verdict::Pass(words) => {
+        let (fault, reason) = match verdict.and_then(|verdict| self.stands().map(|()| verdict)) {
+            Ok(Verdict::Pass(words)) => {
                 self.draft.text = words.unwrap_or(self.draft.text);
-                self.speech.now = std::time::Instant::now();
+                self.speech.now = Instant::now();
                 match self.room.submit(self.draft, self.speech) {
                     Ok(None) => return,
                     Ok(Some(known)) => return self.speaker.acknowledge(&self.room, reference.as_deref(), known),
                     Err(fault) => (fault, None),
                 }
             }
-            Verdict::Refuse(reason) => (Fault::Filtered, reason),
-            Verdict::Down => (Fault::FilterDown, None),
+            Ok(Verdict::Refuse(reason)) => (Fault::Filtered, reason),
+            Ok(Verdict::Down) => (Fault::FilterDown, None),
+            Err(fault) => (fault, None),
         };
         self.speaker.fail(&self.room, reference.as_deref(), (fault, reason));
     }
 }
 
 impl Speaker {
+    fn is_in(&self, room: &Arc<Room>) -> bool {
+        match self {
+            Self::Plain(member) => member.upgrade().is_some_and(|member| !member.is_ending()),
+            Self::V1(talker) => talker.upgrade().is_some_and(|talker| talker.is_in(room)),
+        }
+    }
+
     fn acknowledge(&self, room: &Room, reference: Option<&str>, id: super::id::MessageId) {
         if let Self::V1(talker) = self
             && let Some(talker) = talker.upgrade()

@@ -13,6 +13,7 @@ use super::mailbox::{Letter, Mailbox, Word};
 use super::moderation::Moderation;
 use super::order::Order;
 use super::store::Store;
+use super::vacant::Vacant;
 
 static GROUNDS: AtomicU64 = AtomicU64::new(0);
 
@@ -26,6 +27,7 @@ pub(crate) struct Ground {
     pub(crate) order: Box<dyn Order>,
     pub(crate) store: Box<dyn Store>,
     pub(crate) moderation: Moderation,
+    pub(crate) vacant: Vacant,
     filter: RwLock<Option<Arc<dyn Filter>>>,
     /// Its own among all hubs that there were.
     number: u64,
@@ -56,6 +58,7 @@ impl Ground {
             order,
             store,
             moderation: Moderation::default(),
+            vacant: Vacant::default(),
             filter: RwLock::default(),
             number,
             users: AtomicU64::new(first),

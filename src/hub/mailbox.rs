@@ -79,6 +79,8 @@ pub(crate) enum Word {
     Frame(Bytes),
     /// To go.
     Close(Close),
+    /// To be called so no more: a token says that it is somebody else's name.
+    Displaced(Arc<str>),
     /// To come into a room that was not ready when it asked.
     Again(Again),
 }
@@ -101,7 +103,7 @@ impl Letter {
             Self::Room { content: Content::Out(out), .. } => size_of_val(&*out.ids),
             Self::Member { word: Word::Frame(frame), .. } => frame.len(),
             Self::Member { word: Word::Close(close), .. } => close.reason.len(),
-            Self::Member { word: Word::Again(_), .. } => 0,
+            Self::Member { word: Word::Displaced(_) | Word::Again(_), .. } => 0,
         }
     }
 }

@@ -20,6 +20,7 @@ mod secret;
 pub(crate) mod sentence;
 mod shard;
 mod store;
+mod vacant;
 
 pub(crate) use cluster::{Cluster, Login, Way, Wishes as ClusterWishes};
 pub(crate) use fault::Fault;
@@ -40,6 +41,7 @@ use self::cluster::{Chapter, Together};
 use self::filter::Filter;
 use self::ground::Ground;
 use self::house::House;
+use self::name::Name;
 use self::order::{Alone, Order};
 use self::record::Draft;
 use self::room::{Fixed, Speech};
@@ -81,6 +83,8 @@ pub(crate) enum Refused {
     Forbidden,
     /// Not this client, for a time.
     Banned,
+    /// Not under the name that its token gives.
+    Nameless,
 }
 
 /// What became of something that the server says.
@@ -163,15 +167,14 @@ impl Hub {
         credentials: Credentials,
     ) -> Result<Seat, Refused> {
         let name = if path.is_empty() { &self.wishes.room } else { path };
-        self.admit(name, language, &credentials)?;
+        let vouched = |text: &str| Name::vouched(text, self.wishes.name_length).ok_or(Fault::BadName);
+        let called = credentials.name.as_deref().map(vouched).transpose()?;
+        self.admit(name, language, (&credentials, called.as_ref()))?;
         let entered = match language {
-            Language::V1 if self.wishes.room_names.allows(name) => Ok(Seat::in_hub(self, name, credentials)),
+            Language::V1 if self.wishes.room_names.allows(name) => Ok(Seat::in_hub(self, name, (credentials, called))),
             Language::V1 => Err(Fault::BadRoom),
             Language::Plain if !credentials.admits(name) => Err(Fault::Forbidden),
-            Language::Plain => {
-                let chair = self.house.enter(name, None, None);
-                chair.map(|chair| Seat::in_room(chair, &credentials, self.wishes.name_length))
-            }
+            Language::Plain => self.house.enter(name, None, None).map(|chair| Seat::Room(chair, called)),
         };
         entered.map_err(Refused::from)
     }
@@ -190,9 +193,10 @@ impl Hub {
     }
 
     /// Whether nobody has banned this client from the hub, or from the one room where it cannot go elsewhere.
-    fn admit(&self, room: &str, language: Language, credentials: &Credentials) -> Result<(), Fault> {
+    fn admit(&self, room: &str, language: Language, whom: (&Credentials, Option<&Name>)) -> Result<(), Fault> {
+        let (credentials, name) = whom;
         let address = credentials.address.map(Who::at);
-        let name = credentials.name.as_deref().map(Who::named);
+        let name = name.map(|name| Who::Name(name.key()));
         let room = (language == Language::Plain).then_some(room);
         let whom: Vec<Who> = address.into_iter().chain(name).collect();
         self.house.ground().moderation.admits(room, &whom, Instant::now())
@@ -244,14 +248,9 @@ fn open_archive(wishes: &config::Hub, site: &Site, key: &str) -> Result<Option<A
 }
 
 /// What a hub is among several gateways.
-fn chapter(prefix: &str, wishes: &Arc<config::Hub>) -> Chapter {
+fn chapter(prefix: &str, wishes: &config::Hub) -> Chapter {
     let longest = wishes.fixed.iter().filter_map(|fixed| fixed.history).fold(wishes.history, usize::max);
-    let wishes = Arc::clone(wishes);
-    let chapter = Chapter::new(prefix, (longest, wishes.history_age.unwrap_or_default(), wishes.text));
-    chapter.allowing(move |room| {
-        let is_fixed = wishes.fixed.iter().any(|fixed| fixed.name == room);
-        is_fixed || (wishes.create && wishes.room_names.allows(room))
-    })
+    Chapter::new(prefix, (longest, wishes.history_age.unwrap_or_default(), wishes.text))
 }
 
 impl From<Fault> for Refused {
@@ -260,6 +259,7 @@ impl From<Fault> for Refused {
             Fault::RoomFull | Fault::RoomsFull | Fault::TooManyRooms => Self::Full,
             Fault::WrongSecret | Fault::Forbidden => Self::Forbidden,
             Fault::Banned(_) => Self::Banned,
+            Fault::BadName => Self::Nameless,
             _ => Self::NoRoom,
         }
     }

@@ -13,9 +13,10 @@ use super::fault::Fault;
 use super::house::House;
 use super::id::{MemberId, MessageId};
 use super::mailbox::Out;
+use super::name::Name;
 use super::order::Decision;
 use super::room::Room;
-use super::sentence::{Sentences, Who};
+use super::sentence::{Sentence, Sentences, Who};
 
 /// How long somebody is muted or banned where nothing is said of it.
 pub(crate) const USUAL: Duration = Duration::from_secs(3600);
@@ -144,6 +145,9 @@ impl House {
 
     fn carry_out(&self, measure: &Measure, grounds: Grounds<'_>, now: Instant) -> Result<usize, Fault> {
         let order = &self.ground().order;
+        if measure.room().is_some_and(|room| !self.could_be(room)) {
+            return Err(Fault::BadRoom);
+        }
         match measure {
             Measure::Kick { room, who } => {
                 let room = self.reach(room)?;
@@ -181,6 +185,21 @@ impl House {
                 }
                 Ok(concerned)
             }
+        }
+    }
+
+    /// Whoever comes to be called so in a room and is muted by this name is so by its id as well, from then on and on all
+    /// gateways: another name is no way out of it.
+    pub(crate) fn bind(&self, room: &str, id: MemberId, name: &Name, now: Instant) {
+        let moderation = &self.ground().moderation;
+        if moderation.mutes.is_empty() {
+            return;
+        }
+        let (name, who) = (Who::Name(name.key()), Who::Member(id));
+        for (room, Sentence { until, by, reason, asked }) in moderation.mutes.bind(room, &name, &who, now) {
+            let matters = vec![Matter::Sentence { kind: Kind::Mute, room, who: who.clone(), asked, lifted: false }];
+            let until = Some(verdict::moment(until, now));
+            self.ground().order.decree(Decision { part_of: None, until, by, reason, matters });
         }
     }
 

@@ -1,5 +1,6 @@
 //! Who may not come in, or not speak, for a time: sentences with an end each, in a table that is bounded.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -12,12 +13,19 @@ use parking_lot::Mutex;
 use super::id::MemberId;
 use super::name;
 
+/// Who speaks through the admin door.
+pub(crate) const DOOR: &str = "admin door";
+/// Characters of a name that is asked for; no member's has more.
+const LONGEST: usize = 64;
+/// In a full table one sentence in so many makes way at once, so that it is not looked through for each that comes.
+const SHARE: usize = 64;
+
 /// Whom something is about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Who {
     /// A member, for as long as it has its session.
     Member(MemberId),
-    /// Whoever is called so, in whatever case.
+    /// Whoever is called so, in whatever case and spelling.
     Name(Box<str>),
     /// Whoever comes from there: an IPv4 address, or an IPv6 /64.
     Address(IpAddr),
@@ -27,7 +35,14 @@ impl Who {
     /// Whoever is called so.
     #[must_use]
     pub(crate) fn named(text: &str) -> Self {
-        Self::Name(name::fold(text.trim()).into())
+        Self::Name(name::fold(text).into())
+    }
+
+    /// The same where somebody asks for it; nobody, when it is no name.
+    #[must_use]
+    pub(crate) fn called(text: &str) -> Option<Self> {
+        let is_short = text.len() <= 4 * LONGEST && text.chars().count() <= LONGEST;
+        Some(Self::named(text)).filter(|who| is_short && !matches!(who, Self::Name(name) if name.is_empty()))
     }
 
     /// Whoever comes from this address, or from one that is as good as the same.
@@ -75,26 +90,53 @@ pub(crate) struct Sentences {
 }
 
 impl Sentences {
-    /// From now on there are so many at most; those that end first make way.
+    /// From now on there are so many at most; see [`thin`] for those that make way.
     pub(crate) fn bound(&self, most: usize) {
         self.most.store(most, Ordering::Relaxed);
         let mut all = self.all.lock();
-        while all.len() > most && make_way(&mut all) {}
+        thin(&mut all, most);
         self.count.store(all.len(), Ordering::Relaxed);
     }
 
-    /// Another one, or another end for one that there is. In a full table the one that would end first makes way.
+    /// Another one, or another end for one that there is. In a full table others make way; but not what holds in all rooms,
+    /// or comes from the admin door, for what does not.
     pub(crate) fn pronounce(&self, room: Option<&str>, who: Who, sentence: Sentence, now: Instant) {
         let mut all = self.all.lock();
         let (place, most) = ((room.map(Box::from), who), self.most.load(Ordering::Relaxed));
         if !all.contains_key(&place) && all.len() >= most {
             all.retain(|_, sentence| sentence.until > now);
+            let firm = if all.len() < most { 0 } else { all.iter().filter(|(place, one)| one.is_firm(place)).count() };
+            if firm >= most && !sentence.is_firm(&place) {
+                return self.count.store(all.len(), Ordering::Relaxed);
+            }
             if all.len() >= most {
-                make_way(&mut all);
+                let share = (most / SHARE).max(1);
+                thin(&mut all, if firm >= most { most - 1 } else { firm.max(most - share) });
             }
         }
         all.insert(place, sentence);
         self.count.store(all.len(), Ordering::Relaxed);
+    }
+
+    /// Whoever is meant by a name, in this room or in all, is so by this id, too; what is new of it, and where.
+    pub(crate) fn bind(&self, room: &str, name: &Who, id: &Who, now: Instant) -> Vec<(Option<Box<str>>, Sentence)> {
+        let mut bound = Vec::new();
+        if self.is_empty() {
+            return bound;
+        }
+        for place in [None, Some(Box::from(room))] {
+            let (of_name, of_id) = {
+                let all = self.all.lock();
+                let of = |who: &Who| all.get(&(place.clone(), who.clone())).filter(|one| one.until > now).cloned();
+                (of(name), of(id))
+            };
+            let longer = of_name.filter(|one| of_id.is_none_or(|known| known.until < one.until));
+            if let Some(sentence) = longer {
+                self.pronounce(place.as_deref(), id.clone(), sentence.clone(), now);
+                bound.push((place, sentence));
+            }
+        }
+        bound
     }
 
     /// Ends what was said about somebody, under whatever name, and all that was said with it. If there was anything: when it
@@ -158,10 +200,35 @@ impl Sentences {
     }
 }
 
-/// The one that ends first goes; whether there was one.
-fn make_way(all: &mut HashMap<Place, Sentence>) -> bool {
-    let first = all.iter().min_by_key(|(_, sentence)| sentence.until).map(|(place, _)| place.clone());
-    first.is_some_and(|place| all.remove(&place).is_some())
+impl Sentence {
+    /// Whether it is not one room's moderators' alone.
+    fn is_firm(&self, (room, _): &Place) -> bool {
+        room.is_none() || *self.by == *DOOR
+    }
+}
+
+/// Leaves so many of them. First the room that has most makes way, with what ends first there, until it has as many as the
+/// next; so nobody can fill the table at the cost of others. What is firm goes last.
+fn thin(all: &mut HashMap<Place, Sentence>, keep: usize) {
+    let gone = all.len().saturating_sub(keep);
+    if gone == 0 {
+        return;
+    }
+    let mut list: Vec<_> = all.iter().collect();
+    list.sort_unstable_by_key(|(_, sentence)| Reverse(sentence.until));
+    let mut later: HashMap<Option<&str>, usize> = HashMap::new();
+    let mut list: Vec<_> = list
+        .into_iter()
+        .map(|(place, sentence)| {
+            let later = later.entry(place.0.as_deref()).or_default();
+            let is_firm = sentence.is_firm(place);
+            *later += usize::from(!is_firm);
+            ((is_firm, Reverse(if is_firm { 0 } else { *later }), sentence.until), place)
+        })
+        .collect();
+    list.sort_unstable_by_key(|(rank, _)| *rank);
+    let gone: Vec<Place> = list.into_iter().take(gone).map(|(_, place)| place.clone()).collect();
+    gone.iter().for_each(|place| drop(all.remove(place)));
 }
 
 #[cfg(test)]
@@ -244,6 +311,54 @@ mod tests {
         table.pronounce(None, ann.clone(), sentence(now + SECOND, &member(1)), now);
         assert_eq!(table.lift(None, &ann, now), Some((now + 10 * SECOND, member(1))));
         assert_eq!(table.left(None, &[member(1), ann], now), None);
+    }
+
+    #[test]
+    fn one_room_takes_nothing_from_others() {
+        let (table, now) = (table(200), Instant::now());
+        pronounce(&table, None, &member(1), now, 10);
+        pronounce(&table, Some("b"), &member(2), now, 10);
+        let of_door = Sentence { by: DOOR.into(), ..sentence(now + SECOND, &member(3)) };
+        table.pronounce(Some("a"), member(3), of_door, now);
+        let there = |room, id| table.left(Some(room), &[member(id)], now).is_some();
+        for id in 1000..2000 {
+            pronounce(&table, Some("a"), &member(id), now, 1000);
+            assert!(table.all.lock().len() <= 200 && there("a", id));
+        }
+        assert!(there("a", 1) && there("b", 2) && there("a", 3));
+        table.bound(4);
+        assert!(there("a", 1) && there("b", 2) && there("a", 3), "what is firm, and one of the smallest room");
+        table.bound(2);
+        assert!(there("a", 1) && !there("b", 2) && there("a", 3));
+        pronounce(&table, Some("b"), &member(2), now, 1000);
+        assert!(there("a", 1) && !there("b", 2) && there("a", 3), "nothing makes way for it");
+        pronounce(&table, None, &member(4), now, 1000);
+        assert!(there("a", 1) && there("a", 4) && !there("a", 3));
+    }
+
+    #[test]
+    fn who_is_meant_by_name_is_bound_by_id() {
+        let (table, now) = (table(9), Instant::now());
+        let (ann, id) = (Who::named("Ann"), member(1));
+        pronounce(&table, Some("a"), &ann, now, 10);
+        assert_eq!(table.bind("b", &ann, &id, now), []);
+        assert_eq!(table.bind("a", &ann, &id, now).len(), 1);
+        assert_eq!(table.bind("a", &ann, &id, now), [], "that is nothing new");
+        assert_eq!(table.left(Some("a"), std::slice::from_ref(&id), now), Some(10 * SECOND));
+        pronounce(&table, None, &ann, now, 5);
+        assert_eq!(table.bind("b", &ann, &id, now).len(), 1);
+        assert_eq!(table.left(Some("b"), std::slice::from_ref(&id), now), Some(5 * SECOND));
+        assert!(table.lift(None, &ann, now).is_some() && table.lift(Some("a"), &ann, now).is_some());
+        assert_eq!(table.left(Some("a"), &[id], now), None, "they end as one");
+    }
+
+    #[test]
+    fn what_is_no_name_is_nobody() {
+        let long = "x".repeat(LONGEST + 1);
+        for text in ["", " ", "\u{200b}\u{3000}", &long] {
+            assert_eq!(Who::called(text), None, "{text:?}");
+        }
+        assert_eq!(Who::called(&long[1..]), Some(Who::named(&long[1..])));
     }
 
     #[test]

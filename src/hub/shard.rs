@@ -2,11 +2,13 @@
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
+use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use slab::Slab;
+use tokio::sync::oneshot;
 
 use super::filter::{Filter, Waiting};
 use super::mailbox::{Content, Letter, Mailbox, Out, Said, Word};
@@ -30,8 +32,16 @@ pub(crate) struct Shard {
     /// Who can be told something alone, by hub and number.
     talkers: RefCell<HashMap<(u64, u64), Rc<Talker>>>,
     /// What members have said and is not judged yet, by hub and number, in their order.
-    waiting: RefCell<HashMap<(u64, u64), VecDeque<Waiting>>>,
+    waiting: RefCell<HashMap<(u64, u64), Queue>>,
     tasks: Tasks,
+}
+
+/// What one member has said and is not judged yet.
+#[derive(Debug)]
+struct Queue {
+    all: VecDeque<Waiting>,
+    /// Dropped with the queue: then nobody waits for the verdict that is asked for.
+    _wanted: oneshot::Sender<Infallible>,
 }
 
 /// The members of one room on one worker, by what they speak.
@@ -98,18 +108,26 @@ impl Shard {
     pub(super) fn disconnect(&self, talker: &Talker) {
         let gone = self.talkers.borrow_mut().remove(&talker.key());
         drop(gone);
+        self.silence(talker.key());
+    }
+
+    /// A member has gone: what of it waits is not said.
+    pub(super) fn silence(&self, key: (u64, u64)) {
+        let unsaid = self.waiting.borrow_mut().remove(&key);
+        drop(unsaid);
     }
 
     /// Puts a message to the filter: behind those of the same member that wait, and beside those of all others.
     pub(super) fn put_to(self: &Rc<Self>, filter: Arc<dyn Filter>, waiting: Waiting) {
         let key = (waiting.room.ground().number(), waiting.draft.user);
         let mut all = self.waiting.borrow_mut();
-        let queue = all.entry(key).or_default();
-        queue.push_back(waiting);
-        if queue.len() == 1 {
-            let shard = Rc::clone(self);
-            self.tasks.spawn(async move { shard.judge(key, filter).await });
+        if let Some(queue) = all.get_mut(&key) {
+            return queue.all.push_back(waiting);
         }
+        let (wanted, unwanted) = oneshot::channel();
+        all.insert(key, Queue { all: VecDeque::from([waiting]), _wanted: wanted });
+        let shard = Rc::clone(self);
+        self.tasks.spawn(async move { shard.judge(key, filter, unwanted).await });
     }
 
     /// Whether something of this member's waits for its verdict: it is not read on until then.
@@ -117,27 +135,42 @@ impl Shard {
         self.waiting.borrow().contains_key(&key)
     }
 
-    async fn judge(&self, key: (u64, u64), filter: Arc<dyn Filter>) {
-        let first = |shard: &Self| shard.waiting.borrow().get(&key).and_then(VecDeque::front).map(Waiting::question);
-        while let Some(question) = first(self) {
-            let verdict = Arc::clone(&filter).judge(question).await;
-            let (waiting, is_last) = {
-                let mut all = self.waiting.borrow_mut();
-                let Some(queue) = all.get_mut(&key) else { return };
-                let waiting = queue.pop_front();
-                let is_last = queue.is_empty();
-                if is_last {
-                    all.remove(&key);
-                }
-                (waiting, is_last)
+    /// Has one member's messages judged until none waits, or until it has gone.
+    async fn judge(&self, key: (u64, u64), filter: Arc<dyn Filter>, mut unwanted: oneshot::Receiver<Infallible>) {
+        let first = || {
+            let all = self.waiting.borrow();
+            let waiting = all.get(&key)?.all.front()?;
+            Some(waiting.stands().map(|()| waiting.question()))
+        };
+        while let Some(question) = first() {
+            let verdict = match question {
+                Ok(question) => tokio::select! {
+                    biased;
+                    _ = &mut unwanted => return,
+                    verdict = Arc::clone(&filter).judge(question) => Ok(verdict),
+                },
+                // Nobody is asked about what could not be said.
+                Err(fault) => Err(fault),
             };
-            let Some(waiting) = waiting else { return };
+            let Some((waiting, is_last)) = self.take_judged(key) else { return };
             let speaker = waiting.speaker.clone();
             waiting.conclude(verdict);
             if is_last {
                 return speaker.wake();
             }
         }
+    }
+
+    /// The message that was judged, and whether it was the last one.
+    fn take_judged(&self, key: (u64, u64)) -> Option<(Waiting, bool)> {
+        let mut all = self.waiting.borrow_mut();
+        let queue = all.get_mut(&key)?;
+        let waiting = queue.all.pop_front()?;
+        let is_last = queue.all.is_empty();
+        if is_last {
+            all.remove(&key);
+        }
+        Some((waiting, is_last))
     }
 
     fn thin(&self, room: &Arc<Room>, leave: impl FnOnce(&mut Company)) {
@@ -245,6 +278,7 @@ impl Shard {
         match word {
             Word::Frame(frame) => talker.deliver(&mut cx, frame),
             Word::Close(close) => talker.dismiss(&mut cx, close.clone()),
+            Word::Displaced(was) => talker.displaced(&mut cx, self.worker, was),
             Word::Again(again) => talker.again(&mut cx, self, again),
         }
     }

@@ -52,8 +52,21 @@ pub(crate) trait Store: Debug + Send + Sync {
     #[allow(dead_code)] // messages are deleted by moderators
     fn erase(&self, room: &str, id: MessageId);
 
-    /// The newest messages of a room, oldest first: called once, when the room is made.
-    fn load(&self, room: &str, most: usize) -> Vec<Record>;
+    /// The newest messages of a room, oldest first: called once, when the room is made, which is there from now on and
+    /// keeps so many messages and bytes of text.
+    fn load(&self, room: &str, bounds: (usize, usize)) -> Vec<Record>;
+
+    /// From now on it keeps so many.
+    fn bound(&self, room: &str, bounds: (usize, usize));
+
+    /// A room is not there any more. Until then, others make way before it does.
+    fn close(&self, room: &str);
+
+    /// Whether a room is not for everybody from now on. It is remembered as long as what was said in it.
+    fn guard(&self, room: &str, is_guarded: bool);
+
+    /// Whether there is something of a room that was not for everybody when it was said.
+    fn is_guarded(&self, room: &str) -> bool;
 }
 
 /// Nothing is kept: all is gone with the room.
@@ -65,8 +78,18 @@ impl Store for Memory {
 
     fn erase(&self, _: &str, _: MessageId) {}
 
-    fn load(&self, _: &str, _: usize) -> Vec<Record> {
+    fn load(&self, _: &str, _: (usize, usize)) -> Vec<Record> {
         Vec::new()
+    }
+
+    fn bound(&self, _: &str, _: (usize, usize)) {}
+
+    fn close(&self, _: &str) {}
+
+    fn guard(&self, _: &str, _: bool) {}
+
+    fn is_guarded(&self, _: &str) -> bool {
+        false
     }
 }
 
@@ -79,26 +102,45 @@ impl Store for Arc<Archive> {
         Archive::erase(self, room, id);
     }
 
-    fn load(&self, room: &str, most: usize) -> Vec<Record> {
-        Archive::load(self, room, most)
+    fn load(&self, room: &str, bounds: (usize, usize)) -> Vec<Record> {
+        Archive::hold(self, room);
+        Archive::bound(self, room, bounds);
+        Archive::load(self, room, bounds.0)
+    }
+
+    fn bound(&self, room: &str, bounds: (usize, usize)) {
+        Archive::bound(self, room, bounds);
+    }
+
+    fn close(&self, room: &str) {
+        Archive::release(self, room);
+    }
+
+    fn guard(&self, room: &str, is_guarded: bool) {
+        Archive::guard(self, room, is_guarded);
+    }
+
+    fn is_guarded(&self, room: &str) -> bool {
+        Archive::is_guarded(self, room)
     }
 }
 
 /// How much is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Bounds {
-    /// Messages of one room.
+    /// Messages of one room, unless it keeps fewer.
     pub(crate) messages: usize,
-    /// Bytes of one room's texts.
+    /// Bytes of one room's texts, unless it keeps fewer.
     pub(crate) bytes: usize,
-    /// Rooms; beyond it those go that have been silent longest.
+    /// Rooms; beyond it those go that have been silent longest, of those that are not there.
     pub(crate) rooms: usize,
     /// How old a message may become; absent: any age.
     pub(crate) age: Option<Duration>,
 }
 
 impl Bounds {
-    /// What a hub's owner wishes. A room may have a longer history of its own: the longest is every room's bound here.
+    /// What a hub's owner wishes. A room may have a longer history of its own: the longest is the bound here of each room
+    /// that has not told its own since the file was opened.
     #[must_use]
     pub(crate) fn of(wishes: &config::Hub) -> Self {
         let own = wishes.fixed.iter().filter_map(|room| room.history);

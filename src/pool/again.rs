@@ -83,7 +83,7 @@ impl Again {
     async fn dial(&self) -> Result<Dialled, DialError> {
         let current = (self.current)();
         let pool = current.as_ref().unwrap_or(&self.pool);
-        let lease = pool.enter_uncounted(&self.wish).await?;
+        let lease = pool.enter_uncounted(self.wish.caller).await?;
         pool.dial(lease, &self.wish).await
     }
 }

@@ -17,9 +17,9 @@ impl Pool {
         let blind = !self.wishes.ejection.last && !self.members().any(|member| member.is_usable(now));
         let fits = |seat: &&Seat| {
             let member = &seat.member;
-            // One that a reload has taken out is not ill; but those who wait may be of the pool after it.
+            // One that a reload or the operator has taken out is not ill; but those who wait may be of the pool after it.
             member.open() < cap
-                && !member.is_retired()
+                && !member.is_withdrawn()
                 && (blind || member.is_usable(now))
                 && !tried.iter().any(|other| Arc::ptr_eq(other, member))
         };

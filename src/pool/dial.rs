@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::member::Member;
-use super::{DialError, Dialled, Lease, Pool, Wish};
+use super::{Caller, DialError, Dialled, Lease, Pool, Wish};
 use crate::client::{self, UpgradeError};
 use crate::lifecycle::clock::{self, Instant};
 use crate::socket::Socket;
@@ -57,15 +57,44 @@ impl Pool {
     ///
     /// # Errors
     /// See [`DialError`]; the last one's.
-    pub(crate) async fn dial(&self, mut lease: Lease, wish: &Wish) -> Result<Dialled, DialError> {
+    pub(crate) async fn dial(&self, lease: Lease, wish: &Wish) -> Result<Dialled, DialError> {
         let deadline = Instant::now() + self.wishes.connect_timeout + self.wishes.answer_timeout;
+        let attempt = async |member: &Member| self.attempt(member, wish, deadline).await;
+        let ((socket, protocol), lease) = self.try_each(lease, wish.caller, deadline, attempt).await?;
+        lease.member().succeed(Instant::now());
+        Ok(Dialled { socket, lease, protocol })
+    }
+
+    /// A connection to a backend, on which nothing was said yet; another one where that of the lease cannot be connected
+    /// to. Cancel safe, as [`Pool::dial`] is.
+    ///
+    /// # Errors
+    /// [`DialError::Unreachable`] and [`DialError::ConnectTimeout`]; the last one's.
+    pub(crate) async fn connect(&self, lease: Lease, caller: Caller) -> Result<(Socket, Lease), DialError> {
+        let deadline = Instant::now() + self.wishes.connect_timeout.saturating_mul(2);
+        self.try_each(lease, caller, deadline, async |member: &Member| self.reach(member, caller, deadline).await).await
+    }
+
+    /// How a backend has done that was connected to and asked.
+    pub(crate) fn note(&self, lease: &Lease, has_answered: bool) {
+        if has_answered {
+            lease.member().succeed(Instant::now());
+        } else {
+            self.blame(lease.member());
+        }
+    }
+
+    async fn try_each<T>(
+        &self,
+        mut lease: Lease,
+        caller: Caller,
+        deadline: Instant,
+        attempt: impl AsyncFn(&Member) -> Result<T, Failed>,
+    ) -> Result<(T, Lease), DialError> {
         let mut tried: Vec<Arc<Member>> = Vec::new();
         loop {
-            let failed = match self.attempt(lease.member(), wish, deadline).await {
-                Ok((socket, protocol)) => {
-                    lease.member().succeed(Instant::now());
-                    return Ok(Dialled { socket, lease, protocol });
-                }
+            let failed = match attempt(lease.member()).await {
+                Ok(made) => return Ok((made, lease)),
                 Err(failed) => failed,
             };
             if let Some(why) = failed.error.undialled() {
@@ -77,7 +106,7 @@ impl Pool {
                 self.blame(&member);
             }
             tried.push(member);
-            lease = match self.other(wish, &failed, &tried, deadline) {
+            lease = match self.other(caller, &failed, &tried, deadline) {
                 Some(lease) => lease,
                 None => return Err(failed.error),
             };
@@ -91,13 +120,13 @@ impl Pool {
     }
 
     /// A place at a backend that was not tried yet, if one more may be.
-    fn other(&self, wish: &Wish, failed: &Failed, tried: &[Arc<Member>], deadline: Instant) -> Option<Lease> {
+    fn other(&self, caller: Caller, failed: &Failed, tried: &[Arc<Member>], deadline: Instant) -> Option<Lease> {
         let now = Instant::now();
         if !failed.again || tried.len() > self.wishes.retries || now >= deadline {
             return None;
         }
         let choose = |cap, key, chance: &mut _| self.choose(cap, key, chance, tried);
-        let lease = self.places.take(wish.key, choose)?;
+        let lease = self.places.take(caller.key, choose)?;
         if !self.places.may_retry(now, self.wishes.retry_budget) {
             tracing::warn!(pool = self.name, "no retry: the pool has made as many as its budget allows");
             return None;
@@ -126,6 +155,25 @@ impl Pool {
         }
     }
 
+    async fn reach(&self, member: &Member, caller: Caller, deadline: Instant) -> Result<Socket, Failed> {
+        let url = || member.backend.url.clone();
+        let span = Span::from_now(self.wishes.connect_timeout, deadline);
+        let way = self.way_for(caller.client);
+        let since = Instant::now();
+        let connected = client::connect_by(&member.backend.transport, &self.trust, &way);
+        match clock::timeout_at(span.end, connected).await {
+            Ok(Ok(socket)) => {
+                self.dials.connected(since.elapsed());
+                Ok(socket)
+            }
+            Ok(Err(error)) => {
+                let blame = !is_ours(&error);
+                Err(Failed::silent(DialError::Unreachable(url(), error), blame))
+            }
+            Err(_) => Err(Failed::silent(DialError::ConnectTimeout(url()), span.whole)),
+        }
+    }
+
     async fn attempt(
         &self,
         member: &Member,
@@ -137,20 +185,7 @@ impl Pool {
         let Ok(Ok(_slot)) = clock::timeout_at(deadline, member.slots().acquire_owned()).await else {
             return Err(Failed::final_word(DialError::HandshakesBusy(url())));
         };
-        let since = Instant::now();
-        let span = Span::from_now(self.wishes.connect_timeout, deadline);
-        let way = self.way_for(wish.client);
-        let connected =
-            clock::timeout_at(span.end, client::connect_by(&member.backend.transport, &self.trust, &way)).await;
-        let mut socket = match connected {
-            Ok(Ok(socket)) => socket,
-            Ok(Err(error)) => {
-                let blame = !is_ours(&error);
-                return Err(Failed::silent(DialError::Unreachable(url(), error), blame));
-            }
-            Err(_) => return Err(Failed::silent(DialError::ConnectTimeout(url()), span.whole)),
-        };
-        self.dials.connected(since.elapsed());
+        let mut socket = self.reach(member, wish.caller, deadline).await?;
         let since = Instant::now();
         let key = client::key(client::random());
         let (request, accept) = (wish.head.with_key(&key), accept_for(&key));

@@ -30,6 +30,7 @@ pub(super) struct Member {
     /// Whether it was told of that it is nearly full.
     pub(super) crowded: AtomicBool,
     retired: AtomicBool,
+    drained: AtomicBool,
     /// How often it was ejected.
     pub(super) ejections: AtomicU64,
     pub(super) death: Death,
@@ -39,21 +40,21 @@ pub(super) struct Member {
 
 /// What is thought of it.
 #[derive(Debug, Default)]
-struct Standing {
+pub(super) struct Standing {
     /// In a row.
-    failures: usize,
+    pub(super) failures: usize,
     /// In a row: each failed on its return from the one before.
     ejections: u32,
-    ejected_until: Option<Instant>,
+    pub(super) ejected_until: Option<Instant>,
     /// Whether there are checks.
     watched: bool,
     /// Taken out by them.
-    down: bool,
+    pub(super) down: bool,
     /// Checks in a row that spoke against `down`.
     contrary: usize,
     /// When checks brought it back.
     risen: Option<Instant>,
-    checked: Option<Instant>,
+    pub(super) checked: Option<Instant>,
 }
 
 /// The handshakes that may be in flight.
@@ -84,6 +85,7 @@ impl Member {
             turn: AtomicI64::new(0),
             crowded: AtomicBool::new(false),
             retired: AtomicBool::new(false),
+            drained: AtomicBool::new(false),
             ejections: AtomicU64::new(0),
             death: Death::default(),
             standing: Mutex::default(),
@@ -105,10 +107,36 @@ impl Member {
         self.retired.load(Ordering::Relaxed)
     }
 
+    /// The operator takes it out, or brings it back.
+    pub(super) fn drain(&self, is_drained: bool) {
+        self.drained.store(is_drained, Ordering::Relaxed);
+    }
+
+    /// Whether the operator has taken it out.
+    pub(super) fn is_drained(&self) -> bool {
+        self.drained.load(Ordering::Relaxed)
+    }
+
+    /// Whether it gets nobody, however well it is.
+    pub(super) fn is_withdrawn(&self) -> bool {
+        self.is_retired() || self.is_drained()
+    }
+
+    /// What is thought of it, for those who show it.
+    pub(super) fn told<T>(&self, tell: impl FnOnce(&Standing) -> T) -> T {
+        tell(&self.standing.lock())
+    }
+
+    /// Handshakes in flight.
+    pub(super) fn handshakes(&self) -> usize {
+        let slots = self.slots.lock();
+        slots.limit.min(Semaphore::MAX_PERMITS).saturating_sub(slots.free.available_permits())
+    }
+
     /// Whether it may be given to clients.
     pub(super) fn is_usable(&self, now: Instant) -> bool {
         let standing = self.standing.lock();
-        !standing.down && !standing.is_ejected(now) && !self.is_retired()
+        !standing.down && !standing.is_ejected(now) && !self.is_withdrawn()
     }
 
     /// Its weight now, in [`WHOLE`]s: a part of it while it is only just back.

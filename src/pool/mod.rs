@@ -10,6 +10,7 @@ mod dial;
 mod member;
 mod places;
 mod source;
+mod state;
 mod wish;
 
 use std::fmt;
@@ -22,7 +23,8 @@ pub(crate) use self::again::{Again, Current, NotBack};
 use self::member::Member;
 pub(crate) use self::places::Lease;
 use self::places::{Entry, Places};
-pub(crate) use self::wish::Wish;
+pub(crate) use self::state::{BackendState, PoolState};
+pub(crate) use self::wish::{Caller, Wish};
 use crate::client::{self, Trust};
 use crate::config::{self, Check, Habits};
 use crate::lifecycle::clock::Instant;
@@ -201,7 +203,15 @@ impl Pool {
     /// # Errors
     /// [`DialError::Full`], [`DialError::QueueTimeout`], [`DialError::OutOfService`].
     pub(crate) async fn enter(&self, wish: &Wish) -> Result<Lease, DialError> {
-        let entered = self.enter_uncounted(wish).await;
+        self.enter_as(wish.caller).await
+    }
+
+    /// The same for a client that wants no WebSocket.
+    ///
+    /// # Errors
+    /// As for [`Pool::enter`].
+    pub(crate) async fn enter_as(&self, caller: Caller) -> Result<Lease, DialError> {
+        let entered = self.enter_uncounted(caller).await;
         if entered.is_err() {
             self.places.refused.fetch_add(1, Ordering::Relaxed);
         }
@@ -209,9 +219,9 @@ impl Pool {
     }
 
     /// The same for a client that asks again if need be, and is not refused until it has given up.
-    async fn enter_uncounted(&self, wish: &Wish) -> Result<Lease, DialError> {
+    async fn enter_uncounted(&self, caller: Caller) -> Result<Lease, DialError> {
         self.places.count_request(Instant::now());
-        let lease = self.enter_queue(wish.key).await?;
+        let lease = self.enter_queue(caller.key).await?;
         self.tell_crowd(lease.member());
         Ok(lease)
     }
@@ -246,7 +256,7 @@ impl Pool {
     fn is_out_of_service(&self) -> bool {
         let now = Instant::now();
         let last = self.wishes.ejection.last;
-        !self.members().any(|member| if last { member.is_usable(now) } else { !member.is_retired() })
+        !self.members().any(|member| if last { member.is_usable(now) } else { !member.is_withdrawn() })
     }
 
     /// Once it is nine tenths full, and again only when it was below eight tenths in between.

@@ -23,6 +23,13 @@ impl Pool {
         Way { source: Source::Kernel, announce: self.announce(None) }
     }
 
+    /// Whether a connection that was made on behalf of one client may serve others: nothing in it tells who it is.
+    #[must_use]
+    pub(crate) fn is_shared(&self) -> bool {
+        let source = self.wishes.source_address.unwrap_or(self.habits.source_address);
+        source == SourceAddress::Off && self.wishes.proxy_protocol.is_none()
+    }
+
     fn announce(&self, client: Option<IpAddr>) -> Option<Announce> {
         self.wishes.proxy_protocol.map(|version| Announce { binary: version == ProxyProtocol::V2, client })
     }

@@ -285,7 +285,7 @@ fn profiles_say_what_the_pool_does_not() {
 #[test]
 fn what_a_client_is_known_by() {
     let at = Client::at;
-    let key = |more: &str, client: Client| client.wish(&pool(&format!("balance = \"hash\"\n{more}"))).key;
+    let key = |more: &str, client: Client| client.wish(&pool(&format!("balance = \"hash\"\n{more}"))).caller.key;
     let (one, other) = ("192.0.2.1", "192.0.2.2");
     assert_eq!(key("", at(one)), key("hash = \"address\"", at(one)));
     assert_ne!(key("", at(one)), key("", at(other)));

@@ -10,13 +10,19 @@ use super::balance::hash;
 use crate::config::HashBy;
 use crate::wire::head::Head;
 
+/// The client for whom a backend is asked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Caller {
+    /// What it is known by, where the balance asks for it.
+    pub(super) key: u64,
+    /// Its address.
+    pub(super) client: IpAddr,
+}
+
 /// What is asked of a backend on behalf of a client; it can be asked again.
 #[derive(Clone, Debug)]
 pub(crate) struct Wish {
-    /// What the client is known by, where the balance asks for it.
-    pub(super) key: u64,
-    /// The client's address.
-    pub(super) client: IpAddr,
+    pub(super) caller: Caller,
     /// What is asked, but for the key of the WebSocket.
     pub(super) head: Head,
     /// The subprotocols that the client offered, where they are the backend's to choose from.
@@ -27,8 +33,13 @@ impl Pool {
     /// What this client with these headers wants of a backend.
     #[must_use]
     pub(crate) fn wish(&self, from: (&HeaderMap, IpAddr), head: Head, offered: Option<&[String]>) -> Wish {
-        let (headers, client) = from;
-        Wish { key: self.key(headers, client), client, head, offered: offered.map(<[String]>::to_vec) }
+        Wish { caller: self.caller(from), head, offered: offered.map(<[String]>::to_vec) }
+    }
+
+    /// Who this client with these headers is, to this pool.
+    #[must_use]
+    pub(crate) fn caller(&self, (headers, client): (&HeaderMap, IpAddr)) -> Caller {
+        Caller { key: self.key(headers, client), client }
     }
 
     /// What a client is known by, where the balance asks for it.

@@ -92,6 +92,12 @@ impl Endpoint {
         self.socket.queued() > 0
     }
 
+    /// Whether it has been told to go, or is lost.
+    #[must_use]
+    pub(crate) const fn is_ending(&self) -> bool {
+        self.talk.sent_close || self.talk.gone
+    }
+
     /// Reads, answers and flushes; `Ready` once the WebSocket has ended, with both ends of the socket
     /// done or given up. `place` learns whom to wake, and when.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, place: &Place, listener: &mut dyn Listener) -> Poll<Ending> {

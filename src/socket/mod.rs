@@ -25,6 +25,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use rustls::pki_types::CertificateDer;
 use rustls::{ProtocolVersion, ServerConfig};
 use tokio::io::AsyncWrite;
 use tokio_rustls::client::TlsStream;
@@ -59,6 +60,9 @@ pub struct TlsFacts {
     pub version: &'static str,
     /// Whether the session was resumed from a ticket.
     pub resumed: bool,
+    /// What the client has shown, its own certificate first; nothing where it was not asked. Of a session that was
+    /// resumed, what was shown when it began.
+    pub certificates: Vec<CertificateDer<'static>>,
 }
 
 impl Socket {
@@ -86,7 +90,7 @@ impl Socket {
             Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
             _ => "TLSv1.3",
         };
-        let facts = TlsFacts { version, resumed: secure.is_resumed() };
+        let facts = TlsFacts { version, resumed: secure.is_resumed(), certificates: secure.certificates() };
         Ok((Self::new(Link::Secure(secure)), facts))
     }
 

@@ -15,6 +15,7 @@ use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use rustls::pki_types::CertificateDer;
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, UnbufferedStatus};
 use rustls::{ProtocolVersion, ServerConfig};
@@ -94,6 +95,11 @@ impl Secure {
     /// The version that was agreed on.
     pub(super) fn version(&self) -> Option<ProtocolVersion> {
         self.tls.protocol_version()
+    }
+
+    /// The client's certificates.
+    pub(super) fn certificates(&self) -> Vec<CertificateDer<'static>> {
+        self.tls.peer_certificates().map(<[_]>::to_vec).unwrap_or_default()
     }
 
     /// Whether the session was resumed.

@@ -17,6 +17,8 @@ pub(crate) struct Record {
     since: Instant,
     /// The client's address: the peer's until a trusted proxy has said better.
     pub address: Option<IpAddr>,
+    /// What the client's certificate calls it.
+    pub subject: Option<Box<str>>,
     /// The Host that was asked for.
     pub host: String,
     /// `TLSv1.2`, `TLSv1.3` or `-`.
@@ -37,7 +39,8 @@ pub(crate) struct Record {
 pub(crate) struct Stay {
     metrics: Arc<Metrics>,
     route: Arc<Route>,
-    host: Box<str>,
+    /// The Host, and behind a line end the certificate's subject, if there is one: neither can have a line end in it.
+    names: Box<str>,
     since: Instant,
     address: Option<IpAddr>,
     tls: Tls,
@@ -55,6 +58,8 @@ enum Tls {
 /// How a session ended, in plain words and numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct End {
+    /// The number of its [`Report`].
+    pub id: u64,
     /// `client`, `backend` or `gateway`.
     pub by: &'static str,
     /// The close code.
@@ -78,6 +83,7 @@ impl Record {
             metrics: Arc::clone(metrics),
             since: Instant::now(),
             address,
+            subject: None,
             host: String::new(),
             tls: "-",
             requests: 0,
@@ -100,9 +106,9 @@ impl Record {
         self.metrics.refused.get_or_create(&label("reason", reason)).inc();
     }
 
-    /// A plain request was answered.
+    /// A plain request was answered; what was wrong with one before it is over.
     pub(crate) fn answer(&mut self, status: u16) {
-        self.status = status;
+        (self.status, self.refused) = (status, None);
         self.metrics.answered.get_or_create(&label("status", status.to_string())).inc();
     }
 
@@ -116,7 +122,10 @@ impl Record {
         Stay {
             metrics: Arc::clone(&self.metrics),
             route: Arc::clone(route),
-            host: std::mem::take(&mut self.host).into_boxed_str(),
+            names: match self.subject.take() {
+                Some(subject) => format!("{}\n{subject}", self.host).into_boxed_str(),
+                None => std::mem::take(&mut self.host).into_boxed_str(),
+            },
             since: Instant::now(),
             address: self.address,
             tls: Tls::named(self.tls),
@@ -130,6 +139,7 @@ impl Record {
             address = self.address.map(tracing::field::display),
             host = self.host,
             tls = self.tls,
+            subject = self.subject.as_deref().map(tracing::field::display),
             seconds = seconds(self.since),
             requests = self.requests,
             status = self.status,
@@ -159,7 +169,7 @@ impl Stay {
             number,
             route: Arc::clone(&self.route),
             address: self.address,
-            host: self.host.clone(),
+            host: self.names().0.into(),
             tls: self.tls.name(),
             age: self.since.elapsed(),
             backend: backend.to_owned(),
@@ -167,6 +177,11 @@ impl Stay {
             bytes,
             state,
         }
+    }
+
+    /// The Host, and the certificate's subject.
+    fn names(&self) -> (&str, Option<&str>) {
+        self.names.split_once('\n').map_or((&*self.names, None), |(host, subject)| (host, Some(subject)))
     }
 
     /// The WebSocket has ended.
@@ -188,13 +203,16 @@ impl Stay {
     }
 
     fn write(&self, end: &End) {
+        let (host, subject) = self.names();
         tracing::info!(
             target: "wsgate::connection",
+            id = end.id,
             address = self.address.map(tracing::field::display),
-            host = &*self.host,
+            host,
             route = self.route.route,
             backend = end.backend,
             tls = self.tls.name(),
+            subject = subject.map(tracing::field::display),
             seconds = seconds(self.since),
             frames_in = end.frames.0,
             frames_out = end.frames.1,
@@ -231,7 +249,7 @@ impl End {
     #[must_use]
     pub(crate) fn cut(backend: &str) -> Self {
         let backend = backend.to_owned();
-        Self { by: "gateway", code: 1006, reason: "cut".into(), frames: (0, 0), bytes: (0, 0), backend }
+        Self { id: 0, by: "gateway", code: 1006, reason: "cut".into(), frames: (0, 0), bytes: (0, 0), backend }
     }
 }
 

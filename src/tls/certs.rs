@@ -156,6 +156,7 @@ pub(super) fn listed(objects: &[Object]) -> String {
         Content::Key(_) => format!("PRIVATE KEY (line {})", object.line),
         Content::EncryptedKey => format!("ENCRYPTED PRIVATE KEY (line {})", object.line),
         Content::PublicKey(_) => format!("PUBLIC KEY (line {})", object.line),
+        Content::Crl(_) => format!("X509 CRL (line {})", object.line),
         Content::Other(label) => format!("{label} (line {})", object.line),
     };
     objects.iter().map(name).collect::<Vec<_>>().join(", ")

@@ -2,6 +2,7 @@
 
 mod certs;
 mod chain;
+mod client;
 mod finding;
 mod folder;
 mod issue;
@@ -12,6 +13,7 @@ mod sni;
 mod trust;
 
 pub(crate) use certs::read_roots;
+pub(crate) use client::Identity;
 pub use folder::{Made, make_certificate};
 pub use issue::IssueError;
 pub(crate) use issue::self_signed;
@@ -31,17 +33,26 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{ServerConfig, SupportedProtocolVersion};
 
 use certs::Pair;
+use client::Clients;
 use finding::{Findings, Place};
 use sni::{Resolver, Table};
 
 use crate::config::{Problem, Problems, Tls, TlsVersion};
+use crate::socket::TlsFacts;
 
 /// What a listener needs to speak TLS, and how it is exchanged while connections are made.
 pub(crate) struct Acceptor {
-    config: ArcSwap<ServerConfig>,
+    live: ArcSwap<Live>,
     resolver: Arc<Resolver>,
-    tickets: Arc<dyn ProducesTickets>,
     pairs: Mutex<Pairs>,
+}
+
+/// What one connection is made with, from its first byte to the last question about it.
+pub(crate) struct Live {
+    config: Arc<ServerConfig>,
+    tickets: Arc<dyn ProducesTickets>,
+    /// Absent: clients are not asked who they are.
+    clients: Option<Clients>,
 }
 
 /// A certificate that is being served.
@@ -69,15 +80,14 @@ impl Acceptor {
     /// # Errors
     /// Every problem of every file at once.
     pub(crate) fn build(tls: &Tls, now: SystemTime) -> Result<(Self, Vec<Problem>), Problems> {
-        let (pairs, warnings) = load(tls, now, &Pairs::default())?;
+        let (pairs, clients, warnings) = load(tls, now, &Pairs::default())?;
         let resolver = Arc::new(Resolver::new(Table::new(&pairs.all)));
-        let tickets = Ticketer::new().map_err(unusable)?;
-        let config = server_config(tls.min_version, &resolver, &tickets)?;
-        let config = ArcSwap::from_pointee(config);
-        Ok((Self { config, resolver, tickets, pairs: Mutex::new(pairs) }, warnings))
+        let live = ArcSwap::from_pointee(Live::new(tls, &resolver, clients, None)?);
+        Ok((Self { live, resolver, pairs: Mutex::new(pairs) }, warnings))
     }
 
-    /// Serves other certificates from the next handshake on; tickets given out before stay good.
+    /// Serves other certificates from the next handshake on. Tickets given out before stay good, as long as the same
+    /// certificates of clients are: who was let in by another rule has to show its certificate again.
     ///
     /// All or nothing: after an error everything is as before. A certificate that was made here is kept while its names
     /// are the same, so that a browser's exception for it stays good too.
@@ -86,18 +96,24 @@ impl Acceptor {
     /// Every problem of every file at once.
     pub(crate) fn swap(&self, tls: &Tls, now: SystemTime) -> Result<Vec<Problem>, Problems> {
         let mut current = self.pairs.lock();
-        let (pairs, warnings) = load(tls, now, &current)?;
-        let config = server_config(tls.min_version, &self.resolver, &self.tickets)?;
+        let (pairs, clients, warnings) = load(tls, now, &current)?;
+        let live = Live::new(tls, &self.resolver, clients, Some(&self.live.load()))?;
         self.resolver.swap(Table::new(&pairs.all));
-        self.config.store(Arc::new(config));
+        self.live.store(Arc::new(live));
         *current = pairs;
         Ok(warnings)
     }
 
     /// What a new connection is made with. Ask for each one: a swap may have changed it.
     #[must_use]
+    pub(crate) fn live(&self) -> Arc<Live> {
+        self.live.load_full()
+    }
+
+    /// The same for tests of handshakes alone.
+    #[cfg(test)]
     pub(crate) fn config(&self) -> Arc<ServerConfig> {
-        self.config.load_full()
+        self.live().config()
     }
 
     /// The certificates being served, the default first.
@@ -138,13 +154,49 @@ impl Acceptor {
     }
 }
 
+impl Live {
+    fn new(
+        tls: &Tls,
+        resolver: &Arc<Resolver>,
+        clients: Option<Clients>,
+        before: Option<&Self>,
+    ) -> Result<Self, Problems> {
+        let is_like = |before: &&Self| match (&before.clients, &clients) {
+            (None, None) => true,
+            (Some(old), Some(new)) => old.is_like(new),
+            (None, Some(_)) | (Some(_), None) => false,
+        };
+        let tickets = match before.filter(is_like) {
+            Some(before) => Arc::clone(&before.tickets),
+            None => Ticketer::new().map_err(unusable)?,
+        };
+        let config = Arc::new(server_config(tls.min_version, resolver, &tickets, clients.as_ref())?);
+        Ok(Self { config, tickets, clients })
+    }
+
+    /// For the handshake.
+    #[must_use]
+    pub(crate) fn config(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.config)
+    }
+
+    /// Who the client of a handshake is; nobody where clients are not asked, or need not say.
+    ///
+    /// # Errors
+    /// It has resumed a session with a certificate that is not good any more, or without one where one is needed.
+    pub(crate) fn identify(&self, facts: &TlsFacts, now: SystemTime) -> std::io::Result<Option<Identity>> {
+        let Some(clients) = &self.clients else { return Ok(None) };
+        clients.identify(&facts.certificates, facts.resumed, now)
+    }
+}
+
 impl std::fmt::Debug for Acceptor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Acceptor").field("served", &self.served()).finish_non_exhaustive()
     }
 }
 
-fn load(tls: &Tls, now: SystemTime, before: &Pairs) -> Result<(Pairs, Vec<Problem>), Problems> {
+fn load(tls: &Tls, now: SystemTime, before: &Pairs) -> Result<(Pairs, Option<Clients>, Vec<Problem>), Problems> {
     let mut findings = Findings::default();
     let seconds = seconds(now);
     let mut pairs = Pairs::default();
@@ -163,6 +215,7 @@ fn load(tls: &Tls, now: SystemTime, before: &Pairs) -> Result<(Pairs, Vec<Proble
         let place = Place { path: Path::new("configuration"), key: "tls.certificates" };
         findings.problems.push(place.whole("there is no certificate", "at least one { chain = …, key = … }"));
     }
+    let clients = tls.clients.as_ref().and_then(|wishes| Clients::read(wishes, &mut findings));
     if !findings.problems.is_empty() {
         return Err(Problems(findings.problems));
     }
@@ -171,7 +224,7 @@ fn load(tls: &Tls, now: SystemTime, before: &Pairs) -> Result<(Pairs, Vec<Proble
         let wrong = "no client ever gets this certificate: earlier ones have all its names and the same kind of key";
         findings.warnings.push(place.whole(wrong, "one certificate for each name and kind of key"));
     }
-    Ok((pairs, findings.warnings))
+    Ok((pairs, clients, findings.warnings))
 }
 
 /// A certificate for these names: the one made before, when it is for the same and not yet in its last third.
@@ -196,6 +249,7 @@ fn server_config(
     oldest: TlsVersion,
     resolver: &Arc<Resolver>,
     tickets: &Arc<dyn ProducesTickets>,
+    clients: Option<&Clients>,
 ) -> Result<ServerConfig, Problems> {
     let versions: &[&SupportedProtocolVersion] = match oldest {
         TlsVersion::Tls12 => &[&TLS13, &TLS12],
@@ -203,7 +257,11 @@ fn server_config(
     };
     let builder = ServerConfig::builder_with_provider(Arc::new(default_provider()));
     let builder = builder.with_protocol_versions(versions).map_err(unusable)?;
-    let mut config = builder.with_no_client_auth().with_cert_resolver(resolver.clone());
+    let builder = match clients {
+        Some(clients) => builder.with_client_cert_verifier(clients.verifier()),
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_cert_resolver(resolver.clone());
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     // Tickets carry the session, so nothing is stored here and a table of sessions cannot overflow.
     config.ticketer = tickets.clone();

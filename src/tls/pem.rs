@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls_pemfile::{Error, Item};
 
 use super::finding::{Findings, Place};
@@ -28,6 +28,8 @@ pub(super) enum Content {
     Key(PrivateKeyDer<'static>),
     /// A SubjectPublicKeyInfo (RFC 7468 §13).
     PublicKey(Vec<u8>),
+    /// What a CA has revoked (RFC 5280 §5), DER.
+    Crl(CertificateRevocationListDer<'static>),
     /// A private key behind a passphrase.
     EncryptedKey,
     /// Anything else, by its label.
@@ -123,6 +125,7 @@ impl Section<'_> {
             Ok(Some((Item::Pkcs8Key(der), _))) => Ok(Content::Key(der.into())),
             Ok(Some((Item::Sec1Key(der), _))) => Ok(Content::Key(der.into())),
             Ok(Some((Item::SubjectPublicKeyInfo(der), _))) => Ok(Content::PublicKey(der.to_vec())),
+            Ok(Some((Item::Crl(der), _))) => Ok(Content::Crl(der)),
             Ok(_) => Ok(Content::Other(self.label.clone())),
             Err(Error::Base64Decode(_)) => Err(self.broken_line()),
             Err(Error::MissingSectionEnd { .. } | Error::IllegalSectionStart { .. }) => {
@@ -258,6 +261,7 @@ mod tests {
             Content::Key(_) => "key".to_owned(),
             Content::EncryptedKey => "encrypted".to_owned(),
             Content::PublicKey(_) => "public key".to_owned(),
+            Content::Crl(_) => "list".to_owned(),
             Content::Other(label) => label.clone(),
         };
         let list = |objects: Vec<Object>| objects.iter().map(|object| (object.line, name(&object.content))).collect();

@@ -48,6 +48,25 @@ impl Forwarded<'_> {
             None => self.client.to_string(),
         }
     }
+
+    /// X-Forwarded-For, -Proto and -Host, X-Real-IP, and Forwarded (RFC 7239).
+    #[must_use]
+    pub fn lines(&self) -> [(&'static str, String); 5] {
+        let Self { client, secure, host, .. } = self;
+        let scheme = if *secure { "https" } else { "http" };
+        let node = match client {
+            IpAddr::V4(address) => address.to_string(),
+            // RFC 7239 §6: an IPv6 address stands in brackets, and so in quotes.
+            IpAddr::V6(address) => format!("\"[{address}]\""),
+        };
+        [
+            ("X-Forwarded-For", self.hops()),
+            ("X-Forwarded-Proto", scheme.to_owned()),
+            ("X-Forwarded-Host", (*host).to_owned()),
+            ("X-Real-IP", client.to_string()),
+            ("Forwarded", format!("for={node};host=\"{host}\";proto={scheme}")),
+        ]
+    }
 }
 
 /// What of a client's request a backend gets to see.
@@ -120,7 +139,7 @@ pub fn request(ask: &Ask<'_>) -> Result<Head, OverBudget> {
     if rules.subprotocols {
         lines.extend(joined(client, header::SEC_WEBSOCKET_PROTOCOL.as_str()));
     }
-    lines.extend(said_of(forwarded));
+    lines.extend(forwarded.lines().map(|(name, value)| Line::own(name, value)));
     lines.extend(
         vouched.iter().map(|(name, value)| Line { name: Cow::Owned(name.clone()), value: value.as_bytes().to_vec() }),
     );
@@ -158,25 +177,6 @@ fn joined(client: &HeaderMap, name: &str) -> Option<Line> {
     let values = client.get_all(name).iter().map(|value| value.as_bytes().trim_ascii());
     let values: Vec<&[u8]> = values.filter(|value| !value.is_empty()).collect();
     (!values.is_empty()).then(|| Line { name: Cow::Owned(canonical(name)), value: values.join(separator) })
-}
-
-/// X-Forwarded-For, -Proto and -Host, X-Real-IP, and Forwarded (RFC 7239).
-fn said_of(forwarded: &Forwarded<'_>) -> [Line; 5] {
-    let Forwarded { client, secure, host, .. } = forwarded;
-    let scheme = if *secure { "https" } else { "http" };
-    let chain = forwarded.hops();
-    let node = match client {
-        IpAddr::V4(address) => address.to_string(),
-        // RFC 7239 §6: an IPv6 address stands in brackets, and so in quotes.
-        IpAddr::V6(address) => format!("\"[{address}]\""),
-    };
-    [
-        Line::own("X-Forwarded-For", chain),
-        Line::own("X-Forwarded-Proto", scheme),
-        Line::own("X-Forwarded-Host", *host),
-        Line::own("X-Real-IP", client.to_string()),
-        Line::own("Forwarded", format!("for={node};host=\"{host}\";proto={scheme}")),
-    ]
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use std::str::FromStr;
 use httparse::{Header, Status};
 use memchr::{memchr, memchr_iter};
 
+use super::chunked::Framing;
 use super::offer::is_tchar;
 
 /// Header lines that one head may have.
@@ -34,8 +35,8 @@ pub enum Sniff {
 pub struct Summary {
     /// Whether there is an `Upgrade` header, for whatever protocol (RFC 9110 §7.8).
     pub upgrade: bool,
-    /// Whether content follows: a `Content-Length` above 0 or a `Transfer-Encoding` (RFC 9112 §6.3).
-    pub body: bool,
+    /// How the content is framed that follows: a `Content-Length` above 0 or a `Transfer-Encoding` (RFC 9112 §6.3).
+    pub body: Option<Framing>,
     /// HTTP/1.0 or HTTP/1.1.
     pub version: http::Version,
 }
@@ -185,17 +186,21 @@ fn is_port(port: &str) -> bool {
 }
 
 /// RFC 9112 §6.1 and §6.3: whether content follows, and that there is one opinion only about its length.
-fn check_length(headers: &[Header<'_>], version: http::Version) -> Result<bool, HeadError> {
+fn check_length(headers: &[Header<'_>], version: http::Version) -> Result<Option<Framing>, HeadError> {
     let is_chunked = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
     let mut lengths = values(headers, "content-length");
     let mut codings = values(headers, "transfer-encoding");
     match (lengths.next(), lengths.next(), codings.next(), codings.next()) {
         (_, Some(_), _, _) => Err(HeadError::TwoLengths),
         (Some(_), None, Some(_), _) => Err(HeadError::LengthAndCoding),
-        (None, None, Some(coding), None) if version == http::Version::HTTP_11 && is_chunked(coding) => Ok(true),
+        (None, None, Some(coding), None) if version == http::Version::HTTP_11 && is_chunked(coding) => {
+            Ok(Some(Framing::chunked()))
+        }
         (None, None, Some(_), _) | (None, None, None, Some(_)) => Err(HeadError::UnknownCoding),
-        (Some(length), None, None, _) => Ok(parse_length(length)? > 0),
-        (None, None, None, None) => Ok(false),
+        (Some(length), None, None, _) => {
+            Ok(Some(Framing::Length(parse_length(length)?)).filter(|body| !body.is_over()))
+        }
+        (None, None, None, None) => Ok(None),
     }
 }
 

@@ -176,12 +176,72 @@ async fn a_token_says_where_one_may_go_and_who_one_is() {
     assert_eq!(plain.message().await.text(), "Ann: hello");
     let mut refused: Peer = gateway.connect().await;
     assert_eq!(refused.upgrade("/chat/other", &[&ann]).await.status, 403);
+    // A name that cannot be shown leaves nobody free to choose another.
+    for name in [json!("User #5"), json!("\u{200b}"), json!(42), json!("")] {
+        for language in ["Accept: any", "Sec-WebSocket-Protocol: wsgate.chat.v1"] {
+            let mut refused = gateway.connect().await;
+            let answer = refused.upgrade("/chat", &[&bearer(json!({ "who": name })), language]).await;
+            assert_eq!((answer.status, answer.body.as_str()), (403, "nobody may be called as your token says\n"));
+        }
+    }
     // Without the claims one is anybody.
     let mut other = Member::come_with(&gateway, "/chat", &[&bearer(json!({ "boss": "yes" }))]).await;
     assert_eq!(other.hello["moderator"], false);
     assert_eq!(code(&mut other, &json!({ "type": "name", "name": "Bob" })).await, "name");
     other.join(&json!({ "type": "join", "room": "news" })).await;
     assert_eq!(code(&mut other, &json!({ "type": "say", "room": "news", "text": "x" })).await, "read_only");
+}
+
+#[tokio::test]
+async fn a_name_is_its_bearers_whoever_has_chosen_it() {
+    let (_folder, auth) = jwt("");
+    let gateway = gateway(&format!("workers = 2\n[[route]]\npath = \"/chat\"\n{auth}hub = {{}}\n"));
+    let bearer = |claims: Value| {
+        let mut all = json!({ "exp": now() + 600 });
+        all.as_object_mut().expect("object").extend(claims.as_object().expect("object").clone());
+        format!("Authorization: Bearer {}", token(&all))
+    };
+    let mut bob = Member::come_with(&gateway, "/chat", &[&bearer(json!({ "name": "Bob" }))]).await;
+    bob.join(&json!({ "type": "join" })).await;
+    for (user, language) in [(2, "wsgate.chat.v1"), (4, "")] {
+        let mut guest = Member::come_with(&gateway, "/chat", &[&bearer(json!({}))]).await;
+        guest.ask(&json!({ "type": "name", "name": "ANN" })).await;
+        for room in ["lobby", "other"] {
+            guest.join(&json!({ "type": "join", "room": room })).await;
+        }
+        bob.expect("join").await;
+        let ann = bearer(json!({ "name": "Ann" }));
+        let (mut v1, mut plain) = (None, gateway.connect().await);
+        if language.is_empty() {
+            assert_eq!(plain.upgrade("/chat", &[&ann]).await.status, 101);
+        } else {
+            let mut member = Member::come_with(&gateway, "/chat", &[&ann]).await;
+            member.join(&json!({ "type": "join" })).await;
+            v1 = Some(member);
+        }
+        let number = format!("User #{user}");
+        let renamed = bob.expect("name").await;
+        assert_eq!(
+            (&renamed["name"], &renamed["was"], &renamed["id"]),
+            (&json!(number), &json!("ANN"), &guest.hello["id"])
+        );
+        assert_eq!(bob.expect("join").await["name"], "Ann");
+        let mut told = Vec::new();
+        for _ in 0..2 {
+            let event = guest.expect("name").await;
+            assert_eq!((&event["name"], &event["was"]), (&json!(number), &json!("ANN")));
+            told.push(event["room"].clone());
+        }
+        guest.expect("join").await;
+        assert_eq!(told, ["lobby", "other"]);
+        assert_eq!(code(&mut guest, &json!({ "type": "name", "name": "Ann" })).await, "name_taken");
+        assert_eq!(guest.say("x").await["from"]["name"], number);
+        assert_eq!(bob.expect("say").await["from"]["name"], number);
+        drop((guest, v1, plain));
+        for _ in 0..2 {
+            bob.expect("leave").await;
+        }
+    }
 }
 
 #[tokio::test]

@@ -40,6 +40,26 @@ async fn a_reload_changes_what_holds_and_sends_nobody_away() {
 }
 
 #[tokio::test]
+async fn a_secret_room_that_is_taken_out_of_the_list_is_not_opened_by_it() {
+    let gateway = gateway(&config("fixed = [{ name = \"board\", secret = \"x\" }]"));
+    let join = json!({ "type": "join", "room": "board", "secret": "x" });
+    let mut ann = Member::come(&gateway, "/chat").await;
+    ann.join(&join).await;
+    let say = |text: &str| json!({ "type": "say", "room": "board", "text": text });
+    assert_eq!(ann.ask(&say("between us")).await["text"], "between us");
+    gateway.handle.reload(parse(&config("create = true"))).expect("reloaded");
+    let mut bob = Member::come(&gateway, "/chat").await;
+    for request in [&json!({ "type": "join", "room": "board" }), &join] {
+        assert_eq!(bob.ask(request).await["code"], "no_such_room");
+    }
+    assert_eq!(gateway.connect().await.upgrade("/chat/board", &[]).await.status, 404);
+    assert_eq!(ann.ask(&say("still here")).await["text"], "still here");
+    assert_eq!(ann.ask(&json!({ "type": "leave", "room": "board" })).await["type"], "left");
+    let (joined, history, _) = bob.join(&json!({ "type": "join", "room": "board" })).await;
+    assert_eq!((&joined["members"], history.len()), (&json!(1), 0), "another room of that name");
+}
+
+#[tokio::test]
 async fn a_thousand_rooms_of_nine_and_each_hears_its_own() {
     const ROOMS: usize = 1000;
     const MEMBERS: usize = 9;

@@ -35,7 +35,7 @@ async fn bob(gateway: &Running) -> Member {
 }
 
 /// The next event of this type; others are passed over.
-async fn event(member: &mut Member, kind: &str) -> Value {
+pub async fn event(member: &mut Member, kind: &str) -> Value {
     within(&format!("a {kind}"), async {
         loop {
             let event = member.next().await;
@@ -235,6 +235,26 @@ async fn a_redis_that_does_not_answer_in_time_is_gone() {
     let said = until(&mut bob, "end").await;
     assert_eq!(set(&said), BTreeSet::from(["is anybody there", "end"]));
     assert_eq!(redis.ask(&["XLEN", "wsgate:room:lobby"]).await, ":2\r\n");
+}
+
+/// It has a seat meanwhile: a room that somebody waits for does not make way for another.
+#[tokio::test]
+async fn who_waits_for_a_room_is_let_in_when_redis_answers() {
+    let redis = Redis::start().await;
+    let one = gateway(&config(&redis.address(), "timeout = \"30s\"", "rooms = 2"));
+    let _lobby = ann(&one).await;
+    let mut late = Member::come(&one, "/chat").await;
+    redis.signal("STOP");
+    let rooms = json!([{ "room": "a" }, { "room": "b" }]);
+    let resume = json!({ "type": "resume", "session": late.hello["session"], "rooms": rooms });
+    assert_eq!(late.ask(&resume).await["type"], "resumed");
+    let error = late.expect("error").await;
+    assert_eq!((&error["code"], &error["room"]), (&json!("rooms_full"), &json!("b")));
+    redis.signal("CONT");
+    assert_eq!(late.expect("joined").await["room"], "a");
+    late.expect("history").await;
+    let said = late.ask(&json!({ "type": "say", "room": "a", "text": "here" })).await;
+    assert_eq!(said["text"], "here");
 }
 
 #[tokio::test]
@@ -567,7 +587,7 @@ async fn redis_is_tried_again_as_often_as_is_wished() {
 }
 
 #[tokio::test]
-async fn what_redis_does_not_take_is_not_read() {
+async fn what_redis_does_not_take_is_not_read_and_comes_in_its_order_later() {
     let redis = Redis::start().await;
     let one = gate(&redis.address(), "timeout = \"60s\"\npresence_expiry = \"10m\"\nqueue = 16");
     let mut ann = ann(&one).await;
@@ -587,5 +607,9 @@ async fn what_redis_does_not_take_is_not_read() {
     assert!(one.metric("wsgate_cluster_queue").await < 60.0);
     assert!(one.metric("wsgate_cluster_published_total").await < 300.0);
     redis.signal("CONT");
-    assert_eq!(until(&mut ann, &format!("{long}399")).await.len(), 400);
+    for at in 0..400 {
+        let event = ann.next().await;
+        let text = event["text"].as_str().unwrap_or_default();
+        assert_eq!(text.strip_prefix(&long), Some(&*at.to_string()), "not what was said next, or no message: {event}");
+    }
 }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::chat::{Member, hub};
+use crate::moderation;
 use crate::support::backend::Backend;
 use crate::support::frames::{TEXT, client};
 use crate::support::peer::STUCK;
@@ -168,6 +169,78 @@ async fn a_late_answer_is_none() {
     ann.send(&say("a")).await;
     let _held = asked(&service).await;
     assert_eq!(ann.expect("error").await["code"], "filter_down");
+}
+
+#[tokio::test]
+async fn who_is_put_out_meanwhile_has_said_nothing() {
+    let service = Backend::bind().await;
+    let filter = format!("filter = {{ url = \"http://{}/\", timeout = \"30s\" }}", service.address);
+    let (gateway, _folder, bearer) = moderation::chat(&filter);
+    let mut boss = Member::come_with(&gateway, "/chat", &[&bearer("Boss", true)]).await;
+    boss.join(&json!({ "type": "join" })).await;
+    for (name, measure, code) in [("Ann", "kick", "not_joined"), ("Eve", "ban", "not_joined")] {
+        let mut member = Member::come_with(&gateway, "/chat", &[&bearer(name, false)]).await;
+        member.join(&json!({ "type": "join" })).await;
+        boss.expect("join").await;
+        let frames: Vec<u8> =
+            ["1", "2"].iter().flat_map(|text| client(TEXT, say(text).to_string().as_bytes())).collect();
+        member.send_bytes(&frames).await;
+        let (mut waits, _, question) = asked(&service).await;
+        assert_eq!(question["text"], "1");
+        boss.send(&json!({ "type": measure, "name": name })).await;
+        boss.expect("ack").await;
+        boss.expect("leave").await;
+        assert_eq!(member.expect("left").await["room"], "lobby");
+        answer(&mut waits, "200 OK", "").await;
+        for reference in ["1", "2"] {
+            let error = member.expect("error").await;
+            assert_eq!((&error["code"], &error["ref"]), (&json!(code), &json!(reference)));
+        }
+    }
+    let mut plain = gateway.connect().await;
+    assert_eq!(plain.upgrade("/chat", &[&bearer("Joe", false)]).await.status, 101);
+    boss.expect("join").await;
+    plain.say("1").await;
+    let (mut waits, ..) = asked(&service).await;
+    boss.send(&json!({ "type": "kick", "name": "Joe" })).await;
+    boss.expect("ack").await;
+    assert_eq!(plain.message().await.code(), 4403);
+    answer(&mut waits, "200 OK", "").await;
+    plain.end().await;
+    boss.expect("leave").await;
+    // None of it was said, and nobody was asked about the rest.
+    boss.send(&json!({ "type": "say", "text": "x" })).await;
+    let (mut waits, _, question) = asked(&service).await;
+    assert_eq!(question["text"], "x");
+    answer(&mut waits, "200 OK", "").await;
+    assert_eq!(boss.expect("say").await["text"], "x");
+}
+
+#[tokio::test]
+async fn who_has_gone_is_not_judged() {
+    let service = Backend::bind().await;
+    let limits = "[limits]\nclose_timeout = \"50ms\"\n";
+    let filter = format!("filter = {{ url = \"http://{}/\", timeout = \"10m\" }}", service.address);
+    let gateway = gateway(&format!("{limits}[[route]]\npath = \"/chat\"\nhub = {{ {filter} }}\n"));
+    let mut ann = Member::joined(&gateway, "/chat", "Ann").await;
+    let frames: Vec<u8> =
+        ["1", "2", "3"].iter().flat_map(|text| client(TEXT, say(text).to_string().as_bytes())).collect();
+    ann.send_bytes(&frames).await;
+    let (mut waits, _, question) = asked(&service).await;
+    assert_eq!(question["text"], "1");
+    let mut again = Member::come(&gateway, "/chat").await;
+    let session = &ann.hello["session"];
+    again.send(&json!({ "type": "resume", "session": session, "rooms": [{ "room": "lobby" }] })).await;
+    again.expect("resumed").await;
+    assert_eq!(ann.closed().await.0, 4409);
+    waits.end().await;
+    again.expect("joined").await;
+    again.expect("history").await;
+    again.send(&say("4")).await;
+    let (mut waits, _, question) = asked(&service).await;
+    assert_eq!(question["text"], "4");
+    answer(&mut waits, "200 OK", "").await;
+    assert_eq!(again.expect("say").await["text"], "4");
 }
 
 #[tokio::test]

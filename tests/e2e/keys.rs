@@ -29,6 +29,14 @@ const SEEN: &[(&str, &str)] = &[
     ("tls.certificates.chain", "keys::certificates_are_shown_by_name"),
     ("tls.certificates.key", "keys::certificates_are_shown_by_name"),
     ("tls.self_signed", "keys::self_signed_has_the_names"),
+    ("tls.hsts", "plain::answers_over_tls_say_for_how_long_it_is_to_be_https"),
+    ("tls.client_ca", "mtls::only_clients_with_a_certificate_get_a_connection"),
+    ("tls.client_certificate", "mtls::a_route_may_ask_for_what_others_do_not_need"),
+    ("tls.client_crl", "mtls::a_certificate_that_is_revoked_is_refused"),
+    ("route.client_certificate", "mtls::a_route_may_ask_for_what_others_do_not_need"),
+    ("to_https.listen", "plain::everybody_is_sent_to_the_same_place_on_https"),
+    ("to_https.port", "plain::everybody_is_sent_to_the_same_place_on_https"),
+    ("to_https.acme_webroot", "plain::questions_of_acme_are_answered_from_a_folder"),
     ("tls.min_version", "keys::min_version_shuts_out_older_ones"),
     ("admin.listen", "keys::admin_listens_apart"),
     ("admin.token_file", "desk::a_token_opens_the_desk"),
@@ -48,7 +56,7 @@ const SEEN: &[(&str, &str)] = &[
     ("cluster.timeout", "cluster::a_redis_that_does_not_answer_in_time_is_gone"),
     ("cluster.reconnect", "cluster::redis_is_tried_again_as_often_as_is_wished"),
     ("cluster.presence_expiry", "cluster::members_of_a_gateway_that_dies_are_gone_within_the_expiry"),
-    ("cluster.queue", "cluster::what_redis_does_not_take_is_not_read"),
+    ("cluster.queue", "cluster::what_redis_does_not_take_is_not_read_and_comes_in_its_order_later"),
     ("route.hub.cluster", "cluster::prefixes_keep_rooms_apart"),
     ("limits.connections", "keys::connections_are_counted_in_all"),
     ("limits.pending", "keys::pending_connections_are_counted"),
@@ -163,6 +171,14 @@ const SEEN: &[(&str, &str)] = &[
     ("route.proxy.legacy.cookies", "head::cookies_that_are_named_are_never_left_out"),
     ("route.proxy.legacy.subprotocol", "head::an_offer_of_subprotocols_is_answered_passed_or_stripped"),
     ("route.proxy.legacy.subprotocols", "head::the_edge_names_only_subprotocols_of_its_list"),
+    ("route.http.pool", "pages::a_request_goes_on_without_what_means_one_hop_and_with_what_is_known_of_the_client"),
+    ("route.http.strip_prefix", "pages::a_prefix_is_taken_off_where_the_owner_wishes"),
+    ("route.http.at_once", "pages::requests_at_once_are_bounded"),
+    ("route.http.body", "pages::a_body_over_its_bound_is_413"),
+    ("route.http.body_timeout", "pages::a_body_that_stands_still_is_408_and_an_answer_is_cut"),
+    ("route.http.answer_timeout", "pages::an_answer_that_does_not_come_is_504"),
+    ("route.http.answer_head", "pages::what_a_backend_says_unsoundly_is_no_answer"),
+    ("route.http.idle_connections", "pages::as_many_connections_are_kept_as_the_owner_says"),
     ("pool.backends", "keys::a_route_leads_to_its_pool"),
     ("pool.backends.url", "pool::weights_share_the_turns_and_backups_wait_for_theirs"),
     ("pool.backends.weight", "pool::weights_share_the_turns_and_backups_wait_for_theirs"),
@@ -195,7 +211,7 @@ const SEEN: &[(&str, &str)] = &[
 ];
 
 /// The modules whose tests may stand in [`SEEN`].
-const MODULES: [(&str, &str); 18] = [
+const MODULES: [(&str, &str); 21] = [
     ("chat", include_str!("chat.rs")),
     ("chat_keys", include_str!("chat_keys.rs")),
     // What waits inside is seen only there.
@@ -212,6 +228,9 @@ const MODULES: [(&str, &str); 18] = [
     ("life", include_str!("life.rs")),
     ("log", include_str!("log.rs")),
     ("moderation", include_str!("moderation.rs")),
+    ("mtls", include_str!("mtls.rs")),
+    ("pages", include_str!("pages.rs")),
+    ("plain", include_str!("plain.rs")),
     ("pool", include_str!("pool.rs")),
     ("refuse", include_str!("refuse.rs")),
     ("shield", include_str!("shield.rs")),

@@ -104,7 +104,7 @@ async fn a_session_leaves_one_object_of_json_with_everything() {
         assert_eq!(line.get(key), Some(&value), "{key}: {line:?}");
     }
     assert!(line["seconds"].as_f64().is_some_and(|seconds| (0.0..20.0).contains(&seconds)), "{line:?}");
-    assert!(line["timestamp"].is_string());
+    assert!(line["timestamp"].is_string() && line["id"].is_u64(), "{line:?}");
 }
 
 /// What a member of a room gets is payload, as it is everywhere else.

@@ -112,6 +112,41 @@ async fn who_is_muted_is_not_heard_for_a_time() {
 }
 
 #[tokio::test]
+async fn a_mute_by_name_is_not_shed_with_the_name() {
+    let (gateway, _folder) = desk::desk("", "");
+    let mute = json!({ "name": "Ann", "for": 60 });
+    assert_eq!(ask(&gateway, "POST /mutes", Some(&mute)).await.0, 200);
+    // One that comes by this name, and one that takes it for a moment.
+    let mut ann = Member::joined(&gateway, "/chat", "Ann").await;
+    assert_eq!(code(&mut ann, &json!({ "type": "say", "text": "x" })).await, "muted");
+    assert_eq!(ann.ask(&json!({ "type": "name", "name": "Bob" })).await["type"], "name");
+    let mut zoe = Member::joined(&gateway, "/chat/zoe", "Zoe").await;
+    assert_eq!(zoe.say("heard").await["text"], "heard");
+    for name in ["ANN", "Zoe"] {
+        assert_eq!(zoe.ask(&json!({ "type": "name", "name": name })).await["type"], "name");
+    }
+    for member in [&mut ann, &mut zoe] {
+        assert_eq!(code(member, &json!({ "type": "say", "text": "x" })).await, "muted");
+    }
+    assert_eq!(ask(&gateway, "DELETE /mutes?name=Ann", None).await.0, 200);
+    for member in [&mut ann, &mut zoe] {
+        assert_eq!(member.say("heard").await["text"], "heard");
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_sentenced_where_nobody_could_be() {
+    let (gateway, _folder, _) = chat("");
+    let mut boss = come(&gateway, "Boss", true).await;
+    for kind in ["mute", "ban"] {
+        let long = "x".repeat(65);
+        assert_eq!(code(&mut boss, &json!({ "type": kind, "name": "Ann", "room": long })).await, "bad_room");
+        assert_eq!(code(&mut boss, &json!({ "type": kind, "name": long })).await, "bad_field");
+        assert_eq!(code(&mut boss, &json!({ "type": kind, "name": "\u{200b}" })).await, "bad_field");
+    }
+}
+
+#[tokio::test]
 async fn who_is_banned_stays_out_by_name_and_by_session() {
     let (gateway, _folder, bearer) = chat("");
     let (mut boss, mut ann) = (come(&gateway, "Boss", true).await, come(&gateway, "Ann", false).await);
@@ -166,6 +201,20 @@ async fn a_name_that_is_banned_cannot_be_taken() {
         assert_eq!(ask(&gateway, &format!("DELETE {path}"), None).await.0, 200);
     }
     assert_eq!(ann.ask(&json!({ "type": "name", "name": "Eve" })).await["type"], "name");
+}
+
+#[tokio::test]
+async fn a_ban_holds_however_a_token_writes_the_name() {
+    let (gateway, _folder, bearer) = chat("name_length = 8");
+    let mut boss = come(&gateway, "Boss", true).await;
+    boss.send(&json!({ "type": "ban", "name": "ann  lee-" })).await;
+    boss.expect("ack").await;
+    for name in ["Ann Lee-Carter", " ANN\u{a0}LEE-", "Ann\u{200b} Lee-Carter", "\u{ff21}nn Lee-", "Ann Lee-\u{fe0f}"] {
+        let mut plain = gateway.connect().await;
+        assert_eq!(plain.upgrade("/chat", &[&bearer(name, false)]).await.status, 403, "{name:?}");
+        let mut ann = Member::come_with(&gateway, "/chat", &[&bearer(name, false)]).await;
+        assert_eq!(code(&mut ann, &json!({ "type": "join" })).await, "banned", "{name:?}");
+    }
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use crate::support::{Peer, gateway, together, within};
 const MANY: usize = 1000;
 /// Connections that are opened side by side: fewer than the kernel's backlog holds.
 const ABREAST: usize = 100;
-const CONFIG: &str = "drain_timeout = \"1m\"\n\
+const CONFIG: &str = "drain_timeout = \"1m\"\ndrain_pace = \"0/s\"\n\
     limits = { connections_per_address = 2000, handshakes_per_address = \"0/s\" }\n\
     [[route]]\npath = \"/echo\"\necho = {}\n[[route]]\npath = \"/chat\"\nhub = {}\n";
 

@@ -277,6 +277,45 @@ describe('the page says what happens', { concurrency: 3 }, () => {
     assert.deepEqual(await said(page), ['before', 'meanwhile']);
   });
 
+  test('a private message, whose id is from another clock, is no place in the room; one with the same id is another', async (t) => {
+    const { hub, page } = await visitor(t);
+    const { id } = hub.say('lobby', 'before');
+    await shows(page, 'before');
+    const [member] = hub.members;
+    const me = { id: member.id, name: member.name };
+    const ada = { id: 'ada0000000000000', name: 'Ada' };
+    const later = (BigInt(`0x${id}`) + (60_000n << 16n)).toString(16).padStart(16, '0');
+    for (const [at, text] of [[id, 'to you'], [later, 'to you, later']]) {
+      hub.send(member, { type: 'to', id: at, time: Date.now(), from: ada, to: me, text });
+    }
+    await shows(page, 'to you, later');
+    assert.deepEqual(await said(page), ['before', 'to you', 'to you, later']);
+    await page.click('#connect');
+    await state(page, 'stopped');
+    hub.say('lobby', 'meanwhile');
+    await page.click('#connect');
+    await shows(page, 'meanwhile');
+    assert.deepEqual(await said(page), ['before', 'to you', 'meanwhile', 'to you, later']);
+    const [{ rooms }] = hub.asked.filter(({ type }) => type === 'resume');
+    assert.equal(rooms[0].since, id);
+    hub.tell('lobby', { type: 'delete', room: 'lobby', id });
+    await page.locator('[role=log] .said', { hasText: 'before' }).waitFor({ state: 'detached' });
+    assert.deepEqual(await said(page), ['to you', 'meanwhile', 'to you, later']);
+  });
+
+  test('a disk that fails and recovers is told of as what it is; a name that is taken away, too', async (t) => {
+    const { hub, page } = await visitor(t);
+    for (const text of ['what is said cannot be kept at the moment', 'what is said is kept again']) {
+      hub.tell('lobby', { type: 'notice', room: 'lobby', code: 'store', text });
+      await page.locator('[role=log] .note', { hasText: text }).waitFor();
+    }
+    const [{ id }] = hub.members;
+    hub.tell('lobby', { type: 'name', room: 'lobby', id, name: 'Ann', was: 'User #1' });
+    await page.locator('[role=log] .note', { hasText: 'You are called Ann now' }).waitFor();
+    hub.tell('lobby', { type: 'name', room: 'lobby', id, name: 'User #1', was: 'Ann' });
+    await page.locator('[role=log] .note', { hasText: 'Ann is somebody else: you are User #1 now.' }).waitFor();
+  });
+
   test('more than one answer can hold was missed: all of it is asked for, and stands in order', async (t) => {
     const { hub, page } = await visitor(t);
     hub.say('lobby', 'message 0');

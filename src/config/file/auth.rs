@@ -246,7 +246,7 @@ fn read_header(text: &str) -> Result<String, Wrong> {
         return Err(Wrong::new("not the name of a header", "a name such as \"X-User\""));
     }
     let name = text.to_ascii_lowercase();
-    if OURS.contains(&name.as_str()) || name.starts_with("sec-websocket-") {
+    if OURS.contains(&name.as_str()) || name.starts_with("sec-websocket-") || name.starts_with("x-client-cert-") {
         return Err(Wrong::new("the gateway's own header, or one of this connection alone", "another name"));
     }
     Ok(text.to_owned())

@@ -38,7 +38,7 @@ pub(super) fn read(proxy: &Table<'_>, legacy: Option<&Table<'_>>, profile: Profi
 }
 
 /// `true` is the route's whole path.
-fn read_prefix(value: &Value<'_>, path: &str) -> Option<String> {
+pub(super) fn read_prefix(value: &Value<'_>, path: &str) -> Option<String> {
     match value.raw.as_bool() {
         Some(false) => return None,
         Some(true) if path == "/" => {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::document::{Place, Placed, Table};
-use super::gateway::TlsDraft;
+use super::gateway::{TlsDraft, ToHttpsDraft};
 use super::route::{self, Draft as RouteDraft};
 use super::{cluster, gateway, limits, pool};
 use crate::config::{Admin, Config, Listen, Problem, SessionLimits, Target};
@@ -15,6 +15,7 @@ pub(super) struct Draft {
     pub(super) config: Config,
     pub(super) listen: Vec<Placed<Listen>>,
     pub(super) tls: Option<Placed<TlsDraft>>,
+    to_https: Option<Placed<ToHttpsDraft>>,
     pub(super) routes: Vec<RouteDraft>,
     /// Whether there is a list of routes, be it one that was refused.
     routes_said: bool,
@@ -35,6 +36,7 @@ impl Draft {
         let draft = Self {
             listen: gateway::read_listeners(&root, base).unwrap_or_else(default_listen),
             tls: gateway::read_tls(&root, base),
+            to_https: gateway::read_to_https(&root, base),
             routes: routes.map(|table| route::read_route(table, &limits, session, base)).collect(),
             routes_said,
             admin: gateway::read_admin(&root, base),
@@ -48,6 +50,7 @@ impl Draft {
                 drain_timeout: gateway::read_drain_timeout(&root),
                 drain_pace: gateway::read_drain_pace(&root),
                 tls: None,
+                to_https: None,
                 admin: None,
                 limits,
                 routes: Vec::new(),
@@ -66,6 +69,7 @@ impl Draft {
         self.check_listeners(&mut problems);
         self.check_plaintext(&mut problems);
         self.check_certificates(&mut problems);
+        self.check_clients(&mut problems);
         self.check_paths(&mut problems);
         self.check_pools(&mut problems);
         self.check_redirects(&mut problems);
@@ -93,6 +97,7 @@ impl Draft {
         Config {
             listen: self.listen.into_iter().map(|listen| listen.value).collect(),
             tls: self.tls.map(|tls| tls.value.tls),
+            to_https: self.to_https.map(|plain| plain.value.finished()),
             admin: self.admin.map(|admin| admin.value),
             routes: self.routes.into_iter().map(|draft| draft.route).collect(),
             ..self.config
@@ -104,7 +109,9 @@ impl Draft {
         let mut seen: HashMap<&Listen, &Place> = HashMap::new();
         let listen = self.listen.iter().map(|listen| (&listen.value, &listen.place));
         let admin = self.admin.iter().map(|admin| (&admin.value.listen, &admin.place));
-        for (listen, place) in listen.chain(admin) {
+        let plain = self.to_https.iter().flat_map(|plain| &plain.value.listen);
+        let plain = plain.map(|listen| (&listen.value, &listen.place));
+        for (listen, place) in listen.chain(plain).chain(admin) {
             // Port 0 is another port each time.
             if matches!(listen, Listen::Tcp(address) if address.port() == 0) {
                 continue;
@@ -128,8 +135,21 @@ impl Draft {
     }
 
     fn check_certificates(&self, problems: &mut Vec<Problem>) {
+        if let Some(plain) = self.to_https.as_ref().filter(|_| self.tls.is_none()) {
+            problems.push(plain.place.problem("there is no https to send anybody to", "a [tls] table"));
+        }
         if let Some(tls) = self.tls.as_ref().filter(|tls| !tls.value.named) {
             problems.push(tls.place.problem("has no certificate", "certificates, self_signed, or both"));
+        }
+    }
+
+    /// A route that nobody can enter is a mistake.
+    fn check_clients(&self, problems: &mut Vec<Problem>) {
+        if self.tls.as_ref().is_some_and(|tls| tls.value.tls.clients.is_some()) {
+            return;
+        }
+        for place in self.routes.iter().filter_map(|draft| draft.certificate.as_ref()) {
+            problems.push(place.problem("clients are not asked for certificates", "client_ca in [tls] beside it"));
         }
     }
 
@@ -152,7 +172,7 @@ impl Draft {
     fn check_pools(&self, problems: &mut Vec<Problem>) {
         let names: Vec<&str> = self.config.pools.keys().map(String::as_str).collect();
         let allowed = if names.is_empty() { "a [pool.NAME] of that name".to_owned() } else { names.join(", ") };
-        let named = self.routes.iter().filter_map(|draft| draft.pool.as_ref());
+        let named = self.routes.iter().flat_map(|draft| draft.pool.iter().chain(&draft.pages_pool));
         for pool in named.filter(|pool| !self.config.pools.contains_key(&pool.value)) {
             problems.push(pool.place.problem("no such pool", allowed.as_str()));
         }

@@ -1,7 +1,8 @@
 //! Reads what concerns the gateway as a whole: the top level, `[tls]`, `[admin]` and `[log]`.
 
 use std::num::NonZeroU32;
-use std::path::Path;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
@@ -12,7 +13,9 @@ use super::limits::SHORT;
 use super::pool::read_file_path;
 use crate::config::address::{is_certificate_name, read_listen, read_proxies};
 use crate::config::error::Wrong;
-use crate::config::{Admin, AdminToken, CertificateFiles, Listen, Log, LogFormat, Rate, Tls, TlsVersion};
+use crate::config::{
+    Admin, AdminToken, CertificateFiles, ClientCertificates, Listen, Log, LogFormat, Rate, Tls, TlsVersion, ToHttps,
+};
 
 pub(super) const LOG_FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
 
@@ -20,6 +23,18 @@ const LISTEN: &str = r#"a list such as ["0.0.0.0:8443"] or ["unix:/run/wsgate.so
 const LOG_LEVEL: &str = r#"off, error, warn, info, debug, trace, or a list such as "info,wsgate=debug""#;
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 const CERTIFICATES: &str = r#"a list such as [{ chain = "server.pem", key = "server.key" }]"#;
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Off,
+    Optional,
+    Required,
+}
+
+const CLIENTS: [(&str, Wanted); 3] =
+    [("off", Wanted::Off), ("optional", Wanted::Optional), ("required", Wanted::Required)];
+const LISTEN_PLAIN: &str = r#"a list such as ["0.0.0.0:80"]"#;
+/// Browsers forget what is longer, or do not believe it.
+const HSTS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(10 * 365 * 24 * 3600);
 const NAMES: &str = r#"a list such as ["localhost", "127.0.0.1"]"#;
 const VERSIONS: [(&str, TlsVersion); 2] = [("1.2", TlsVersion::Tls12), ("1.3", TlsVersion::Tls13)];
 
@@ -79,9 +94,64 @@ pub(super) fn read_tls(table: &Table<'_>, base: &Path) -> Option<Placed<TlsDraft
         certificates: certificates.iter().filter_map(|item| read_certificate(item, base)).collect(),
         self_signed: names.iter().filter_map(|item| item.text(read_name)).collect(),
         min_version: table.choice("min_version", &VERSIONS, &[]).unwrap_or(TlsVersion::Tls12),
+        hsts: table.optional_duration("hsts", HSTS).flatten(),
+        clients: read_clients(&table, base),
     };
     table.finish();
     Some(Placed::new(TlsDraft { tls, named }, value.place()))
+}
+
+/// Whoever names a CA and nothing else wants that clients have certificates.
+fn read_clients(table: &Table<'_>, base: &Path) -> Option<ClientCertificates> {
+    let ca = table.text("client_ca", |text| read_file_path(text, base));
+    let crl = table.text("client_crl", |text| read_file_path(text, base));
+    let wish = table.choice("client_certificate", &CLIENTS, &[]);
+    if table.get("client_ca").is_none() {
+        let wishes = table.get("client_certificate").filter(|_| !matches!(wish, Some(Wanted::Off) | None));
+        for value in wishes.into_iter().chain(table.get("client_crl")) {
+            value.refuse("nobody's certificates are good", "client_ca = \"FILE\" beside it");
+        }
+    }
+    let required = match wish.unwrap_or(Wanted::Required) {
+        Wanted::Off => return None,
+        Wanted::Optional => false,
+        Wanted::Required => true,
+    };
+    Some(ClientCertificates { ca: ca?, crl, required })
+}
+
+/// `[to_https]`, and where its listeners stand.
+pub(super) struct ToHttpsDraft {
+    pub(super) listen: Vec<Placed<Listen>>,
+    port: u16,
+    acme_webroot: Option<PathBuf>,
+}
+
+impl ToHttpsDraft {
+    pub(super) fn finished(self) -> ToHttps {
+        let Self { listen, port, acme_webroot } = self;
+        ToHttps { listen: listen.into_iter().map(|listen| listen.value).collect(), port, acme_webroot }
+    }
+}
+
+pub(super) fn read_to_https(table: &Table<'_>, base: &Path) -> Option<Placed<ToHttpsDraft>> {
+    let value = table.get("to_https")?;
+    let table = value.table()?;
+    let listen = table.require("listen", LISTEN_PLAIN).and_then(|value| {
+        let items = value.items(LISTEN_PLAIN)?;
+        if items.is_empty() {
+            value.refuse("empty", LISTEN_PLAIN);
+        }
+        Some(items.iter().filter_map(|item| read_placed_listen(item, base)).collect())
+    });
+    let port = table.count("port", 1..=usize::from(u16::MAX)).and_then(|port| u16::try_from(port).ok());
+    let acme_webroot = table.text("acme_webroot", |text| match text {
+        "" => Err(Wrong::new("no path", "the path of a folder")),
+        _ => Ok(base.join(text)),
+    });
+    table.finish();
+    let draft = ToHttpsDraft { listen: listen.unwrap_or_default(), port: port.unwrap_or(443), acme_webroot };
+    Some(Placed::new(draft, value.place()))
 }
 
 pub(super) fn read_admin(table: &Table<'_>, base: &Path) -> Option<Placed<Admin>> {

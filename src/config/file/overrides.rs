@@ -81,8 +81,14 @@ impl Overrides {
             (None, Some(_)) => return problems.push(alone("--key", "--cert")),
             (Some(chain), Some(key)) => CertificateFiles { chain: chain.clone(), key: key.clone() },
         };
-        let min_version = draft.tls.as_ref().map_or(TlsVersion::Tls12, |tls| tls.value.tls.min_version);
-        let tls = Tls { certificates: vec![files], self_signed: Vec::new(), min_version };
+        let said = draft.tls.as_ref().map(|tls| &tls.value.tls);
+        let tls = Tls {
+            certificates: vec![files],
+            self_signed: Vec::new(),
+            min_version: said.map_or(TlsVersion::Tls12, |tls| tls.min_version),
+            hsts: said.and_then(|tls| tls.hsts),
+            clients: said.and_then(|tls| tls.clients.clone()),
+        };
         draft.tls = Some(Placed::new(TlsDraft { tls, named: true }, place("--cert", "")));
     }
 
@@ -157,7 +163,8 @@ impl Overrides {
         let path = Some(Placed::new("/".to_owned(), first));
         let mut route = route_of("/".to_owned(), target, draft.session);
         route.origins = self.origins(problems);
-        let catch_all = RouteDraft { route, path, pool: None, redirect: None, hub: None };
+        let catch_all =
+            RouteDraft { route, path, pool: None, pages_pool: None, redirect: None, hub: None, certificate: None };
         match draft.routes.iter_mut().find(|draft| draft.route.path == "/" && draft.route.host.is_none()) {
             Some(old) => *old = catch_all,
             None => draft.routes.push(catch_all),

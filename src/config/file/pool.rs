@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::document::{Table, Value};
 use super::limits::SHORT;
-use crate::config::address::read_backend;
+use crate::config::address::read_member;
 use crate::config::error::Wrong;
 use crate::config::quantity::duration_text;
 use crate::config::{Backend, Balance, Check, Ejection, HashBy, Health, Pool, ProxyProtocol, SourceAddress};
@@ -211,7 +211,7 @@ fn read_backends(value: &Value<'_>, base: &Path) -> Vec<Backend> {
 
 /// A URL, or a table with one.
 fn read_one(item: &Value<'_>, base: &Path) -> Option<Backend> {
-    let read = |text: &str| read_backend(text, base);
+    let read = |text: &str| read_member(text, base);
     let Some(table) = item.as_table() else {
         return item.text(read);
     };

@@ -4,13 +4,14 @@ use std::path::Path;
 
 use super::auth::read_auth;
 use super::backend_head;
-use super::document::{Placed, Table, Value};
+use super::document::{Place, Placed, Table, Value};
 use super::hub::{Beside, read_hub};
 use super::legacy::{read_hold, read_legacy};
 use super::limits::{RouteLimits, read_route as read_limits};
+use super::pages::{check_beside, read_pages};
 use crate::config::address::read_host;
 use crate::config::error::Wrong;
-use crate::config::{GatewayLimits, Origins, Profile, Proxy, Refuse, Route, SessionLimits, Target};
+use crate::config::{GatewayLimits, Origins, Pages, Profile, Proxy, Refuse, Route, SessionLimits, Target};
 use crate::wire::close::Code;
 use crate::wire::origin::OriginRule;
 
@@ -18,6 +19,8 @@ const ORIGINS: &str = r#"a list such as ["https://example.com", "https://*.examp
 const PATH: &str = r#"a path such as "/chat""#;
 const REDIRECT: &str = r#"a path such as "/chat", or an http:// or https:// URL"#;
 const TARGETS: &str = "exactly one of hub, echo, proxy, redirect";
+const POOL: &str = "the name of a pool";
+const ANY_TARGET: &str = "exactly one of hub, echo, proxy, redirect; or http, alone or beside one of them";
 
 /// A route, and the places of what can only be checked beside the others.
 pub(super) struct Draft {
@@ -25,9 +28,13 @@ pub(super) struct Draft {
     /// Absent when the path or the host was refused.
     pub(super) path: Option<Placed<String>>,
     pub(super) pool: Option<Placed<String>>,
+    /// The pool of its pages.
+    pub(super) pages_pool: Option<Placed<String>>,
     pub(super) redirect: Option<Placed<String>>,
     /// What its hub says that has to fit what others say.
     pub(super) hub: Option<Beside>,
+    /// Where it asks for a client's certificate.
+    pub(super) certificate: Option<Place>,
 }
 
 /// A route of this path and target with everything else as it is when nothing is said.
@@ -41,8 +48,10 @@ pub(super) fn route_of(path: String, target: Target, limits: SessionLimits) -> R
         connections: None,
         address: None,
         auth: None,
+        client_certificate: false,
         limits,
         target,
+        pages: None,
     }
 }
 
@@ -56,14 +65,20 @@ pub(super) fn read_route(table: Table<'_>, gateway: &GatewayLimits, session: Ses
     // A route whose host was refused may share its path with any other.
     let path = path.filter(|_| host != Some(None));
     let (origins, require_origin, limits) = (table.get("origins"), table.get("require_origin"), table.get("limits"));
-    let (refuse, auth) = (table.get("refuse"), table.get("auth"));
+    let (refuse, auth, certificate) = (table.get("refuse"), table.get("auth"), table.get("client_certificate"));
     let name = path.as_ref().map(|path| path.value.clone()).unwrap_or_default();
     let target = read_target(&table, &name, base);
-    if matches!(target.target, Target::Redirect(_)) {
-        for setting in [&origins, &require_origin, &refuse, &limits, &auth].into_iter().flatten() {
-            setting.refuse("has no meaning on a redirect", "nothing");
+    let (of_websockets, why) = match target.target {
+        Target::Redirect(_) => {
+            (&[&origins, &require_origin, &refuse, &limits, &auth, &certificate][..], "has no meaning on a redirect")
         }
+        Target::Pages => (&[&origins, &require_origin, &refuse, &limits][..], "has no meaning without a WebSocket"),
+        _ => (&[][..], ""),
+    };
+    for setting in of_websockets.iter().copied().flatten() {
+        setting.refuse(why, "nothing");
     }
+    let has_backend = matches!(target.target, Target::Proxy(_)) || target.pages.is_some();
     let RouteLimits { session, connections, address } =
         read_limits(limits.and_then(|value| value.table()), gateway, session);
     let route = Route {
@@ -73,11 +88,15 @@ pub(super) fn read_route(table: Table<'_>, gateway: &GatewayLimits, session: Ses
         refuse: refuse.map_or(Refuse::Http, |value| read_refuse(&value)),
         connections,
         address,
-        auth: auth.and_then(|value| read_auth(&value, base, matches!(target.target, Target::Proxy(_)))),
+        auth: auth.and_then(|value| read_auth(&value, base, has_backend)),
+        client_certificate: certificate.as_ref().and_then(|value| value.flag()).unwrap_or(false),
+        pages: target.pages,
         ..route_of(name, target.target, session)
     };
     table.finish();
-    Draft { route, path, pool: target.pool, redirect: target.redirect, hub: target.hub }
+    let (pool, pages_pool) = (target.pool, target.pages_pool);
+    let certificate = certificate.filter(|_| route.client_certificate).map(|value| value.place());
+    Draft { route, path, pool, pages_pool, redirect: target.redirect, hub: target.hub, certificate }
 }
 
 fn read_refuse(value: &Value<'_>) -> Refuse {
@@ -96,12 +115,14 @@ fn read_refuse(value: &Value<'_>) -> Refuse {
 
 struct Aim {
     target: Target,
+    pages: Option<Pages>,
     pool: Option<Placed<String>>,
+    pages_pool: Option<Placed<String>>,
     redirect: Option<Placed<String>>,
     hub: Option<Beside>,
 }
 
-/// All four are read even when one too many is there, so that the problems of each are told.
+/// All are read even when one too many is there, so that the problems of each are told.
 fn read_target(table: &Table<'_>, path: &str, base: &Path) -> Aim {
     let (hub, beside) = table.get("hub").map(|value| read_hub(&value, base)).unzip();
     let hub = hub.map(Target::Hub);
@@ -109,13 +130,26 @@ fn read_target(table: &Table<'_>, path: &str, base: &Path) -> Aim {
     let (proxy, pool) = table.get("proxy").map(|value| read_proxy(&value, path)).unzip();
     let (redirect, place) = table.get("redirect").map(|value| read_redirect(&value)).unzip();
     let mut targets: Vec<Target> = [hub, echo, proxy, redirect].into_iter().flatten().collect();
-    match targets.len() {
-        0 => table.incomplete("leads nowhere", TARGETS),
-        1 => {}
+    let said = table.get("http");
+    match (targets.len(), &said) {
+        (0, None) => table.incomplete("leads nowhere", ANY_TARGET),
+        (0, Some(_)) => targets.push(Target::Pages),
+        (1, _) => {}
         _ => table.problem("leads to more than one target", TARGETS),
     }
     let target = targets.pop().unwrap_or(Target::Echo);
-    Aim { target, pool: pool.flatten(), redirect: place.flatten(), hub: beside }
+    let (pages, pages_pool) = said.as_ref().and_then(|value| read_pages(value, path)).unzip();
+    if let Some(said) = &said {
+        check_beside(said, &target);
+    }
+    Aim {
+        target,
+        pages,
+        pool: pool.flatten(),
+        pages_pool: pages_pool.flatten(),
+        redirect: place.flatten(),
+        hub: beside,
+    }
 }
 
 fn read_echo(value: &Value<'_>) -> Target {
@@ -129,14 +163,7 @@ fn read_proxy(value: &Value<'_>, path: &str) -> (Target, Option<Placed<String>>)
     let Some(table) = value.table() else {
         return (Target::Echo, None);
     };
-    let named = |text: &str| match text {
-        "" => Err(Wrong::new("no name", "the name of a pool")),
-        _ => Ok(text.to_owned()),
-    };
-    let pool = table.require("pool", "the name of a pool").and_then(|value| {
-        let name = value.text(named)?;
-        Some(Placed::new(name, value.place()))
-    });
+    let pool = read_pool_name(&table);
     let profile = table.get("profile").map_or(Profile::Transparent, |value| {
         // Where the profile was refused, its parts are read all the same.
         value.choice(&Profile::ALL, &[]).unwrap_or(Profile::Legacy)
@@ -151,6 +178,17 @@ fn read_proxy(value: &Value<'_>, path: &str) -> (Target, Option<Placed<String>>)
     table.finish();
     let name = pool.as_ref().map(|pool| pool.value.clone()).unwrap_or_default();
     (Target::Proxy(Proxy { pool: name, profile, head, legacy, hold }), pool)
+}
+
+/// The `pool` of a table, and its place.
+pub(super) fn read_pool_name(table: &Table<'_>) -> Option<Placed<String>> {
+    let named = |text: &str| match text {
+        "" => Err(Wrong::new("no name", POOL)),
+        _ => Ok(text.to_owned()),
+    };
+    let value = table.require("pool", POOL)?;
+    let name = value.text(named)?;
+    Some(Placed::new(name, value.place()))
 }
 
 fn read_redirect(value: &Value<'_>) -> (Target, Option<Placed<String>>) {

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use parking_lot::RwLock;
+
 use super::decree::{Book, Decree};
 use super::entry::Fields;
 use super::latch::Latch;
@@ -21,13 +23,13 @@ pub(crate) struct Chapter {
     /// What its keys and channels begin with.
     prefix: Arc<str>,
     /// Messages that newcomers get to see.
-    pub(super) history: usize,
+    history: AtomicUsize,
     /// How old a message may become, in milliseconds; 0: any age.
     age: AtomicU64,
     /// Bytes of one text.
-    pub(super) text: usize,
+    text: AtomicUsize,
     /// Whether there may be a room of this name.
-    pub(super) allows: Box<dyn Fn(&str) -> bool + Send + Sync>,
+    allows: RwLock<Arc<Allows>>,
     /// Another gateway tells this one something that concerns no room; whether it was sound.
     pub(super) hear: Box<dyn Fn(Fields) -> bool + Send + Sync>,
     /// Moderators elsewhere have decided something.
@@ -39,6 +41,9 @@ pub(crate) struct Chapter {
     /// Open once it is known what was decided elsewhere, or that it cannot be known.
     pub(super) latch: Latch,
 }
+
+/// A rule for the names of rooms.
+type Allows = dyn Fn(&str) -> bool + Send + Sync;
 
 /// Deletions that are remembered: who was apart for longer may show some of the older ones to its members.
 const DELETIONS: usize = 10_000;
@@ -54,10 +59,10 @@ impl Chapter {
     pub(crate) fn new(prefix: &str, (history, age, text): (usize, Duration, usize)) -> Self {
         Self {
             prefix: prefix.into(),
-            history,
+            history: AtomicUsize::new(history),
             age: AtomicU64::new(millis(age)),
-            text,
-            allows: Box::new(|_| true),
+            text: AtomicUsize::new(text),
+            allows: RwLock::new(Arc::new(|_: &str| true)),
             hear: Box::new(|_| false),
             obey: Box::new(drop),
             clock: AtomicU64::new(0),
@@ -118,10 +123,22 @@ impl Chapter {
         self.most[book as usize].load(Ordering::Relaxed).max(1)
     }
 
-    /// With a rule for the names of rooms.
-    pub(crate) fn allowing(mut self, allows: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
-        self.allows = Box::new(allows);
-        self
+    /// From now on there may be rooms of these names, which keep so many messages, each of so many bytes.
+    pub(crate) fn bound(&self, (history, text): (usize, usize), allows: impl Fn(&str) -> bool + Send + Sync + 'static) {
+        self.history.store(history, Ordering::Relaxed);
+        self.text.store(text, Ordering::Relaxed);
+        *self.allows.write() = Arc::new(allows);
+    }
+
+    /// Bytes of what a script says.
+    pub(super) fn text(&self) -> usize {
+        self.text.load(Ordering::Relaxed)
+    }
+
+    /// Whether there may be a room of this name.
+    pub(super) fn allows(&self, room: &str) -> bool {
+        let allows = Arc::clone(&self.allows.read());
+        allows(room)
     }
 
     /// With somebody who listens to other gateways.
@@ -143,7 +160,7 @@ impl Chapter {
 
     /// Messages that a stream keeps.
     pub(super) fn length(&self) -> usize {
-        self.history.max(LENGTH)
+        self.history.load(Ordering::Relaxed).max(LENGTH)
     }
 
     /// A room's stream.
@@ -220,6 +237,16 @@ pub(super) mod tests {
         assert_eq!((chapter.said("a b"), chapter.inlet()), ("t:said:a b".to_owned(), "t:in".to_owned()));
         assert_eq!(chapter.length(), LENGTH);
     }
+
+    #[test]
+    fn bounds_may_change() {
+        let chapter = chapter();
+        assert_eq!((chapter.length(), chapter.text(), chapter.allows("a")), (LENGTH, 4096, true));
+        chapter.bound((2 * LENGTH, 16), |room| room != "a");
+        assert_eq!((chapter.length(), chapter.text()), (2 * LENGTH, 16));
+        assert!(!chapter.allows("a") && chapter.allows("b"));
+    }
+
     #[test]
     fn ages_and_moments() {
         let chapter = chapter();

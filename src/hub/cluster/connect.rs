@@ -19,6 +19,12 @@ use crate::lifecycle::clock;
 /// Messages of channels that wait to be looked at; what comes beyond is fetched from the streams.
 const PUSHES: usize = 4096;
 
+/// Questions that one server is asked at once. Its connection takes as many without a wait: those that wait for their turn
+/// may be overtaken, and what one member says is to keep its order.
+const SIDE_BY_SIDE: usize = 256;
+/// The same for a cluster, whose connections to its nodes take 50.
+const IN_CLUSTER: usize = 32;
+
 /// Where Redis is, and what it is shown.
 pub(crate) struct Way {
     /// Addresses and kind.
@@ -66,6 +72,17 @@ pub(super) struct Connection {
     pub(super) pushes: mpsc::Receiver<PushInfo>,
 }
 
+impl Connection {
+    /// What time it is for Redis, in milliseconds since 1970. Cancel safe.
+    ///
+    /// # Errors
+    /// It does not say so.
+    pub(super) async fn time(&mut self) -> RedisResult<u64> {
+        let (seconds, micros): (u64, u64) = redis::cmd("TIME").query_async(&mut self.line).await?;
+        Ok(seconds.saturating_mul(1000).saturating_add(micros / 1000))
+    }
+}
+
 impl Way {
     /// Connects. Cancel safe.
     ///
@@ -95,7 +112,9 @@ impl Way {
                 self.client(address.ok_or((ErrorKind::InvalidClientConfig, "no address"))?)?
             }
         };
-        let line = client.get_multiplexed_async_connection_with_config(&self.habits()).await?;
+        // Besides those of the desk there are the inlets', one for each hub.
+        let wide = self.habits().set_pipeline_buffer_size(2 * SIDE_BY_SIDE);
+        let line = client.get_multiplexed_async_connection_with_config(&wide).await?;
         let patient = self.habits().set_response_timeout(Some(self.timeout + BLOCK));
         let patient = client.get_multiplexed_async_connection_with_config(&patient).await?;
         let (listener, pushes) = self.listen(&client).await?;
@@ -214,6 +233,16 @@ impl Way {
 
 /// How long a patient question may wait at the server for something to happen.
 pub(super) const BLOCK: Duration = Duration::from_secs(2);
+
+impl Line {
+    /// Questions that may be under way at once, so that they are asked in the order in which they come.
+    pub(super) const fn side_by_side(&self) -> usize {
+        match self {
+            Self::Single(_) => SIDE_BY_SIDE,
+            Self::Cluster(_) => IN_CLUSTER,
+        }
+    }
+}
 
 impl ConnectionLike for Line {
     fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {

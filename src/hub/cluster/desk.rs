@@ -4,10 +4,11 @@
 mod channel;
 mod law;
 mod link;
+mod look;
 mod presence;
 mod room;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,8 +28,6 @@ use super::inbox::Note;
 use super::script::Scripts;
 use crate::lifecycle::{Tasks, clock};
 
-/// Questions under way at once; more wait here.
-const FLYING: usize = 256;
 /// How often small things are looked at: who has come and gone, what waits for too long.
 const TICK: Duration = Duration::from_millis(200);
 
@@ -46,6 +45,8 @@ pub(super) struct Desk {
     laws: HashMap<Arc<str>, Lawful>,
     rooms: HashMap<Address, Desked>,
     channels: HashMap<String, (Address, Channel)>,
+    /// Rooms that are gone, whose channels are listened to until Redis has answered.
+    leaving: HashSet<Address>,
     link: Link,
     pushes: Option<mpsc::Receiver<PushInfo>>,
     /// Counts connections, so that answers of an earlier one are known; and those that were made.
@@ -73,7 +74,7 @@ pub(super) enum Answer {
 impl Desk {
     /// A desk, and where its tasks leave their answers.
     pub(super) fn new(shared: Arc<Shared>, way: Arc<Way>) -> (Self, mpsc::UnboundedReceiver<Answer>) {
-        // Bounded by FLYING, and a few.
+        // Bounded by the questions under way, and a few.
         let (answers, inbox) = mpsc::unbounded_channel();
         let desk = Self {
             shared,
@@ -86,6 +87,7 @@ impl Desk {
             laws: HashMap::new(),
             rooms: HashMap::new(),
             channels: HashMap::new(),
+            leaving: HashSet::new(),
             link: Link::Down,
             pushes: None,
             generation: 0,
@@ -181,11 +183,12 @@ impl Desk {
     fn landed(&mut self, outcome: Outcome) {
         match outcome {
             Outcome::Opened(address, raw, others) => self.opened(&address, raw, &others),
-            Outcome::Looked(address, raw) => self.looked(&address, raw),
+            Outcome::Looked(address, page) => self.looked(&address, page),
             Outcome::Added(address, key, place) => self.added(&address, &key, place),
             Outcome::Attended(address, others) => {
                 self.attended(&address, &others);
             }
+            Outcome::Left(address) => self.left(&address),
             Outcome::Decreed(prefix, decree) => self.decreed(&prefix, &decree),
             Outcome::Law(prefix, statutes) => self.read_law(&prefix, statutes),
             Outcome::Led(prefix, leads) => drop(self.leads.insert(prefix, leads)),
@@ -202,8 +205,7 @@ impl Desk {
     }
 
     fn take_off(&mut self) {
-        while self.flying < FLYING {
-            let Some(gear) = self.link.gear() else { return };
+        while let Some(gear) = self.link.gear().filter(|gear| self.flying < gear.line.side_by_side()) {
             let Some(job) = self.jobs.pop_front() else { return };
             let (generation, answers, concern) = (self.generation, self.answers.clone(), job.concern());
             self.flying += 1;
@@ -216,15 +218,20 @@ impl Desk {
 
     fn tick(&mut self) {
         let addresses: Vec<Address> = self.rooms.keys().cloned().collect();
-        let (mut owed, mut over) = (0, Vec::new());
+        let (mut owed, mut kept, mut over) = (0, 0, Vec::new());
         for address in addresses {
             let Some(room) = self.rooms.get_mut(&address) else { continue };
             owed += room.ledger.owed() as u64;
             if room.hall.is_over() {
-                over.push(address);
-            } else {
-                self.tend(&address);
+                // Nobody is here any more, but others are to hear what was said: of that, so much is kept.
+                let unsaid = room.ledger.unsaid().len();
+                kept += unsaid;
+                if unsaid == 0 || kept > self.shared.wishes.queue {
+                    over.push(address);
+                    continue;
+                }
             }
+            self.tend(&address);
         }
         self.shared.facts.owed.set(owed);
         for address in over {

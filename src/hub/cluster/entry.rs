@@ -6,6 +6,9 @@ use std::sync::Arc;
 
 use super::id;
 
+/// Bytes of a text at most, whatever this hub allows its members: another gateway may allow more, and what has its place
+/// is shown.
+pub(super) const TEXT: usize = 1 << 20;
 /// Bytes of a key at most: a member's id and its reference, or a gateway's name and a number.
 const KEY_MAX: usize = 160;
 /// Bytes of a gateway's name at most.
@@ -89,7 +92,7 @@ impl Said {
 }
 
 impl Entry {
-    /// From an entry of a stream; `limit` is the hub's, in bytes of text.
+    /// From an entry of a stream; `limit` is in bytes of text.
     ///
     /// # Errors
     /// What is wrong with it.

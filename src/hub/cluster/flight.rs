@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{FromRedisValue, RedisResult, Value, cmd};
+use redis::{RedisResult, Value, cmd};
 
 use super::chapter::Chapter;
 use super::connect::Line;
@@ -15,10 +15,8 @@ use super::entry::Said;
 use super::id;
 use super::ledger::Ask;
 use super::now;
+use super::page::{Newest, Page, sound};
 use super::script::Scripts;
-
-/// Entries of a stream as they come: each with its name and what it has.
-pub(super) type Raw = Vec<(String, HashMap<String, String>)>;
 
 /// What moderators have decided, by kind: how often, and each as JSON.
 pub(super) type Statutes = [(u64, Vec<Vec<u8>>); Book::ALL.len()];
@@ -56,13 +54,15 @@ pub(super) enum Job {
 #[derive(Debug)]
 pub(super) enum Outcome {
     /// The newest of its stream, and who is there on other gateways.
-    Opened(Address, Raw, Vec<(String, String)>),
-    Looked(Address, Raw),
+    Opened(Address, Newest, Vec<(String, String)>),
+    Looked(Address, Page),
     /// The message with this key has this place.
     Added(Address, Arc<str>, Option<u64>),
     /// What other gateways have written down.
     Attended(Address, Vec<(String, String)>),
     Led(Arc<str>, bool),
+    /// The room's channels are not listened to any more.
+    Left(Address),
     /// The decision is written down, or a later one.
     Decreed(Arc<str>, Decree),
     /// How often anything was decided, by kind; and all of it, unless nothing is new.
@@ -74,6 +74,8 @@ pub(super) enum Outcome {
 #[derive(Debug)]
 pub(super) enum Concern {
     Room(Address),
+    /// A room that is not there any more.
+    Leaving(Address),
     /// What moderators of this hub decide.
     Law(Arc<str>),
     Nobody,
@@ -96,8 +98,9 @@ impl Job {
             Self::Open(_, room) | Self::Look(_, room, _) | Self::Add(_, room, _) | Self::Attend(_, room, ..) => {
                 Concern::Room(room.clone())
             }
+            Self::Leave(_, room) => Concern::Leaving(room.clone()),
             Self::Decree(chapter, _) | Self::Law(chapter, _) => Concern::Law(Arc::clone(chapter.prefix())),
-            Self::Leave(..) | Self::Publish(..) | Self::Lead(_) | Self::Begin(_) => Concern::Nobody,
+            Self::Publish(..) | Self::Lead(_) | Self::Begin(_) => Concern::Nobody,
         }
     }
 }
@@ -108,13 +111,13 @@ impl Gear {
         match job {
             Job::Open(chapter, room) => {
                 self.listener.subscribe(&[chapter.said(&room.1), chapter.tell(&room.1)]).await?;
-                let raw = self.newest(&chapter, &room.1, 0).await?;
+                let newest = self.newest(&chapter, &room.1).await?;
                 let others = self.attend(&chapter, &room.1, ("", false)).await?;
-                Ok(Outcome::Opened(room, raw, others))
+                Ok(Outcome::Opened(room, newest, others))
             }
             Job::Look(chapter, room, after) => {
-                let raw = self.newest(&chapter, &room.1, after).await?;
-                Ok(Outcome::Looked(room, raw))
+                let page = self.look(&chapter, &room.1, after).await?;
+                Ok(Outcome::Looked(room, page))
             }
             Job::Add(chapter, room, ask) => {
                 let place = self.add(&chapter, &room.1, &ask).await?;
@@ -127,7 +130,7 @@ impl Gear {
             Job::Leave(chapter, room) => {
                 self.attend(&chapter, &room.1, ("", true)).await?;
                 self.listener.unsubscribe(&[chapter.said(&room.1), chapter.tell(&room.1)]).await?;
-                Ok(Outcome::Done)
+                Ok(Outcome::Left(room))
             }
             Job::Decree(chapter, decree) => {
                 self.decree(&chapter, &decree).await?;
@@ -154,14 +157,30 @@ impl Gear {
         }
     }
 
-    /// The newest entries behind `after`, oldest first, as many as a stream is meant to keep, and none that is too old.
-    async fn newest(&mut self, chapter: &Chapter, room: &str, after: u64) -> RedisResult<Raw> {
-        let first = id::to_stream(after.saturating_add(1).max(chapter.oldest(now())));
+    /// The newest entries, oldest first, as many as a stream is meant to keep, and none that is too old.
+    async fn newest(&mut self, chapter: &Chapter, room: &str) -> RedisResult<Newest> {
+        let (oldest, most) = (chapter.oldest(now()), chapter.length());
         let mut command = cmd("XREVRANGE");
-        command.arg(chapter.stream(room)).arg("+").arg(first).arg("COUNT").arg(chapter.length());
+        command.arg(chapter.stream(room)).arg("+").arg(id::to_stream(oldest)).arg("COUNT").arg(most);
         let mut raw = sound(command.query_async(&mut self.line).await?);
         raw.reverse();
-        Ok(raw)
+        let first = raw.first().filter(|_| raw.len() >= most).and_then(|(name, _)| id::of_stream(name));
+        let gone = oldest.max(first.unwrap_or(0));
+        Ok(Newest { raw, gone })
+    }
+
+    /// The oldest entries behind a place, as many at once as a stream is meant to keep.
+    async fn look(&mut self, chapter: &Chapter, room: &str, after: u64) -> RedisResult<Page> {
+        let most = chapter.length();
+        let after = after.max(chapter.oldest(now()).saturating_sub(1));
+        let mut invocation = self.scripts.look.key(chapter.stream(room));
+        let (last, entries): (String, Vec<Value>) =
+            invocation.arg(format!("({}", id::to_stream(after))).arg(most).invoke_async(&mut self.line).await?;
+        let is_last = entries.len() < most;
+        let raw = sound(entries);
+        let last = if is_last { Some(&last) } else { raw.last().map(|(name, _)| name) };
+        let upto = last.and_then(|name| id::of_stream(name)).unwrap_or(after);
+        Ok(Page { raw, upto, is_last })
     }
 
     /// Adds a message; where it stands now.
@@ -235,16 +254,6 @@ impl Gear {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Ok(flat.chunks_exact(2).map(|pair| (text(&pair[0]), text(&pair[1]))).collect())
     }
-}
-
-/// Entries of a stream; one that is not text from end to end has nothing but its name, and is found to be bad.
-pub(super) fn sound(entries: Vec<Value>) -> Raw {
-    let entry = |entry: Value| {
-        // One that was taken out meanwhile may come as nothing at all.
-        let (name, fields): (String, Value) = FromRedisValue::from_redis_value(entry).ok()?;
-        Some((name, FromRedisValue::from_redis_value(fields).unwrap_or_default()))
-    };
-    entries.into_iter().filter_map(entry).collect()
 }
 
 /// A message that a script says.

@@ -7,10 +7,12 @@ use std::sync::Arc;
 use redis::{ErrorKind, FromRedisValue, RedisError, RedisResult, Value, cmd};
 
 use super::chapter::Chapter;
-use super::connect::{BLOCK, Line};
+use super::connect::{BLOCK, Line, Trouble, trouble};
 use super::entry;
 use super::facts::Facts;
-use super::flight::{Gear, Raw, of_script, sound};
+use super::flight::{Gear, of_script};
+use super::page::{Raw, sound};
+use crate::lifecycle::clock;
 
 /// Messages that are read at once.
 const COUNT: usize = 64;
@@ -27,26 +29,31 @@ pub(super) struct Inlet {
 }
 
 impl Inlet {
-    /// Runs until Redis is gone; returns why.
+    /// Runs until Redis is gone; returns why. Where it may not read, it tries again at times: rooms do without.
     pub(super) async fn run(mut self) -> RedisError {
-        match self.read().await {
-            Ok(()) => RedisError::from((ErrorKind::Io, "the inlet has ended")),
-            Err(error) => error,
+        loop {
+            match self.read().await {
+                Ok(()) => {}
+                Err(error) if trouble(&error) == Trouble::Refused => {
+                    tracing::warn!(stream = %self.chapter.inlet(), %error, "redis refuses what scripts leave");
+                    clock::sleep(self.gear.expiry).await;
+                }
+                Err(error) => return error,
+            }
         }
     }
 
+    /// Until somebody takes the group away, as a Redis does that has forgotten everything.
     async fn read(&mut self) -> RedisResult<()> {
         let key = self.chapter.inlet();
-        loop {
-            let mut command = cmd("XGROUP");
-            command.arg("CREATE").arg(&key).arg(GROUP).arg("0").arg("MKSTREAM");
-            match command.query_async::<()>(&mut self.gear.line).await {
-                Err(error) if error.code() != Some("BUSYGROUP") => return Err(error),
-                _ => {}
-            }
-            // Until somebody takes the group away, as a Redis does that has forgotten everything.
-            while self.turn(&key).await? {}
+        let mut command = cmd("XGROUP");
+        command.arg("CREATE").arg(&key).arg(GROUP).arg("0").arg("MKSTREAM");
+        match command.query_async::<()>(&mut self.gear.line).await {
+            Err(error) if error.code() != Some("BUSYGROUP") => return Err(error),
+            _ => {}
         }
+        while self.turn(&key).await? {}
+        Ok(())
     }
 
     /// Reads once; whether the group is still there.
@@ -76,20 +83,27 @@ impl Inlet {
                 }
                 Ok(true)
             }
-            Err(error) if error.code() == Some("NOGROUP") => Ok(false),
+            Err(error) if matches!(error.code(), Some("NOGROUP" | "UNBLOCKED")) => Ok(false),
             Err(error) => Err(error),
         }
     }
 
-    /// Adds each message once, whoever has read it before, and takes it out.
+    /// Adds each message once, whoever has read it before, and takes it out; also one for a room whose key is something
+    /// else, which nobody could ever add.
     async fn take(&mut self, key: &str, raw: Raw) -> RedisResult<()> {
         for (name, mut fields) in raw {
-            let room = fields.remove("room").filter(|room| (self.chapter.allows)(room));
-            match (room, entry::of_script(fields, self.chapter.text)) {
+            let room = fields.remove("room").filter(|room| self.chapter.allows(room));
+            match (room, entry::of_script(fields, self.chapter.text())) {
                 (Some(room), Ok(said)) => {
                     let ask = of_script(format!("in/{name}"), &self.gear.node, said);
-                    self.gear.add(&self.chapter, &room, &ask).await?;
-                    self.facts.published.add(1);
+                    match self.gear.add(&self.chapter, &room, &ask).await {
+                        Ok(_) => self.facts.published.add(1),
+                        Err(error) if trouble(&error) == Trouble::Refused => {
+                            tracing::warn!(%room, %error, "redis refuses what a script has said");
+                            self.facts.bad.add(1);
+                        }
+                        Err(error) => return Err(error),
+                    }
                 }
                 _ => self.facts.bad.add(1),
             }

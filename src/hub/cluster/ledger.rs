@@ -5,19 +5,25 @@
 //! an id of this gateway's own, and owed. On return the newest of the stream are looked through: what is not known here
 //! is shown, own messages that are not there are added, and once nothing is owed, the room is together again.
 
+mod early;
 mod known;
+mod look;
 mod own;
 mod words;
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
+use self::early::Early;
 use self::known::Known;
 use self::own::Own;
 pub(in crate::hub) use self::words::Show;
 pub(super) use self::words::{Arrived, Ask, State, Submitted};
 use super::entry::{Entry, Said, Seen};
 use super::id;
+
+/// Milliseconds by which ids may be ahead of the time that Redis has, for others to follow them.
+const AHEAD: u64 = 60_000;
 
 /// One room's account.
 #[derive(Debug)]
@@ -35,6 +41,10 @@ pub(super) struct Ledger {
     shown: u64,
     /// Up to where the stream is known.
     place: u64,
+    /// The latest place that the channel has told since it is listened to.
+    heard: u64,
+    /// What the channel has told before what goes before it.
+    early: Early,
     /// What was shown and has its place: twice as much as the stream keeps.
     known: Known,
     /// Own messages, oldest first.
@@ -54,6 +64,8 @@ impl Ledger {
             is_learned: false,
             shown: 0,
             place: 0,
+            heard: 0,
+            early: Early::default(),
             known: Known::new(2 * length.max(1)),
             own: VecDeque::new(),
             waiting: 0,
@@ -80,51 +92,43 @@ impl Ledger {
         self.waiting
     }
 
-    /// Somebody here says something; `now` is in milliseconds since 1970.
+    /// Somebody here says something; `now` is in milliseconds since 1970. A room that was not looked at yet has it wait
+    /// for that: see [`Ledger::is_patient`].
     pub(super) fn submit(&mut self, said: Arc<Said>, now: u64) -> Submitted {
         if self.known.has(&said.key) || self.own.iter().any(|own| own.said.key == said.key) {
             return Submitted::Double;
         }
         self.waiting += 1;
-        let together = self.state == State::Together;
-        let (asked, flying) = (together, together);
-        let said_here = Arc::clone(&said);
-        self.own.push_back(Own {
-            said: said_here,
-            shown: None,
-            after: 0,
-            place: None,
-            number: 0,
-            asked,
-            flying,
-            erased: false,
-        });
-        if together {
-            return Submitted::Ask(Ask { said, floor: self.shown, again: false, seen: None });
+        self.own.push_back(Own::new(Arc::clone(&said), self.state == State::Together));
+        match self.state {
+            State::New => Submitted::Wait,
+            State::Together => Submitted::Ask(Ask { said, floor: self.floor(now), again: false, seen: None }),
+            State::Apart => {
+                let show = self.show_own(self.own.len() - 1, now);
+                self.forget_own();
+                Submitted::Show(show)
+            }
         }
-        self.state = State::Apart;
-        let show = self.show_own(self.own.len() - 1, now);
-        self.forget_own();
-        Submitted::Show(show)
     }
 
-    /// An entry has come through the channel, or from a look at what comes after [`Ledger::place`].
+    /// Whether another message may wait for the first look at the stream.
+    pub(super) fn is_patient(&self) -> bool {
+        self.state != State::New || self.waiting < self.length
+    }
+
+    /// An entry has come through the channel. What is known here is no exception: it must not hide what is missing before
+    /// it, which may be on its way.
     pub(super) fn arrived(&mut self, entry: Entry, now: u64) -> Arrived {
-        if self.is_known(&entry.said.key) {
-            self.place = self.place.max(entry.id);
-            return self.placed(&entry.said.key, entry.id);
-        }
-        if entry.id <= self.place {
-            return Arrived::Double;
-        }
+        self.heard = self.heard.max(entry.id);
         if entry.prev.is_some_and(|prev| prev > self.place) {
+            self.early.add(entry);
             return Arrived::Hole;
         }
-        Arrived::Show(self.show(entry, now))
+        self.take(entry, now)
     }
 
-    /// Redis has given an own message this place. It is shown when it arrives.
-    pub(super) fn placed(&mut self, key: &str, place: u64) -> Arrived {
+    /// Redis has given an own message this place. It is shown when it arrives, or now, if what follows it has arrived.
+    pub(super) fn placed(&mut self, key: &str, place: u64, now: u64) -> Arrived {
         let Some(own) = self.own.iter_mut().find(|own| &*own.said.key == key) else { return Arrived::Double };
         own.flying = false;
         if own.erased {
@@ -132,8 +136,11 @@ impl Ledger {
             self.own.retain(|own| &*own.said.key != key);
             return Arrived::Erased(place);
         }
-        let Some(shown) = own.shown else { return Arrived::Double };
         let before = own.place.replace(place);
+        let Some(shown) = own.shown else {
+            let entry = Entry { id: place, prev: None, said: Arc::clone(&own.said), seen: None };
+            return if place <= self.place { Arrived::Show(self.show(entry, now)) } else { Arrived::Double };
+        };
         if before == Some(place) {
             return Arrived::Double;
         }
@@ -147,62 +154,22 @@ impl Ledger {
     /// Redis is gone: what waits for a place is shown now, in the order in which it was said.
     pub(super) fn lost(&mut self, now: u64) -> Vec<Show> {
         self.state = State::Apart;
-        self.own.iter_mut().for_each(|own| own.flying = false);
-        let waiting = (0..self.own.len()).filter(|at| self.own[*at].shown.is_none());
-        let waiting: Vec<usize> = waiting.collect();
+        self.heard = 0;
+        self.early.clear();
+        for own in &mut self.own {
+            own.flying = false;
+            own.place = own.place.filter(|_| own.shown.is_some());
+        }
+        let waiting: Vec<usize> = (0..self.own.len()).filter(|at| self.own[*at].shown.is_none()).collect();
         let shown = waiting.into_iter().map(|at| self.show_own(at, now)).collect();
         self.forget_own();
         shown
     }
 
-    /// The first look at the stream: what was said before the room came to be here is no news. It is taken out of
-    /// `entries`, and only ever returned once.
-    pub(super) fn learn(&mut self, entries: &mut Vec<Entry>) -> Option<Vec<Show>> {
-        if std::mem::replace(&mut self.is_learned, true) {
-            return None;
-        }
-        let first = if self.state == State::New { u64::MAX } else { self.since << 16 };
-        let before = entries.iter().take_while(|entry| entry.id < first).count();
-        let learn = |entry: Entry| {
-            let Entry { id, said, seen, .. } = entry;
-            self.shown = self.shown.max(id);
-            self.place = id;
-            self.known.add(&said.key);
-            Show { said, id, place: Some(id), seen, own: false }
-        };
-        Some(entries.drain(..before).map(learn).collect())
-    }
-
-    /// The newest [`Self::length`] entries of the stream that are not older than `oldest`, oldest first, looked at while its
-    /// channel was listened to. What is new is to be shown; what the stream has lost is owed again.
-    pub(super) fn returned(&mut self, entries: Vec<Entry>, oldest: u64, now: u64) -> Vec<Arrived> {
-        if self.state == State::New {
-            self.state = State::Together;
-        }
-        let trimmed = entries.len() >= self.length;
-        let (first, last) = (entries.first().map_or(0, |entry| entry.id), entries.last().map_or(0, |entry| entry.id));
-        let there: HashSet<&str> = entries.iter().map(|entry| &*entry.said.key).collect();
-        for own in self.own.iter_mut().filter(|own| !there.contains(&*own.said.key)) {
-            // The stream has let go of its oldest; what is not among the rest, it has lost.
-            own.place = own.place.filter(|place| *place < oldest || (trimmed && *place < first));
-        }
-        let (known, news): (Vec<Entry>, Vec<Entry>) =
-            entries.into_iter().partition(|entry| self.is_known(&entry.said.key));
-        let mut arrived: Vec<Arrived> = known.iter().map(|entry| self.placed(&entry.said.key, entry.id)).collect();
-        arrived.retain(|arrived| *arrived != Arrived::Double);
-        // What is not there need not be taken out.
-        self.own.retain(|own| !own.erased || own.flying);
-        // From now on this is where the stream ends, even if it has come back shorter.
-        self.place = 0;
-        arrived.extend(news.into_iter().map(|entry| Arrived::Show(self.show(entry, now))));
-        self.place = last;
-        arrived
-    }
-
     /// Up to `most` of what is owed and not asked for at the moment, to be added in this order.
-    pub(super) fn asks(&mut self, most: usize) -> Vec<Ask> {
-        let floor = self.shown;
-        let owed = self.own.iter_mut().filter(|own| own.place.is_none() && !own.flying && !own.erased);
+    pub(super) fn asks(&mut self, most: usize, now: u64) -> Vec<Ask> {
+        let floor = self.floor(now);
+        let owed = self.own.iter_mut().filter(|own| own.rests());
         let ask = |own: &mut Own| {
             own.flying = true;
             let again = std::mem::replace(&mut own.asked, true);
@@ -221,25 +188,20 @@ impl Ledger {
         settled
     }
 
-    /// Whether anything is to be asked for: what is owed, or what was asked for and has not come.
-    pub(super) fn unasked(&self) -> bool {
-        self.waiting > 0 || self.state != State::Together
+    /// Whether anything is to be asked for.
+    pub(super) fn rests(&self) -> bool {
+        self.own.iter().any(Own::rests)
     }
 
-    /// Of what is owed, as much as Redis is not being asked for.
-    pub(super) fn resting(&self) -> usize {
-        self.own.iter().filter(|own| own.is_owed() && !own.flying).count()
+    /// Whether Redis is being asked for something.
+    pub(super) fn is_asking(&self) -> bool {
+        self.own.iter().any(|own| own.flying)
     }
 
-    /// A message that was shown under this id was taken out: it does not come back. One that Redis may have already is
-    /// taken out when it is found there; the place of one that has its own is returned.
-    pub(super) fn erase(&mut self, shown: u64) -> Option<u64> {
-        let at = self.own.iter().position(|own| own.shown == Some(shown))?;
-        if self.own[at].place.is_none() && self.own[at].asked {
-            self.own[at].erased = true;
-            return None;
-        }
-        self.own.remove(at).and_then(|own| own.place)
+    /// Above which a place should be, so that members here see the same id as all others; unless ids here have run ahead,
+    /// by a clock that was wrong: others need not follow them.
+    fn floor(&self, now: u64) -> u64 {
+        if self.shown >> 16 <= now.saturating_add(AHEAD) { self.shown } else { 0 }
     }
 
     fn show_own(&mut self, at: usize, now: u64) -> Show {
@@ -250,6 +212,18 @@ impl Ledger {
         (own.shown, own.after) = (Some(id), self.place);
         let said = Arc::clone(&own.said);
         Show { said, id, place: None, seen: None, own: true }
+    }
+
+    /// An entry of which it is known that nothing is missing before it.
+    fn take(&mut self, entry: Entry, now: u64) -> Arrived {
+        if self.is_known(&entry.said.key) {
+            self.place = self.place.max(entry.id);
+            return self.placed(&entry.said.key, entry.id, now);
+        }
+        if entry.id <= self.place {
+            return Arrived::Double;
+        }
+        Arrived::Show(self.show(entry, now))
     }
 
     fn show(&mut self, entry: Entry, now: u64) -> Show {
@@ -288,7 +262,8 @@ impl Ledger {
     /// place for so long; but none that waits to be shown.
     fn forget_own(&mut self) {
         let old = |own: &Own| self.known.count.saturating_sub(own.number) > self.length as u64;
-        while self.own.front().is_some_and(|own| own.place.is_some() && old(own)) || self.has_too_many() {
+        let is_done = |own: &Own| own.shown.is_some() && own.place.is_some() && old(own);
+        while self.own.front().is_some_and(is_done) || self.has_too_many() {
             self.own.pop_front();
         }
     }

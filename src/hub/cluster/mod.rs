@@ -18,7 +18,9 @@ mod inlet;
 mod latch;
 mod law;
 mod ledger;
+mod page;
 mod script;
+mod time;
 mod wall;
 
 use std::hash::{BuildHasher, RandomState};
@@ -42,6 +44,7 @@ pub(crate) use self::wall::Together;
 use self::desk::Desk;
 use self::facts::Facts;
 use self::inbox::Inbox;
+use self::time::Time;
 use crate::telemetry::metrics::ClusterFacts;
 
 /// What the owner wishes of the cluster's thread.
@@ -73,6 +76,7 @@ struct Shared {
     /// By which ids of messages that are owed are told from those of other gateways.
     tag: u64,
     inbox: Inbox,
+    time: Time,
     facts: Arc<Facts>,
 }
 
@@ -91,7 +95,7 @@ impl Cluster {
         let inbox = Inbox::new(wishes.queue);
         let node = node.into();
         let (count, tag, facts) = (AtomicU64::new(0), chance.hash_one(2), Arc::default());
-        Self(Arc::new(Shared { wishes, node, run, count, tag, inbox, facts }))
+        Self(Arc::new(Shared { wishes, node, run, count, tag, inbox, time: Time::default(), facts }))
     }
 
     /// Speaks with Redis until `stop`. To be run on a thread of its own, with a local runtime that has all drivers.

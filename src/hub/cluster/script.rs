@@ -94,6 +94,19 @@ end
 return others
 ";
 
+/// Looks at a room's stream. KEYS: the stream. ARGV: behind which place, how many messages at most. Answers the last place
+/// that was given out, and the messages, oldest first.
+const LOOK: &str = r"
+local last = '0-0'
+if redis.call('EXISTS', KEYS[1]) == 1 then
+  local info = redis.call('XINFO', 'STREAM', KEYS[1])
+  for at = 1, #info, 2 do
+    if info[at] == 'last-generated-id' then last = info[at + 1] end
+  end
+end
+return { last, redis.call('XRANGE', KEYS[1], ARGV[1], '+', 'COUNT', ARGV[2]) }
+";
+
 /// Writes down what a moderator has decided, unless something later was decided about the same, and tells the hub's channel.
 ///
 /// KEYS: a hash, a sorted set of when each of it ends, a hash of how often anything was written down. ARGV: the channel, the
@@ -155,6 +168,7 @@ return 0
 #[derive(Debug)]
 pub(super) struct Scripts {
     pub(super) add: Script,
+    pub(super) look: Script,
     pub(super) attend: Script,
     pub(super) decree: Script,
     pub(super) lead: Script,
@@ -165,6 +179,7 @@ impl Default for Scripts {
     fn default() -> Self {
         Self {
             add: Script::new(ADD),
+            look: Script::new(LOOK),
             attend: Script::new(ATTEND),
             decree: Script::new(DECREE),
             lead: Script::new(LEAD),

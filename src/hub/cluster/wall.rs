@@ -73,6 +73,13 @@ impl Order for Together {
 
     fn go_by(&self, wishes: &config::Hub) {
         self.chapter.go_by(wishes.history_age.unwrap_or_default(), [wishes.mutes, wishes.bans, wishes.rooms]);
+        let longest = wishes.fixed.iter().filter_map(|fixed| fixed.history).fold(wishes.history, usize::max);
+        let bounds = (longest, wishes.text);
+        let wishes = wishes.clone();
+        self.chapter.bound(bounds, move |room| {
+            let is_fixed = wishes.fixed.iter().any(|fixed| fixed.name == room);
+            is_fixed || (wishes.create && wishes.room_names.allows(room))
+        });
     }
 
     fn decree(&self, decision: Decision) {

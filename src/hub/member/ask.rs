@@ -72,7 +72,7 @@ impl Listener for Desk<'_> {
             return false;
         }
         let mut state = self.talker.state.borrow_mut();
-        if state.joining > 0 {
+        if !state.joining.is_empty() {
             // What comes next may be for the room that is not ready yet.
             state.waker = Some(cx.waker().clone());
             return false;

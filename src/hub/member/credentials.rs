@@ -7,7 +7,7 @@ use std::net::IpAddr;
 pub(crate) struct Credentials {
     /// The rooms that it may enter; a name that ends in `*` is the beginning of names. Absent: any.
     pub(crate) rooms: Option<Vec<String>>,
-    /// Its name.
+    /// Its name, as it was written; not all can be shown.
     pub(crate) name: Option<String>,
     /// Whether it moderates.
     pub(crate) moderator: bool,

@@ -43,13 +43,8 @@ pub(crate) enum Sitting {
 }
 
 impl Seat {
-    pub(super) fn in_room(chair: Chair, credentials: &Credentials, name_length: usize) -> Self {
-        let name = credentials.name.as_deref().and_then(|name| Name::vouched(name, name_length));
-        Self::Room(chair, name)
-    }
-
-    pub(super) fn in_hub(hub: &Arc<Hub>, room: &str, credentials: Credentials) -> Self {
-        Self::Hub(Box::new(talker::Arrival { hub: Arc::clone(hub), room: room.into(), credentials }))
+    pub(super) fn in_hub(hub: &Arc<Hub>, room: &str, (credentials, name): (Credentials, Option<Name>)) -> Self {
+        Self::Hub(Box::new(talker::Arrival { hub: Arc::clone(hub), room: room.into(), credentials, name }))
     }
 
     /// Whether no message may be left out for it: in the newer language one counts on the ids of what comes.

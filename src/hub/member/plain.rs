@@ -67,12 +67,18 @@ impl Member {
     }
 
     /// What it has said is not said, for this reason. Without words for it, a message that is only not wanted is left
-    /// out: whoever is sent away would come back as another number, and be heard.
+    /// out: whoever is sent away would come back as another number, and be heard. Whoever was put out is told so by others.
     pub(crate) fn refuse(&self, fault: Fault) {
-        if !matches!(fault, Fault::Filtered | Fault::FilterDown | Fault::Muted(_)) {
+        let is_told = |fault| matches!(fault, Fault::NotJoined | Fault::Banned(_));
+        if !is_told(fault) && !matches!(fault, Fault::Filtered | Fault::FilterDown | Fault::Muted(_)) {
             let queue = self.endpoint.borrow().send_queue();
             self.dismiss(&mut Context::from_waker(Waker::noop()), told(fault, queue));
         }
+    }
+
+    /// Whether it has been told to go, or is lost.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.endpoint.borrow().is_ending()
     }
 
     /// It is read on.
@@ -150,6 +156,7 @@ impl Drop for Sitting {
     fn drop(&mut self) {
         let member = &self.member;
         self.shard.leave(member.room(), self.key);
+        self.shard.silence((member.room().ground().number(), member.user));
         member.room().depart(member.id(), member.user, self.shard.worker(), Language::Plain);
     }
 }

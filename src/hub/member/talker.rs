@@ -36,6 +36,8 @@ pub(crate) struct Arrival {
     /// The room of its path.
     pub(super) room: Box<str>,
     pub(super) credentials: Credentials,
+    /// What it is called, where its token says so.
+    pub(super) name: Option<Name>,
 }
 
 /// One member.
@@ -59,8 +61,9 @@ pub(super) struct State {
     pub(super) asks: Bucket,
     pub(super) excess: Bucket,
     pub(super) misconduct: Misconduct,
-    /// Rooms that are not ready for it yet, and who is to be woken when they are.
-    pub(super) joining: usize,
+    /// Seats in rooms that are not ready for it yet, and who is to be woken when they are. With a seat a room is not
+    /// forgotten, and whoever waits for it is not either.
+    pub(super) joining: Vec<Chair>,
     pub(super) waker: Option<Waker>,
 }
 
@@ -109,11 +112,7 @@ impl Talker {
         let mut answer = Vec::new();
         Desk::new(self, shard, again.budget).again(again, &mut answer);
         self.deliver(cx, &Bytes::from(answer));
-        let waker = {
-            let mut state = self.state.borrow_mut();
-            state.joining -= 1;
-            state.waker.take()
-        };
+        let waker = self.state.borrow_mut().waker.take();
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -128,6 +127,12 @@ impl Talker {
     /// Who it is.
     pub(crate) fn id(&self) -> MemberId {
         self.state.borrow().id
+    }
+
+    /// Whether it is in this room, and not about to go.
+    pub(crate) fn is_in(&self, room: &Arc<Room>) -> bool {
+        let rooms = &self.state.borrow().rooms;
+        !self.endpoint.borrow().is_ending() && rooms.iter().any(|known| Arc::ptr_eq(known.chair.room(), room))
     }
 
     /// What it has said has its place.
@@ -191,6 +196,12 @@ impl State {
         Guest { id: self.id, user, worker, name: &self.name }
     }
 
+    /// The seat that it waits on in the room of this name.
+    pub(super) fn waited(&mut self, name: &str) -> Option<Chair> {
+        let at = self.joining.iter().position(|chair| chair.room().name() == name)?;
+        Some(self.joining.swap_remove(at))
+    }
+
     /// The room of this name, when the member is in it.
     pub(super) fn room(&self, name: &str) -> Option<&Arc<Room>> {
         self.rooms.iter().map(|room| room.chair.room()).find(|room| room.name() == name)
@@ -207,20 +218,19 @@ impl Sitting {
     /// The member is connected from now on, and has its `hello` in its queue.
     pub(super) fn new(arrival: Arrival, socket: Socket, (vigil, place): (Vigil, Place), shard: &Rc<Shard>) -> Self {
         let hub = Arc::clone(&arrival.hub);
-        let (wishes, ground) = (hub.wishes(), hub.house().ground());
+        let ground = hub.house().ground();
         let user = ground.next_user();
-        let vouched = arrival.credentials.name.as_deref().and_then(|name| Name::vouched(name, wishes.name_length));
         let session = Session::random();
         let state = State {
             id: session.map_or_else(|_| MemberId::without_session(&ground.keys, user), |session| session.member()),
-            name: vouched.unwrap_or_else(|| Name::of_user(user)),
+            name: arrival.name.clone().unwrap_or_else(|| Name::of_user(user)),
             rooms: Vec::new(),
             has_resumed: false,
             says: Bucket::default(),
             asks: Bucket::default(),
             excess: Bucket::default(),
             misconduct: Misconduct::default(),
-            joining: 0,
+            joining: Vec::new(),
             waker: None,
         };
         ground.connect(state.id, (shard.worker(), user), Word::Close(superseded()));
@@ -269,9 +279,9 @@ impl Drop for Sitting {
     /// The shard is left before the seats are.
     fn drop(&mut self) {
         let talker = &self.talker;
-        let (id, rooms) = {
+        let (id, rooms, _joining) = {
             let mut state = talker.state.borrow_mut();
-            (state.id, std::mem::take(&mut state.rooms))
+            (state.id, std::mem::take(&mut state.rooms), std::mem::take(&mut state.joining))
         };
         rooms.into_iter().for_each(|room| talker.leave(&self.shard, room, id));
         talker.hub().house().ground().disconnect(id, talker.user);

@@ -137,7 +137,7 @@ impl House {
 }
 
 /// In milliseconds since 1970.
-fn moment(until: Instant, now: Instant) -> u64 {
+pub(super) fn moment(until: Instant, now: Instant) -> u64 {
     let left = until.saturating_duration_since(now).as_millis();
     id::now().saturating_add(u64::try_from(left).unwrap_or(u64::MAX))
 }

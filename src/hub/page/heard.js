@@ -5,6 +5,8 @@ import { notice, oneLine, putOut, refused } from "./?asset=words.js";
 
 const TYPING = 4000; // how long, in milliseconds, somebody is shown to be typing after having been heard of
 
+const isNumber = (name) => /^User #/.test(name);
+
 const KNOWN = new Set(["hello", "resumed", "joined", "left", "join", "leave", "say", "to", "name", "who", "history",
   "gap", "typing", "delete", "notice", "error"]);
 
@@ -77,7 +79,11 @@ export class Heard {
   name({ id, name, was, room: place }) {
     const room = this.state.rooms.get(place);
     const mine = id === this.state.me.id;
-    if (mine && name !== this.state.me.name) this.language.be({ id, name });
+    if (mine && name !== this.state.me.name) {
+      this.language.be({ id, name });
+      // Nobody chooses a number: a name was taken away, which is news.
+      if (isNumber(name) && !isNumber(was)) room?.log.note(`${oneLine(was)} is somebody else: you are ${name} now.`);
+    }
     if (!room) return;
     if (room.members.has(id)) room.members.set(id, name);
     if (!mine) room.log.note(`${oneLine(was)} is called ${oneLine(name)} now.`);

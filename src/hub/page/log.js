@@ -11,6 +11,13 @@ const QUIET = 1000; // how long history that was put in stays unannounced, in mi
 /** One of a few colours for each person, the same wherever they speak. */
 const hue = (id) => String([...id].reduce((sum, letter) => (sum * 31 + letter.codePointAt(0)) % 9973, 7) % HUES);
 
+/**
+ * What a message is known by here. One to a single member has an id from another clock than the room's: it is told apart,
+ * has its place among the others by its time, and is no place in the room that could be asked about.
+ */
+const keyOf = ({ id, aside }) => (aside ? `${id} aside` : id);
+const isOfRoom = (key) => !key.endsWith("aside");
+
 /** What stands in the circle beside a message: a letter, or the number of somebody without a name. */
 export function face(name) {
   const [, number] = /^User #(\d+)$/.exec(name) ?? [];
@@ -18,8 +25,8 @@ export function face(name) {
 }
 
 export class Log {
-  #ids = []; // of the messages shown, in order
-  #items = new Map(); // id → element
+  #keys = []; // of the messages shown, in order
+  #items = new Map(); // key → element
   #follow = true; // the reader is at the bottom: keep it in view
   #queued = false; // a scroll to the bottom is about to be made
   #top = 0; // where the reader was when the room went out of view
@@ -48,8 +55,10 @@ export class Log {
       .observe(this.earlier);
   }
 
-  get newest() { return this.#ids.at(-1) ?? null; }
-  get oldest() { return this.#ids[0] ?? null; }
+  /** The ids of the room's newest and oldest message that are shown. */
+  get newest() { return this.#keys.findLast(isOfRoom) ?? null; }
+  get oldest() { return this.#keys.find(isOfRoom) ?? null; }
+
   get empty() { return this.list.childElementCount + this.unsent.childElementCount === 0; }
   get atEnd() { return this.#follow; }
 
@@ -103,7 +112,7 @@ export class Log {
     const next = item.nextElementSibling;
     item.remove();
     this.#items.delete(id);
-    this.#ids.splice(this.#ids.indexOf(id), 1);
+    this.#keys.splice(this.#keys.indexOf(id), 1);
     if (next) this.#group(next);
     this.#settle();
   }
@@ -118,7 +127,7 @@ export class Log {
   gap(after) {
     if (this.#gap === after) return;
     this.#gap = after;
-    this.#line("Some messages are missing here", "divider", this.#items.get(this.#ids.find((id) => id > after)));
+    this.#line("Some messages are missing here", "divider", this.#items.get(this.#keys.find((key) => isOfRoom(key) && key > after)));
   }
 
   /** Keeps the end in view again: whoever speaks wants to see the answer. */
@@ -145,13 +154,14 @@ export class Log {
   }
 
   #insert(message) {
-    if (this.#items.has(message.id)) return false;
+    const key = keyOf(message);
+    if (this.#items.has(key)) return false;
     const item = this.#item(message);
-    let at = this.#ids.length;
-    while (at > 0 && this.#ids[at - 1] > message.id) at -= 1;
-    const next = this.#items.get(this.#ids[at]);
-    this.#ids.splice(at, 0, message.id);
-    this.#items.set(message.id, item);
+    let at = this.#keys.length;
+    while (at > 0 && this.#keys[at - 1] > key) at -= 1;
+    const next = this.#items.get(this.#keys[at]);
+    this.#keys.splice(at, 0, key);
+    this.#items.set(key, item);
     this.list.insertBefore(item, next ?? null);
     this.#group(item);
     if (next) this.#group(next);
@@ -189,18 +199,19 @@ export class Log {
     if (room.unread === 0) {
       this.#mark?.remove();
       this.#mark = make("li", { class: "divider unread", role: "none" }, make("span", { class: "words" }, "New"));
-      this.#items.get(messages[0].id).before(this.#mark);
-      this.#group(this.#items.get(messages[0].id));
+      const first = this.#items.get(keyOf(messages[0]));
+      first.before(this.#mark);
+      this.#group(first);
     }
     room.unread += messages.length;
   }
 
   #settle() {
     if (this.#follow) {
-      while (this.#ids.length > MOST) {
-        const id = this.#ids.shift();
-        this.#items.get(id).remove();
-        this.#items.delete(id);
+      while (this.#keys.length > MOST) {
+        const key = this.#keys.shift();
+        this.#items.get(key).remove();
+        this.#items.delete(key);
         this.room.older = true;
       }
       // Notes that have lost their messages go with them.

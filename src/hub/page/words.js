@@ -64,14 +64,14 @@ const NOTICES = {
   together: "The servers have found each other again.",
   muted: "A moderator has muted you in this room.",
   unmuted: "You may write in this room again.",
-  store: "The server cannot keep messages at the moment: what is said now may be gone after a restart.",
 };
 
-/** What the server wants known. */
+/** What the server wants known; `store` is said of two conditions, so only the server's own words tell which. */
 export function notice({ code, text, seconds }) {
   if (code === "slow" && Number.isFinite(seconds)) {
     return seconds > 0 ? `Slow mode: everybody may write once in ${span(seconds)}.` : "Slow mode is off.";
   }
+  if (code === "store" && text) return `About this server: ${text}.`;
   return Object.hasOwn(NOTICES, code) ? NOTICES[code] : text || code;
 }
 

@@ -100,6 +100,12 @@ impl Far {
         self.members.get(&id).map(|(name, _)| name)
     }
 
+    /// Whether ids alone tell what somebody has seen who knows this one.
+    #[cfg(test)]
+    pub(super) fn seen_plainly(&self, since: MessageId) -> bool {
+        self.origins.are_plain(since)
+    }
+
     pub(super) fn list(&self) -> impl Iterator<Item = (MemberId, Arc<str>)> {
         self.members.iter().map(|(id, (name, _))| (*id, Arc::clone(&name.text)))
     }
@@ -133,6 +139,13 @@ impl Room {
         let mut state = self.state.lock();
         let bounds = state.rules.history;
         state.history.precede(records, bounds);
+        drop(state);
+        self.let_in();
+    }
+
+    /// Whoever waited to know what was said before comes in.
+    pub(super) fn let_in(&self) {
+        let mut state = self.state.lock();
         state.far.is_ready = true;
         let waiting = std::mem::take(&mut state.far.waiting);
         let ready = Arc::clone(&state.far.ready);
@@ -170,10 +183,11 @@ impl Room {
         (state.people.count(), state.people.list(most, &self.ground.keys))
     }
 
-    /// On which gateway somebody is, unless it is this one.
+    /// On which gateway somebody is, unless it is this one, or cannot be reached.
     pub(crate) fn node_of(&self, id: MemberId) -> Option<Arc<str>> {
         let state = self.state.lock();
-        state.far.members.get(&id).map(|(_, node)| Arc::clone(node)).filter(|_| !state.people.has(id))
+        let is_elsewhere = !state.far.apart && !state.people.has(id);
+        state.far.members.get(&id).map(|(_, node)| Arc::clone(node)).filter(|_| is_elsewhere)
     }
 
     /// Who is on other gateways from now on; those here hear who has come, gone, or is called otherwise.
@@ -213,9 +227,18 @@ impl State {
     pub(super) fn find(&self, wanted: &Wanted) -> Found {
         let origins = &self.far.origins;
         match wanted.since.filter(|since| !self.far.is_alone && !origins.are_plain(*since)) {
-            Some(since) => self.history.find_unseen(wanted, |id| origins.has_seen(id, since)),
+            Some(since) => {
+                let seen = origins.seen(since);
+                let is_whole = seen.whole() >= origins.gone(self.history.floor());
+                self.history.find_unseen(wanted, is_whole, |id| origins.has_seen(id, seen))
+            }
             None => self.history.find(wanted),
         }
+    }
+
+    /// What is not kept any more need not be known any more.
+    pub(super) fn forget_origins(&mut self) {
+        self.far.origins.forget(self.history.floor());
     }
 
     fn is_here(&self, id: MemberId) -> bool {

@@ -20,6 +20,8 @@ pub(super) struct History {
     has_last: bool,
     /// Up to here messages may be missing: they were dropped, or the room was not there to keep them.
     floor: MessageId,
+    /// Whether nobody else gives out ids of this room: one that is later than all of them is of another life of it.
+    is_alone: bool,
     /// What members have said with a word of their own.
     references: HashMap<(MemberId, Arc<str>), MessageId>,
 }
@@ -67,8 +69,14 @@ impl History {
             last: MessageId::default(),
             has_last: false,
             floor: beginning,
+            is_alone: false,
             references: HashMap::new(),
         }
+    }
+
+    /// The same, of a room that gives out its ids by itself or not.
+    pub(super) fn alone(self, is_alone: bool) -> Self {
+        Self { is_alone, ..self }
     }
 
     /// What a store had of it, oldest first; ids that do not rise are left out.
@@ -88,6 +96,10 @@ impl History {
     pub(super) fn precede(&mut self, records: Vec<Record>, bounds: (usize, usize)) {
         if self.kept.is_empty() && !self.has_last {
             (self.last, self.floor) = (MessageId(0), MessageId(0));
+        }
+        if let Some(oldest) = records.first().filter(|_| records.len() >= bounds.0) {
+            // It keeps no more than that: there may have been others.
+            self.floor = self.floor.max(MessageId(oldest.id.0.saturating_sub(1)));
         }
         let kept = std::mem::take(&mut self.kept);
         let (last, has_last) = (self.last, self.has_last);
@@ -113,6 +125,11 @@ impl History {
     /// Behind which id the next one has to be.
     pub(super) const fn end(&self) -> MessageId {
         self.last
+    }
+
+    /// Up to here messages may be missing.
+    pub(super) const fn floor(&self) -> MessageId {
+        self.floor
     }
 
     /// What this member has said with this word, as far as it is remembered.
@@ -212,6 +229,11 @@ impl History {
 
     /// Looks for messages; see [`Wanted`].
     pub(super) fn find(&self, wanted: &Wanted) -> Found {
+        if wanted.since.is_some_and(|since| self.is_alone && since > self.last.max(self.floor)) {
+            // The clock was set back, or the last of it was not written before an end: what was missed cannot be told.
+            let all = self.find(&Wanted { since: None, ..*wanted });
+            return Found { gap: self.gap(&Wanted { since: Some(MessageId(0)), ..*wanted }, 0), ..all };
+        }
         let start = wanted.since.map(|since| since.max(self.floor));
         let from = start.map_or(0, |start| self.kept.partition_point(|kept| kept.record.id <= start));
         let end =
@@ -230,8 +252,9 @@ impl History {
         Found { gap: self.gap(wanted, from), records, more }
     }
 
-    /// The newest of the messages that somebody has not seen.
-    pub(super) fn find_unseen(&self, wanted: &Wanted, has_seen: impl Fn(MessageId) -> bool) -> Found {
+    /// The newest of the messages that somebody has not seen; there is a gap before them unless all that it may have
+    /// missed is kept: `is_whole`.
+    pub(super) fn find_unseen(&self, wanted: &Wanted, is_whole: bool, has_seen: impl Fn(MessageId) -> bool) -> Found {
         let mut left = wanted.budget;
         let fits = |record: &&Arc<Record>| {
             let size = record.weight() + AROUND;
@@ -246,7 +269,11 @@ impl History {
         let mut records: Vec<Arc<Record>> = unseen().take(wanted.most).take_while(fits).cloned().collect();
         records.reverse();
         let more = records.len() < unseen().count();
-        Found { gap: None, records, more }
+        let gap = wanted.since.filter(|_| !is_whole).map(|since| {
+            let next = self.kept.front().map_or(MessageId(self.floor.0.saturating_add(1)), |kept| kept.record.id);
+            (since.min(MessageId(next.0.saturating_sub(1))), next)
+        });
+        Found { gap: gap.filter(|(after, _)| before(*after)), records, more }
     }
 
     /// Messages behind `since` that are not there any more; `from` is the place of the first that is.
@@ -313,6 +340,22 @@ mod tests {
         let history = History::new(MessageId(9));
         assert_eq!(history.find(&since(3)).gap, Some((MessageId(3), MessageId(10))));
         assert_eq!((history.find(&since(9)).gap, history.last()), (None, None));
+    }
+
+    #[test]
+    fn an_id_that_was_never_given_out_is_a_gap_before_everything() {
+        let history = history(10..=20, 3).alone(true);
+        let found = history.find(&since(21));
+        assert_eq!((ids(&found), found.gap), (vec![18, 19, 20], Some((MessageId(0), MessageId(18)))));
+        let page = history.find(&Wanted { before: Some(MessageId(19)), ..since(30) });
+        assert_eq!((ids(&page), page.gap), (vec![18], Some((MessageId(0), MessageId(18)))));
+        let found = history.find(&since(20));
+        assert_eq!((ids(&found), found.gap), (vec![], None));
+        let empty = History::new(MessageId(9)).alone(true);
+        assert_eq!([9, 10].map(|id| empty.find(&since(id)).gap), [None, Some((MessageId(0), MessageId(10)))]);
+        // Where others give out ids, too, it is only not here yet.
+        let found = history.alone(false).find(&since(21));
+        assert_eq!((ids(&found), found.gap), (vec![], None));
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod moderate;
 mod people;
 mod rules;
 mod say;
+mod seats;
 mod tell;
 
 pub(crate) use far::{Origin, notice};
@@ -57,6 +58,7 @@ struct State {
     slow: Option<Duration>,
     /// When members last said something; only where the room is slow.
     spoke: HashMap<MemberId, Instant>,
+    made: Instant,
     empty_since: Option<Instant>,
 }
 
@@ -98,9 +100,12 @@ impl Room {
     #[must_use]
     pub(crate) fn new(name: &str, rules: Rules, ground: &Arc<Ground>) -> Self {
         // What is said in this very millisecond is later than the room.
-        let mut history = History::new(MessageId(MessageId::at(id::now()).0.saturating_sub(1)));
-        history.restore(ground.store.load(name, rules.history.0));
+        let beginning = MessageId(MessageId::at(id::now()).0.saturating_sub(1));
+        let mut history = History::new(beginning).alone(ground.order.is_alone());
+        history.restore(ground.store.load(name, rules.history));
         history.trim(rules.history);
+        let (name, now): (Arc<str>, _) = (name.into(), Instant::now());
+        ground.vacant.add(&name, now);
         let state = State {
             rules,
             letters: 0,
@@ -111,9 +116,10 @@ impl Room {
             far: Far::new(ground.order.is_alone()),
             slow: None,
             spoke: HashMap::new(),
-            empty_since: Some(Instant::now()),
+            made: now,
+            empty_since: Some(now),
         };
-        Self { name: name.into(), ground: Arc::clone(ground), state: Mutex::new(state) }
+        Self { name, ground: Arc::clone(ground), state: Mutex::new(state) }
     }
 
     /// What it is called.
@@ -128,37 +134,11 @@ impl Room {
         &self.ground
     }
 
-    /// Somebody is promised a seat. Who is here already by another connection finds one in a full room, too.
-    ///
-    /// # Errors
-    /// The wrong secret, or no seat.
-    pub(crate) fn expect(&self, secret: Option<&str>, id: Option<MemberId>) -> Result<(), Fault> {
-        let mut state = self.state.lock();
-        if !state.rules.opens(secret) {
-            return Err(Fault::WrongSecret);
-        }
-        if state.seats >= state.rules.members && !id.is_some_and(|id| state.people.has(id)) {
-            return Err(Fault::RoomFull);
-        }
-        state.seats += 1;
-        state.empty_since = None;
-        Ok(())
-    }
-
-    /// A seat that was promised or taken is free.
-    pub(crate) fn forget_one(&self) {
-        let mut state = self.state.lock();
-        state.seats -= 1;
-        if state.seats == 0 {
-            state.empty_since = Some(Instant::now());
-            state.spoke = HashMap::new();
-        }
-    }
-
     /// Somebody of the plain language is present from now on: the letter after which it is, and the newest of the history
     /// that fits into `budget` bytes. Without a name of its own, or with one that somebody has, it is a number.
     pub(crate) fn arrive_plain(self: &Arc<Self>, guest: &Guest<'_>, budget: usize) -> (u64, Vec<Bytes>) {
         let mut state = self.state.lock();
+        self.make_way(&mut state, guest);
         if !guest.name.vouched || state.people.come(guest.id, guest.user, guest.name).is_err() {
             state.people.come_numbered(guest.user);
         }
@@ -177,6 +157,7 @@ impl Room {
     pub(crate) fn arrive(self: &Arc<Self>, guest: &Guest<'_>, wanted: &Wanted) -> Result<Welcome, Fault> {
         let mut state = self.state.lock();
         state.far.allows(guest.id, guest.name)?;
+        self.make_way(&mut state, guest);
         if state.people.come(guest.id, guest.user, guest.name)? == Came::Newly {
             self.tell_presence(&mut state, guest, true);
         }
@@ -250,17 +231,6 @@ impl Room {
     /// What was said.
     pub(crate) fn find(&self, wanted: &Wanted) -> Found {
         self.state.lock().find(wanted)
-    }
-
-    /// Since when nobody is here; never, for a room that is always there.
-    pub(crate) fn empty_since(&self) -> Option<Instant> {
-        let state = self.state.lock();
-        state.empty_since.filter(|_| !state.rules.is_fixed)
-    }
-
-    /// Whether nobody has been here for so long that it is as if it had not been there.
-    pub(crate) fn is_forgotten(&self, now: Instant, most: Duration) -> bool {
-        self.empty_since().is_some_and(|since| now.saturating_duration_since(since) >= most)
     }
 
     /// How much may wait before its members are not read any more.

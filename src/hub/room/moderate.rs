@@ -1,5 +1,6 @@
 //! What moderators do to a room: somebody is put out, a message is forgotten, all have to wait.
 
+use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,8 +44,12 @@ impl Room {
     /// # Errors
     /// Why it may not be said.
     pub(crate) fn post_once(self: &Arc<Self>, mut draft: Draft, speech: Speech) -> Result<Option<MessageId>, Fault> {
-        // By a word of its own it is found again.
-        let word = draft.reference.get_or_insert_with(|| format!("#{}", self.ground.next_message()).into());
+        // By a word of its own it is found again: one that no other gateway makes, though it be the same moment there.
+        let word = || {
+            let id = self.ground.next_message();
+            format!("#{id}{:016x}", self.ground.keys.hash_one(id.0)).into()
+        };
+        let word = draft.reference.get_or_insert_with(word);
         let (from, word) = (draft.from, Arc::clone(word));
         if let Some(known) = self.submit(draft, speech)? {
             return Ok(Some(known));
@@ -62,10 +67,7 @@ impl Room {
                 Some(name) => vec![(*id, Arc::clone(&name.text))],
                 None => state.people.numbered(*id, &self.ground.keys).into_iter().collect(),
             },
-            Who::Name(key) => {
-                let all = state.people.list(usize::MAX, &self.ground.keys).into_iter();
-                all.filter(|(_, name)| Who::named(name) == Who::Name(key.clone())).collect()
-            }
+            Who::Name(key) => state.people.called(key, &self.ground.keys),
         }
     }
 

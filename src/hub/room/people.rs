@@ -4,8 +4,11 @@ use std::collections::HashMap;
 use std::hash::RandomState;
 use std::sync::Arc;
 
+use super::{Guest, Room, State};
 use crate::hub::fault::Fault;
 use crate::hub::id::MemberId;
+use crate::hub::language::v1::event::Event;
+use crate::hub::mailbox::Word;
 use crate::hub::name::Name;
 
 /// The members of one room. Those of the plain language without a name of their own are a number each: there may be many.
@@ -56,7 +59,11 @@ impl People {
     pub(super) fn come(&mut self, id: MemberId, user: u64, name: &Name) -> Result<Came, Fault> {
         let before = self.named.get(&id).map(|person| person.name.clone());
         match &before {
-            Some(was) if was.key() == name.key() => {}
+            Some(was) if was.key() == name.key() => {
+                if let Some(holders) = self.names.get_mut(&name.key()) {
+                    holders.vouched |= name.vouched;
+                }
+            }
             was => {
                 self.take_name(name)?;
                 if let Some(was) = was {
@@ -66,6 +73,22 @@ impl People {
         }
         self.named.insert(id, Person { name: name.clone(), user });
         Ok(if before.is_some() { Came::Again } else { Came::Newly })
+    }
+
+    /// Whoever has chosen a name that somebody else's token gives is a number again: who that is, and what it was called.
+    pub(super) fn make_way(&mut self, id: MemberId, name: &Name) -> Option<(MemberId, u64, Name)> {
+        let key = name.key();
+        if self.names.get(&key).is_none_or(|holders| holders.vouched) {
+            return None;
+        }
+        let holder = self.named.iter_mut().find(|(holder, person)| **holder != id && person.name.key() == key);
+        let (holder, person) = holder.map(|(holder, person)| (*holder, person))?;
+        let (user, number) = (person.user, Name::of_user(person.user));
+        let was = std::mem::replace(&mut person.name, number.clone());
+        self.free_name(&was);
+        // Nobody else has its number.
+        let _ = self.take_name(&number);
+        Some((holder, user, was))
     }
 
     /// Somebody comes who is only a number.
@@ -121,6 +144,20 @@ impl People {
         Some((id, Name::of_user(*user).text))
     }
 
+    /// Those who are called so, by the name's key.
+    pub(super) fn called(&self, key: &str, keys: &RandomState) -> Vec<(MemberId, Arc<str>)> {
+        let people = self.named.iter().filter(|(_, person)| *person.name.key() == *key);
+        let named = people.map(|(id, person)| (*id, Arc::clone(&person.name.text)));
+        let mut called: Vec<_> = if self.names.contains_key(key) { named.collect() } else { Vec::new() };
+        // Of those who are numbers, only one can be meant.
+        let user: Option<u64> = key.rsplit_once('#').and_then(|(_, number)| number.parse().ok());
+        if let Some(user) = user.filter(|user| self.numbered.binary_search(user).is_ok()) {
+            let name = Name::of_user(user);
+            called.extend((*name.key() == *key).then(|| (MemberId::without_session(keys, user), name.text)));
+        }
+        called
+    }
+
     /// So many of them at most, those with names first.
     pub(super) fn list(&self, most: usize, keys: &RandomState) -> Vec<(MemberId, Arc<str>)> {
         let named = self.named.iter().map(|(id, person)| (*id, Arc::clone(&person.name.text)));
@@ -145,6 +182,20 @@ impl People {
                 self.names.remove(&key);
             }
         }
+    }
+}
+
+impl Room {
+    /// A name that a token gives is its bearer's: whoever has chosen it is called otherwise from now on.
+    pub(super) fn make_way(self: &Arc<Self>, state: &mut State, guest: &Guest<'_>) {
+        if !guest.name.vouched {
+            return;
+        }
+        let Some((id, user, was)) = state.people.make_way(guest.id, guest.name) else { return };
+        let name = Name::of_user(user).text;
+        let event = Event::Name { reference: None, id, name: &name, was: &was.text, room: Some(&self.name) };
+        self.tell(state, &event, user);
+        self.ground.tell(id, Word::Displaced(was.text));
     }
 }
 
@@ -188,11 +239,32 @@ mod tests {
         let vouched = Name::vouched("Ann", 32).expect("name");
         assert_eq!(people.come(ANN, 1, &vouched), Ok(Came::Newly));
         assert_eq!(people.come(BOB, 2, &vouched), Ok(Came::Newly));
+        assert_eq!(people.called(&name("ANN").key(), &RandomState::new()).len(), 2);
         assert_eq!(people.come(MemberId(3), 3, &name("Ann")), Err(Fault::NameTaken));
         people.go(ANN, 1);
         assert_eq!(people.come(MemberId(3), 3, &name("Ann")), Err(Fault::NameTaken));
         people.go(BOB, 2);
         assert_eq!(people.come(MemberId(3), 3, &name("Ann")), Ok(Came::Newly));
+    }
+
+    #[test]
+    fn who_has_chosen_a_name_makes_way_for_a_token() {
+        let mut people = People::default();
+        let vouched = Name::vouched("ANN", 32).expect("name");
+        assert_eq!(people.make_way(BOB, &vouched), None);
+        assert_eq!(people.come(ANN, 7, &name("Ann")), Ok(Came::Newly));
+        assert_eq!(people.make_way(ANN, &vouched), None, "it is the same member");
+        assert_eq!(people.make_way(BOB, &vouched), Some((ANN, 7, name("Ann"))));
+        assert_eq!(people.come(BOB, 8, &vouched), Ok(Came::Newly));
+        assert_eq!(people.make_way(MemberId(3), &vouched), None, "so says its token");
+        assert_eq!(people.name(ANN), Some(&Name::of_user(7)));
+        assert_eq!(people.rename(ANN, &name("ann")), Err(Fault::NameTaken));
+        assert_eq!((people.go(ANN, 7), people.go(BOB, 8)), (Some(Name::of_user(7)), Some(vouched.clone())));
+        assert_eq!(people.names.len(), 0);
+        // One that had chosen its name comes back with a token.
+        assert_eq!(people.come(ANN, 7, &name("Ann")), Ok(Came::Newly));
+        assert_eq!(people.come(ANN, 9, &vouched), Ok(Came::Again));
+        assert_eq!(people.come(BOB, 8, &vouched), Ok(Came::Newly));
     }
 
     #[test]
@@ -202,6 +274,9 @@ mod tests {
         let names: Vec<_> = people.list(2, &keys).into_iter().map(|(_, name)| name.to_string()).collect();
         assert_eq!(names, ["User #1", "User #2"]);
         let id = MemberId::without_session(&keys, 2);
+        let called = |key: &str| people.called(key, &keys).len();
+        assert_eq!(["user #2", "user #4", "#2", "2", "ann #2"].map(called), [1, 0, 0, 0, 0]);
+        assert_eq!(people.called("user #2", &keys), [(id, Name::of_user(2).text)]);
         assert_eq!(people.go(id, 2), Some(Name::of_user(2)));
         assert_eq!((people.go(id, 2), people.numbered.as_slice()), (None, &[1, 3][..]));
     }

@@ -18,6 +18,14 @@ pub(crate) struct Fixed {
     pub(crate) secret: Option<Secret>,
 }
 
+impl Fixed {
+    /// Whether it is not for everybody.
+    #[must_use]
+    pub(crate) const fn is_guarded(&self) -> bool {
+        self.secret.is_some() || self.wishes.read_only
+    }
+}
+
 /// The rules of one room.
 #[derive(Clone, Debug)]
 pub(crate) struct Rules {
@@ -37,6 +45,8 @@ pub(crate) struct Rules {
     pub(crate) bounds: Bounds,
     /// Whether it is there without members, for good.
     pub(crate) is_fixed: bool,
+    /// Whether it was not for everybody and is fixed no more: nobody comes in, until it is gone.
+    pub(crate) is_closed: bool,
 }
 
 impl Rules {
@@ -58,7 +68,17 @@ impl Rules {
             say: hub.say,
             bounds: Bounds { letters: hub.mailbox, bytes: hub.mailbox_size },
             is_fixed: fixed.is_some(),
+            is_closed: false,
         }
+    }
+
+    /// These, behind those before. Who takes a room out of the list takes its secret with it: that must not open it.
+    #[must_use]
+    fn following(self, before: &Self) -> Self {
+        if self.is_fixed || !(before.is_closed || before.secret.is_some() || before.read_only) {
+            return self;
+        }
+        Self { secret: before.secret.clone(), read_only: before.read_only, is_closed: true, ..self }
     }
 
     /// Whether this opens the room. Takes as long for any secret: what is compared are digests.
@@ -72,14 +92,17 @@ impl Rules {
 }
 
 impl Room {
-    /// From now on these rules hold; nobody is put out for them.
-    pub(crate) fn adopt(&self, rules: Rules) {
+    /// From now on these rules hold; nobody is put out for them. Whether it is closed by them.
+    pub(crate) fn adopt(&self, rules: Rules) -> bool {
         let mut state = self.state.lock();
+        let rules = rules.following(&state.rules);
         if state.rules.escape != rules.escape {
             state.history.forget_frames();
         }
         state.history.trim(rules.history);
+        self.ground.store.bound(&self.name, rules.history);
         let slow = state.slow.unwrap_or(rules.slow);
         state.rules = Rules { slow, ..rules };
+        state.rules.is_closed
     }
 }

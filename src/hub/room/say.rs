@@ -107,6 +107,7 @@ impl Room {
         let bounds = state.rules.history;
         self.ground.store.keep(&self.name, &record);
         state.history.keep(record, plain.clone(), bounds);
+        state.forget_origins();
         self.post(&mut state, |present| {
             let frames = (plain.clone().filter(|_| present.plain > 0), v1.clone().filter(|_| present.v1 > 0));
             let anybody = present.plain > 0 || present.v1 > 0;

@@ -183,3 +183,41 @@ fn who_is_here_already_finds_a_seat_in_a_full_room() {
     assert_eq!(room.expect(None, Some(MemberId(2))), Err(Fault::RoomFull));
     assert_eq!(room.expect(None, Some(MemberId(1))), Ok(()));
 }
+
+/// A room that other gateways share, with what they have said so far.
+fn shared(history: usize, said: &[u64]) -> Arc<Room> {
+    let room = room(|rules| rules.history = (history, 100_000));
+    room.state.lock().far = Far::new(false);
+    let record = |id: &u64| {
+        let (name, text) = ("n".into(), "x".into());
+        crate::hub::record::Record { id: MessageId(id << 16), from: MemberId(1), name, text, reference: None }
+    };
+    room.restore(said.iter().map(record).collect());
+    room
+}
+
+#[test]
+fn a_room_that_was_apart_once_tells_gaps_as_ever() {
+    let room = shared(3, &[10]);
+    let since = |time: u64| {
+        let found = room.find(&Wanted { since: Some(MessageId(time << 16)), ..WANTED });
+        (found.records.len(), found.gap.map(|(after, before)| (after.0 >> 16, before.0 >> 16)))
+    };
+    // One message was shown apart, and has its place later.
+    let own = MessageId(20 << 16 | 0x8000);
+    room.remember(own, Origin { place: None, node: "a".into(), seen: None });
+    room.commit(draft(1, "apart", None), Some(own));
+    room.placed(own, MessageId(25 << 16));
+    assert_eq!((since(10), since(25)), ((1, None), (0, None)));
+    (30..33).for_each(|time| room.commit(draft(2, "later", None), Some(MessageId(time << 16))));
+    assert_eq!((since(10), since(20)), ((3, Some((10, 30))), (3, Some((20, 30)))));
+    assert_eq!((since(25), since(30)), ((3, None), (2, None)));
+    assert!(room.state.lock().far.seen_plainly(MessageId(25 << 16)), "what is not kept is not remembered");
+}
+
+#[test]
+fn a_shared_history_that_is_full_may_have_had_more() {
+    let wanted = |time: u64| Wanted { since: Some(MessageId(time << 16)), ..WANTED };
+    let gap = |history, time| shared(history, &[10, 11, 12]).find(&wanted(time)).gap.is_some();
+    assert_eq!((gap(3, 5), gap(3, 10), gap(4, 5)), (true, false, false));
+}

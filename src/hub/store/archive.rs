@@ -98,12 +98,10 @@ impl Archive {
     /// written from memory when the disk takes it, as far as the room's history reaches.
     pub(crate) fn keep(&self, room: &str, record: &Record) {
         let bounds = *self.inside.bounds.lock();
-        if bounds.messages == 0 || record.text.len() > bounds.bytes {
-            return;
-        }
         let mut tails = self.inside.tails.lock();
-        let room = tails.keep(room, record.clone(), &bounds);
-        self.hand_over(Write::Keep(room, record.clone()));
+        if let Some(room) = tails.keep(room, record.clone(), &bounds) {
+            self.hand_over(Write::Keep(room, record.clone()));
+        }
     }
 
     /// Has a message forgotten. Does not wait.
@@ -117,6 +115,36 @@ impl Archive {
     pub(crate) fn load(&self, room: &str, most: usize) -> Vec<Record> {
         let oldest = self.inside.bounds.lock().oldest(SystemTime::now());
         self.inside.tails.lock().newest(room, most, oldest)
+    }
+
+    /// A room that is there keeps so many messages and bytes of text; the file follows when it is trimmed.
+    pub(crate) fn bound(&self, room: &str, own: (usize, usize)) {
+        self.inside.tails.lock().bound(room, own);
+    }
+
+    /// A room is there: what it has is not given up for others. As often as [`Archive::release`] for it.
+    pub(crate) fn hold(&self, room: &str) {
+        self.inside.tails.lock().hold(room);
+    }
+
+    /// A room is not there any more.
+    pub(crate) fn release(&self, room: &str) {
+        self.inside.tails.lock().release(room);
+    }
+
+    /// Whether a room is not for everybody from now on; a mark beside what it has, which a restart finds. Does not wait.
+    pub(crate) fn guard(&self, room: &str, is_guarded: bool) {
+        let mut tails = self.inside.tails.lock();
+        if tails.guard(room, is_guarded) {
+            self.hand_over(Write::Guard(room.into(), is_guarded));
+        }
+    }
+
+    /// Whether a room is marked so and has messages that are not too old. Does not wait.
+    pub(crate) fn is_guarded(&self, room: &str) -> bool {
+        let oldest = self.inside.bounds.lock().oldest(SystemTime::now());
+        let tails = self.inside.tails.lock();
+        tails.is_guarded(room) && !tails.newest(room, 1, oldest).is_empty()
     }
 
     fn hand_over(&self, write: Write) {

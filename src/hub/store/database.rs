@@ -26,6 +26,10 @@ const SLACK: usize = 32;
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS message (room TEXT NOT NULL, id INTEGER NOT NULL, \
     member INTEGER NOT NULL, name TEXT NOT NULL, text TEXT NOT NULL, reference TEXT, \
     PRIMARY KEY (room, id)) STRICT, WITHOUT ROWID;";
+/// Rooms that are not for everybody. Files of the same form may have been begun without it.
+const GUARDS: &str = "CREATE TABLE IF NOT EXISTS guarded (room TEXT NOT NULL PRIMARY KEY) STRICT, WITHOUT ROWID;";
+const GUARD: &str = "INSERT OR IGNORE INTO guarded (room) VALUES (?)";
+const UNGUARD: &str = "DELETE FROM guarded WHERE room = ?";
 const KEEP: &str = "INSERT OR REPLACE INTO message (room, id, member, name, text, reference) VALUES (?, ?, ?, ?, ?, ?)";
 const ERASE: &str = "DELETE FROM message WHERE room = ? AND id = ?";
 const CLEAR: &str = "DELETE FROM message WHERE room = ?";
@@ -43,6 +47,8 @@ pub(super) struct Database {
     connection: Connection,
     /// What there is of each room.
     held: HashMap<Arc<str>, Held>,
+    /// Rooms that are not for everybody.
+    guarded: HashSet<Arc<str>>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -51,6 +57,14 @@ struct Held {
     bytes: usize,
     /// No message is older; there need not be one of this id.
     first: MessageId,
+}
+
+impl Held {
+    /// Whether it is more than this, and not a little; of a room that keeps nothing, nothing is left.
+    fn is_over(&self, most: usize, size: usize) -> bool {
+        let slack = if most == 0 { 0 } else { SLACK.max(most / 8) };
+        self.messages > most.saturating_add(slack) || self.bytes > size.saturating_add(size / 8)
+    }
 }
 
 impl Database {
@@ -67,7 +81,7 @@ impl Database {
         let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(PATIENCE)?;
         take_hold(&connection)?;
-        let mut database = Self { connection, held: HashMap::new() };
+        let mut database = Self { connection, held: HashMap::new(), guarded: HashSet::new() };
         database.count_all()?;
         Ok(database)
     }
@@ -77,6 +91,7 @@ impl Database {
         let batch = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         {
             let (mut keep, mut erase, mut clear) = (batch.prepare(KEEP)?, batch.prepare(ERASE)?, batch.prepare(CLEAR)?);
+            let (mut guard, mut unguard) = (batch.prepare(GUARD)?, batch.prepare(UNGUARD)?);
             for write in writes {
                 match write {
                     Write::Keep(room, Record { id, from, name, text, reference }) => {
@@ -85,6 +100,8 @@ impl Database {
                     }
                     Write::Erase(room, id) => drop(erase.execute(params![room, id.0.cast_signed()])?),
                     Write::Clear(room) => drop(clear.execute([room])?),
+                    Write::Guard(room, true) => drop(guard.execute([room])?),
+                    Write::Guard(room, false) => drop(unguard.execute([room])?),
                 }
             }
         }
@@ -103,6 +120,8 @@ impl Database {
                     held.bytes += record.text.len();
                 }
                 Write::Clear(room) => drop(self.held.remove(room)),
+                Write::Guard(room, true) => drop(self.guarded.insert(Arc::clone(room))),
+                Write::Guard(room, false) => drop(self.guarded.remove(room)),
                 // It counts until the room is trimmed.
                 Write::Erase(..) => {}
             }
@@ -130,32 +149,34 @@ impl Database {
         let mut tails = Tails::default();
         for room in self.held.keys() {
             for record in self.load(room, bounds.messages, bounds.bytes)? {
-                tails.keep(room, record, bounds);
+                let _ = tails.keep(room, record, bounds); // rooms tell their own bounds later
             }
+        }
+        for room in &self.guarded {
+            tails.guard(room, true);
         }
         Ok(tails)
     }
 
-    /// Takes away what has become too much in these rooms, with some slack.
-    pub(super) fn trim(&mut self, bounds: &Bounds, rooms: &HashSet<Arc<str>>) -> rusqlite::Result<()> {
-        let slack = SLACK.max(bounds.messages / 8);
-        let is_over = |held: &Held| {
-            held.messages > bounds.messages.saturating_add(slack)
-                || held.bytes > bounds.bytes.saturating_add(bounds.bytes / 8)
-        };
-        let is_over = |room: &&Arc<str>| self.held.get(*room).is_some_and(&is_over);
-        let over: Vec<_> = rooms.iter().filter(is_over).cloned().collect();
-        for room in over {
-            self.connection.execute(TRIM, params![room, signed(bounds.messages), signed(bounds.bytes)])?;
-            self.count_one(&room)?;
+    /// Rooms that are marked as not for everybody, and are so no more.
+    pub(super) fn unguarded(&self, guarded: &HashSet<Arc<str>>) -> Vec<Write> {
+        self.guarded.difference(guarded).map(|room| Write::Guard(Arc::clone(room), false)).collect()
+    }
+
+    /// Takes away what has become too much in these rooms, each with the messages and bytes that it keeps; with some slack.
+    pub(super) fn trim(&mut self, rooms: &[(Arc<str>, (usize, usize))]) -> rusqlite::Result<()> {
+        for (room, (most, size)) in rooms {
+            if self.held.get(room).is_some_and(|held| held.is_over(*most, *size)) {
+                self.connection.execute(TRIM, params![room, signed(*most), signed(*size)])?;
+                self.count_one(room)?;
+            }
         }
         Ok(())
     }
 
-    /// The same in all rooms.
-    pub(super) fn trim_all(&mut self, bounds: &Bounds) -> rusqlite::Result<()> {
-        let rooms = self.held.keys().cloned().collect();
-        self.trim(bounds, &rooms)
+    /// Rooms that it has something of.
+    pub(super) fn rooms(&self) -> HashSet<Arc<str>> {
+        self.held.keys().cloned().collect()
     }
 
     /// Takes away what is older than `oldest`, and these rooms; gives space back to the disk.
@@ -200,6 +221,8 @@ impl Database {
         let mut statement = self.connection.prepare(&format!("{COUNT} GROUP BY room"))?;
         let rows = statement.query_map([], |row| Ok((row.get::<_, Arc<str>>(3)?, held(row)?)))?;
         self.held = rows.collect::<rusqlite::Result<_>>()?;
+        let mut statement = self.connection.prepare("SELECT room FROM guarded")?;
+        self.guarded = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
         Ok(())
     }
 
@@ -237,9 +260,9 @@ fn take_hold(connection: &Connection) -> Result<(), OpenError> {
          PRAGMA wal_autocheckpoint = 500;",
     )?;
     let ours = format!(
-        "BEGIN IMMEDIATE; {TABLE} PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION}; COMMIT;"
+        "BEGIN IMMEDIATE; {TABLE} {GUARDS} PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION}; COMMIT;"
     );
-    connection.execute_batch(if is_new { &ours } else { "BEGIN IMMEDIATE; COMMIT;" })?;
+    connection.execute_batch(&if is_new { ours } else { format!("BEGIN IMMEDIATE; {GUARDS} COMMIT;") })?;
     let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
     if verdict == "ok" { Ok(()) } else { Err(OpenError::Damaged(verdict)) }
 }

@@ -17,20 +17,22 @@ pub(super) enum Write {
     Erase(Arc<str>, MessageId),
     /// All of a room: what it has comes after this.
     Clear(Arc<str>),
+    /// Whether a room is not for everybody.
+    Guard(Arc<str>, bool),
 }
 
 impl Write {
     /// Where it belongs.
     pub(super) fn into_room(self) -> Arc<str> {
         match self {
-            Self::Keep(room, _) | Self::Erase(room, _) | Self::Clear(room) => room,
+            Self::Keep(room, _) | Self::Erase(room, _) | Self::Clear(room) | Self::Guard(room, _) => room,
         }
     }
 
     fn size(&self) -> usize {
         match self {
             Self::Keep(_, record) => size_of::<Self>() + record.weight(),
-            Self::Erase(..) | Self::Clear(_) => 0,
+            Self::Erase(..) | Self::Clear(_) | Self::Guard(..) => 0,
         }
     }
 }
@@ -65,8 +67,9 @@ impl Queue {
     /// Takes something to write; `false`: there is no room for it.
     pub(super) fn write(&self, write: Write) -> bool {
         let mut inside = self.inside.lock();
-        // A message that was erased must not come back with the next start: there is as much room again for these.
-        let most = if matches!(write, Write::Erase(..)) { 2 * JOBS } else { JOBS };
+        // A message that was erased must not come back with the next start, nor a room be open then that was not: there is
+        // as much room again for these.
+        let most = if matches!(write, Write::Erase(..) | Write::Guard(..)) { 2 * JOBS } else { JOBS };
         let size = write.size();
         if inside.closed || inside.count >= most || inside.bytes + size > BYTES {
             return false;

@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -17,7 +17,12 @@ use super::queue::Write;
 use super::tails::Tails;
 use super::writer::Writer;
 use super::*;
+use crate::config::FixedRoom;
+use crate::hub::ground::Ground;
+use crate::hub::house::House;
 use crate::hub::id::MemberId;
+use crate::hub::order::Alone;
+use crate::hub::room::Fixed;
 
 /// Long enough for any disk; nothing waits so long where all is well.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -145,10 +150,9 @@ fn said(room: &str, id: u64, text: &str) -> Write {
 fn rooms_are_bounded_in_messages_and_bytes() {
     let (_folder, path) = folder();
     let mut file = Database::open(&path).expect("opened");
-    let bounds = Bounds { messages: 100, bytes: 1000, ..BOUNDS };
     for id in 1..=500 {
         file.commit(&[said("small", id, "x"), said("big", id, &"y".repeat(100))]).expect("committed");
-        file.trim_all(&bounds).expect("trimmed");
+        file.trim(&["small", "big"].map(|room| (room.into(), (100, 1000)))).expect("trimmed");
     }
     drop(file);
     let (small, big) = (in_file(&path, "small"), in_file(&path, "big"));
@@ -178,6 +182,35 @@ fn what_a_room_begins_with_is_bounded_too() {
 }
 
 #[test]
+fn a_room_that_keeps_less_than_others_is_written_no_longer() {
+    let (_folder, path) = folder();
+    let store = Arc::new(open(&path));
+    for (room, most) in [("none", 0), ("few", 2), ("all", 1000)] {
+        assert!(Store::load(&store, room, (most, 1 << 20)).is_empty());
+        (1..=100).for_each(|id| Store::keep(&store, room, &record(id, "x")));
+    }
+    assert_eq!(["none", "few", "all"].map(|room| all(&store, room).len()), [0, 2, 100]);
+    assert!(store.settle(PATIENCE));
+    drop(store);
+    let written = ["none", "few", "all"].map(|room| in_file(&path, room).len());
+    assert_eq!((written[0], written[2]), (0, 100));
+    assert!((2..=2 + 32).contains(&written[1]), "with some slack: {written:?}");
+    // What was written before the owner wished it less goes, too.
+    let store = Arc::new(open(&path));
+    for (room, expected) in [("few", vec![100]), ("all", vec![])] {
+        assert_eq!(ids(&Store::load(&store, room, (expected.len(), 1 << 20))), expected);
+    }
+    let trimmed = |store: &Archive| store.inside.tails.lock().limit("all", &BOUNDS);
+    assert_eq!((all(&store, "all").len(), trimmed(&store)), (0, (0, 1 << 20)));
+    assert!(store.settle(PATIENCE));
+    drop(store);
+    let mut file = Database::open(&path).expect("opened");
+    file.trim(&[("all".into(), (0, 1 << 20))]).expect("trimmed");
+    drop(file);
+    assert!(in_file(&path, "all").is_empty());
+}
+
+#[test]
 fn what_is_old_goes_and_so_do_rooms_beyond_the_bound() {
     let (_folder, path) = folder();
     let mut file = Database::open(&path).expect("opened");
@@ -202,6 +235,42 @@ fn what_is_old_goes_and_so_do_rooms_beyond_the_bound() {
     assert!(size < 100_000, "given back to the disk: {size}");
     assert!(in_file(&path, "old").is_empty());
     assert_eq!(in_file(&path, "new").len(), 90);
+}
+
+#[test]
+fn rooms_that_are_there_are_spared() {
+    let (_folder, path) = folder();
+    let store = Arc::new(open(&path));
+    let say = |room, id| store.keep(room, &record(id, "x"));
+    ["news", "open", "a", "b", "c"].into_iter().zip(1..).for_each(|(room, id)| say(room, id));
+    let (history, members, secret) = (None, None, None);
+    let news = FixedRoom { name: "news".into(), history, members, secret, read_only: false, slow: Duration::ZERO };
+    let fixed: Arc<[Fixed]> = Arc::new([Fixed { wishes: news, secret: None }]);
+    let ground = Ground::new(Arc::new([]), Box::new(Alone), Box::new(Arc::clone(&store)));
+    let house = House::new(&Arc::default(), &fixed, ground);
+    let chair = house.enter("open", None, None).expect("seat");
+    let prune = |rooms| {
+        store.inside.tails.lock().prune(MessageId(0), rooms).iter().map(|room| &**room).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(prune(3), "a b");
+    drop(chair);
+    house.sweep(Instant::now() + Duration::from_secs(3600));
+    say("d", 6);
+    assert_eq!(prune(3), "open");
+    assert_eq!((prune(0), ids(&all(&store, "news"))), ("c d".to_owned(), vec![1]));
+}
+
+/// The hub, whose rooms they are, comes after its history.
+#[test]
+fn a_start_drives_out_nobody() {
+    let (_folder, path) = folder();
+    let store = open(&path);
+    ["a", "b"].iter().for_each(|room| store.keep(room, &record(1, "x")));
+    assert!(store.settle(PATIENCE));
+    drop(store);
+    let store = Archive::open(&path, Bounds { rooms: 1, ..BOUNDS }).expect("opened");
+    assert!(store.settle(PATIENCE) && store.settle(PATIENCE));
+    assert_eq!((all(&store, "a").len(), all(&store, "b").len()), (1, 1));
 }
 
 /// Kept and reported as committed by a process that was killed in the middle of writing: it is all there, and what is

@@ -1,11 +1,13 @@
 //! The archive's own thread: commits what waits, tries again what failed, and keeps the bounds.
 
+use std::collections::HashSet;
 use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
+use super::Bounds;
 use super::archive::Inside;
 use super::damage::{Cure, cure};
 use super::database::Database;
@@ -41,7 +43,8 @@ impl Writer {
             database: Some(database),
             pending: Vec::new(),
             retry: None,
-            prune: Instant::now(),
+            // Not before the rooms are there: what they have is spared.
+            prune: Instant::now() + PRUNE,
             is_behind: false,
         }
     }
@@ -130,7 +133,7 @@ impl Writer {
             self.inside.health.kept.fetch_add(kept as u64, Ordering::Relaxed);
             self.inside.queue.done(&self.pending);
             let rooms = self.pending.drain(..).map(Write::into_room).collect();
-            database.trim(&bounds, &rooms)?;
+            database.trim(&self.limits(rooms, &bounds))?;
         }
         if self.is_behind || self.inside.health.has_dropped() {
             self.catch_up(database)?;
@@ -142,16 +145,31 @@ impl Writer {
             let gone = self.inside.tails.lock().prune(oldest, bounds.rooms);
             database.prune(oldest, &gone)?;
             // Bounds may have become smaller.
-            database.trim_all(&bounds)?;
+            let rooms = database.rooms();
+            database.trim(&self.limits(rooms, &bounds))?;
         }
         Ok(())
+    }
+
+    /// What each of these rooms keeps.
+    fn limits(&self, rooms: HashSet<Arc<str>>, bounds: &Bounds) -> Vec<(Arc<str>, (usize, usize))> {
+        let tails = self.inside.tails.lock();
+        let limit = |room: Arc<str>| {
+            let limit = tails.limit(&room, bounds);
+            (room, limit)
+        };
+        rooms.into_iter().map(limit).collect()
     }
 
     /// What the file has not got is in memory, as far as the histories reach: all of it is written, some rooms at a time.
     /// What is handed over meanwhile comes after it.
     fn catch_up(&self, database: &mut Database) -> rusqlite::Result<()> {
-        let rooms = self.inside.tails.lock().rooms();
-        let mut batch = Vec::new();
+        let (rooms, guarded) = {
+            let tails = self.inside.tails.lock();
+            (tails.rooms(), tails.guarded())
+        };
+        let mut batch = database.unguarded(&guarded);
+        batch.extend(guarded.into_iter().map(|room| Write::Guard(room, true)));
         for room in &rooms {
             // Not held from room to room: who says something waits for it.
             batch.extend(self.inside.tails.lock().whole(room));

@@ -20,6 +20,12 @@ impl Drain {
         self.wait.set(wait.as_secs_f64());
     }
 
+    /// How many are left, and when the last will be told.
+    #[must_use]
+    pub(crate) fn get(&self) -> (i64, Duration) {
+        (self.left.get(), Duration::try_from_secs_f64(self.wait.get()).unwrap_or_default())
+    }
+
     pub(super) fn register(&self, registry: &mut Registry) {
         let help = "WebSockets that a drain has not told to go yet";
         registry.register("drain_websockets", help, self.left.clone());

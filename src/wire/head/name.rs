@@ -77,7 +77,9 @@ pub fn check_passed(name: &str) -> Result<(), NotPassed> {
     if name.starts_with("sec-websocket-") || is_key_lookalike(&name) {
         return Err(NotPassed::Handshake);
     }
-    let forwarded = matches!(name.as_str(), "host" | "forwarded" | "x-real-ip") || name.starts_with("x-forwarded-");
+    let forwarded = matches!(name.as_str(), "host" | "forwarded" | "x-real-ip")
+        || name.starts_with("x-forwarded-")
+        || name.starts_with("x-client-cert-");
     if forwarded { Err(NotPassed::Own) } else { Ok(()) }
 }
 
@@ -160,6 +162,7 @@ mod tests {
             ("Host", NotPassed::Own),
             ("x-forwarded-port", NotPassed::Own),
             ("Forwarded", NotPassed::Own),
+            ("X-Client_Cert-Subject", NotPassed::Own),
         ] {
             assert_eq!(check_passed(name), Err(why), "{name}");
         }

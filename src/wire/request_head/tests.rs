@@ -18,11 +18,12 @@ fn with(lines: &str) -> Vec<u8> {
 #[test]
 fn a_sound_head_is_summed_up() {
     let summary = check(GOOD.as_bytes()).unwrap();
-    assert_eq!(summary, Summary { upgrade: true, body: false, version: http::Version::HTTP_11 });
+    assert_eq!(summary, Summary { upgrade: true, body: None, version: http::Version::HTTP_11 });
     assert!(!check(&with("Host: a\r\n")).unwrap().upgrade);
-    assert!(check(&with("Host: a\r\nContent-Length: 3\r\n")).unwrap().body);
-    assert!(!check(&with("Host: a\r\nContent-Length: 0\r\n")).unwrap().body);
-    assert!(check(&with("Host: a\r\nTransfer-Encoding: Chunked\r\n")).unwrap().body);
+    let body = |lines: &str| check(&with(&format!("Host: a\r\n{lines}"))).unwrap().body;
+    assert_eq!(body("Content-Length: 3\r\n"), Some(Framing::Length(3)));
+    assert_eq!(body("Content-Length: 0\r\n"), None);
+    assert_eq!(body("Transfer-Encoding: Chunked\r\n"), Some(Framing::chunked()));
     assert_eq!(check(b"GET / HTTP/1.0\r\n\r\n").unwrap().version, http::Version::HTTP_10);
 }
 

@@ -41,6 +41,11 @@ impl Backend {
         Peer::new(stream)
     }
 
+    /// The next connection as it is.
+    pub async fn raw(&self) -> tokio::net::TcpStream {
+        self.listener.accept().await.expect("accept").0
+    }
+
     /// The next connection, its upgrade request read and answered with 101 and these header lines; the request's head
     /// comes with it.
     pub async fn upgrade(&self, more: &[&str]) -> (Peer, String) {

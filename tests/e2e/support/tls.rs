@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, PKCS_ECDSA_P256_SHA256, SignatureAlgorithm,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, IsCa, Issuer, KeyIdMethod, KeyPair,
+    PKCS_ECDSA_P256_SHA256, RevokedCertParams, SerialNumber, SignatureAlgorithm,
 };
 use tempfile::TempDir;
 use tokio::net::TcpStream;
@@ -141,6 +142,37 @@ pub fn client_with(
         .expect("versions")
         .with_root_certificates(store)
         .with_no_client_auth()
+}
+
+/// A client that trusts these and shows this certificate.
+pub fn client_of(roots: &[&Made], own: &Made, versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
+    let mut store = RootCertStore::empty();
+    for root in roots {
+        store.add(root.der.clone()).expect("root");
+    }
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(own.key.serialize_der()));
+    let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()));
+    let builder = builder.with_protocol_versions(versions).expect("versions").with_root_certificates(store);
+    builder.with_client_auth_cert(vec![own.der.clone()], key).expect("a certificate and its key")
+}
+
+/// A list of what this authority has revoked.
+pub fn revoked(authority: &Made, serials: &[u64]) -> String {
+    let revoked = serials.iter().map(|serial| RevokedCertParams {
+        serial_number: SerialNumber::from(*serial),
+        revocation_time: (SystemTime::now() - DAY).into(),
+        reason_code: None,
+        invalidity_date: None,
+    });
+    let list = CertificateRevocationListParams {
+        this_update: (SystemTime::now() - DAY).into(),
+        next_update: (SystemTime::now() + 30 * DAY).into(),
+        crl_number: SerialNumber::from(1),
+        issuing_distribution_point: None,
+        revoked_certs: revoked.collect(),
+        key_identifier_method: KeyIdMethod::Sha256,
+    };
+    list.signed_by(&Issuer::from_params(&authority.params, &authority.key)).expect("list").pem().expect("PEM")
 }
 
 /// A server with this certificate.

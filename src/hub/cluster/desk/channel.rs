@@ -37,13 +37,10 @@ impl Desk {
         let Ok(channel) = String::from_utf8(channel) else { return self.bad() };
         let known = self.channels.get(&channel).cloned();
         match known {
-            Some((address, Channel::Said)) => {
-                let limit = address_limit(self.chapters.get(&address.0));
-                match Entry::of_json(&text, limit) {
-                    Ok(entry) => self.arrived(&address, entry),
-                    Err(_) => self.bad(),
-                }
-            }
+            Some((address, Channel::Said)) => match Entry::of_json(&text, entry::TEXT) {
+                Ok(entry) => self.arrived(&address, entry),
+                Err(_) => self.bad(),
+            },
             Some((address, Channel::Tell)) => self.told(&address, &text),
             None => self.heard(&channel, &text),
         }
@@ -70,7 +67,8 @@ impl Desk {
         let chapters: Vec<Arc<Chapter>> = self.chapters.values().cloned().collect();
         for chapter in chapters {
             if channel == chapter.node(&self.shared.node) {
-                let Ok(fields) = entry::read_json(text, WORD) else { return self.bad() };
+                // What one member says to another alone may be as long as what it says to all.
+                let Ok(fields) = entry::read_json(text, entry::TEXT) else { return self.bad() };
                 if fields.contains_key("beat") {
                     self.beaten();
                 } else if !(chapter.hear)(fields) {
@@ -99,9 +97,9 @@ impl Desk {
         if self.leads.get(chapter.prefix()) != Some(&true) {
             return;
         }
-        let said = entry::read_json(text, chapter.text).and_then(|fields| entry::of_script(fields, chapter.text));
+        let said = entry::read_json(text, chapter.text()).and_then(|fields| entry::of_script(fields, chapter.text()));
         let Ok(said) = said else { return self.bad() };
-        if !(chapter.allows)(room) {
+        if !chapter.allows(room) {
             return self.bad();
         }
         let key = self.shared.next_key();
@@ -115,10 +113,6 @@ impl Desk {
     pub(super) fn bad(&self) {
         self.shared.facts.bad.add(1);
     }
-}
-
-fn address_limit(chapter: Option<&Arc<Chapter>>) -> usize {
-    chapter.map_or(0, |chapter| chapter.text)
 }
 
 fn bytes(value: Value) -> Option<Vec<u8>> {

@@ -8,8 +8,9 @@ use super::channel::WORD;
 use crate::hub::cluster::chapter::Chapter;
 use crate::hub::cluster::decree::{Book, Decree, Matter};
 use crate::hub::cluster::entry::read_json;
-use crate::hub::cluster::flight::{Address, Job, Raw, Statutes};
+use crate::hub::cluster::flight::{Address, Job, Statutes};
 use crate::hub::cluster::law::{Law, Verdict};
+use crate::hub::cluster::page::Raw;
 use crate::hub::cluster::{id, micros, now};
 use crate::hub::id::MessageId;
 

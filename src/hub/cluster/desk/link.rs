@@ -52,14 +52,22 @@ impl Desk {
     /// Tries to connect after a while.
     pub(super) fn connect(&self, wait: Duration) {
         let (way, answers, scripts) = (Arc::clone(&self.way), self.answers.clone(), std::rc::Rc::clone(&self.scripts));
+        let shared = Arc::clone(&self.shared);
         self.tasks.spawn(async move {
             clock::sleep(wait).await;
-            let connected = match way.connect().await {
+            let connected = async {
+                let mut connected = way.connect().await?;
                 // So that the first messages do not overtake one another while the script is still unknown.
-                Ok(mut connected) => scripts.add.load_async(&mut connected.line).await.map(|_| Box::new(connected)),
-                Err(error) => Err(error),
+                scripts.add.load_async(&mut connected.line).await?;
+                match connected.time().await {
+                    Ok(millis) => shared.time.learn(millis),
+                    // An ACL may not allow the question: then this machine's clock has to do.
+                    Err(error) if trouble(&error) == Trouble::Refused => {}
+                    Err(error) => return Err(error),
+                }
+                Ok(Box::new(connected))
             };
-            let _ = answers.send(Answer::Connected(connected));
+            let _ = answers.send(Answer::Connected(connected.await));
         });
     }
 
@@ -130,9 +138,14 @@ impl Desk {
             (Trouble::Refused, Concern::Room(address)) => {
                 tracing::warn!(room = %address.1, %error, "redis refuses a room: it is apart");
                 // It goes on alone, and is tried again at the next beat.
+                let now = self.shared.time.now();
                 if let Some(room) = self.rooms.get_mut(&address) {
-                    room.lost();
+                    room.lost(now);
                 }
+            }
+            (Trouble::Refused, Concern::Leaving(address)) => {
+                tracing::warn!(room = %address.1, %error, "redis refuses a question");
+                self.left(&address);
             }
             (Trouble::Refused, Concern::Law(prefix)) => {
                 tracing::warn!(%error, "redis refuses what moderators decide: it holds here alone");
@@ -158,7 +171,9 @@ impl Desk {
         self.leads.clear();
         self.lawless();
         self.lost.get_or_insert_with(Instant::now);
-        self.rooms.values_mut().for_each(super::Desked::lost);
+        self.leaving.clear();
+        let now = self.shared.time.now();
+        self.rooms.values_mut().for_each(|room| room.lost(now));
         let wait = back_off(self.failures, self.shared.wishes.reconnect);
         self.failures = self.failures.saturating_add(1);
         self.connect(wait);

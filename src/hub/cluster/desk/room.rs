@@ -8,17 +8,15 @@ use super::channel::Channel;
 use super::law;
 use crate::hub::cluster::attend;
 use crate::hub::cluster::chapter::Chapter;
-use crate::hub::cluster::entry::{Entry, Said};
+use crate::hub::cluster::entry::{self, Entry, Said};
 use crate::hub::cluster::facts::Facts;
-use crate::hub::cluster::flight::{Address, Job, Raw};
+use crate::hub::cluster::flight::{Address, Job};
 use crate::hub::cluster::hall::{Hall, Others};
 use crate::hub::cluster::ledger::{Arrived, Ledger, Show, State, Submitted};
-use crate::hub::cluster::now;
+use crate::hub::cluster::page::{Newest, Raw};
 
 /// Owed messages that are added at once.
 const FLUSH: usize = 64;
-/// Ticks after which a message that waits to be shown is looked for.
-const PATIENCE: u32 = 5;
 
 /// A room, and what is known of it.
 pub(super) struct Desked {
@@ -32,8 +30,10 @@ pub(super) struct Desked {
     /// Whether anybody was here when it was.
     pub(super) attended: bool,
     /// Whether Redis is being asked what is new, and whether it must be asked once more.
-    looking: bool,
-    look_again: bool,
+    pub(super) looking: bool,
+    pub(super) look_again: bool,
+    /// What has come of it, while the channel is behind it.
+    pub(super) held: Option<(Vec<Entry>, u64)>,
     /// Whether that is under way, and whether others have changed meanwhile, so that it must be done once more.
     pub(super) attending: bool,
     pub(super) ask_others: bool,
@@ -42,21 +42,22 @@ pub(super) struct Desked {
     /// Places of messages that were taken out here.
     pub(super) erased: Vec<u64>,
     /// Ticks for which messages have waited to be shown.
-    waited: u32,
+    pub(super) waited: u32,
     apart: bool,
 }
 
 impl Desked {
-    fn new(chapter: &Arc<Chapter>, hall: Arc<dyn Hall>, tag: u64) -> Self {
+    fn new(chapter: &Arc<Chapter>, hall: Arc<dyn Hall>, (now, tag): (u64, u64)) -> Self {
         Self {
             chapter: Arc::clone(chapter),
             hall,
-            ledger: Ledger::new(chapter.length(), now(), tag),
+            ledger: Ledger::new(chapter.length(), now, tag),
             speakers: HashMap::new(),
             changed: true,
             attended: false,
             looking: false,
             look_again: false,
+            held: None,
             attending: false,
             ask_others: false,
             opening: false,
@@ -71,8 +72,14 @@ impl Desked {
         self.hall.show(show, user);
     }
 
+    /// What has come of entries; whether something is missing.
+    pub(super) fn took_all(&mut self, arrived: Vec<Arrived>, facts: &Facts) -> bool {
+        let holes: Vec<bool> = arrived.into_iter().map(|arrived| self.took(arrived, facts)).collect();
+        holes.contains(&true)
+    }
+
     /// What has come of an entry; whether something is missing before it.
-    fn took(&mut self, arrived: Arrived, facts: &Facts) -> bool {
+    pub(super) fn took(&mut self, arrived: Arrived, facts: &Facts) -> bool {
         match arrived {
             Arrived::Show(show) => {
                 self.waited = 0;
@@ -92,13 +99,19 @@ impl Desked {
         }
     }
 
-    /// Redis is gone.
-    pub(super) fn lost(&mut self) {
+    /// Redis is gone; it is `now`.
+    pub(super) fn lost(&mut self, now: u64) {
         (self.looking, self.look_again, self.opening, self.attending) = (false, false, false, false);
+        self.go_on_alone(now);
+    }
+
+    /// Nothing waits for Redis any longer.
+    fn go_on_alone(&mut self, now: u64) {
+        (self.held, self.look_again) = (None, self.opening);
         if self.ledger.is_new() {
             self.hall.restore(Vec::new());
         }
-        for show in self.ledger.lost(now()) {
+        for show in self.ledger.lost(now) {
             self.show(show);
         }
         self.part(true);
@@ -109,8 +122,8 @@ impl Desked {
         self.hall.others(Others::default());
     }
 
-    fn entries(&self, raw: Raw, facts: &Facts) -> Vec<Entry> {
-        let read = |(name, fields): (String, _)| Entry::of_stream(&name, fields, self.chapter.text);
+    pub(super) fn entries(&self, raw: Raw, facts: &Facts) -> Vec<Entry> {
+        let read = |(name, fields): (String, _)| Entry::of_stream(&name, fields, entry::TEXT);
         let (good, bad): (Vec<_>, Vec<_>) = raw.into_iter().map(read).partition(Result::is_ok);
         facts.bad.add(bad.len() as u64);
         good.into_iter().flatten().collect()
@@ -126,9 +139,12 @@ impl Desk {
         if known.is_some_and(|known| !is_new || known.hall.number() == hall.number()) {
             return address;
         }
-        let mut room = Desked::new(chapter, hall, self.shared.tag);
+        let now = self.shared.time.now();
+        let mut room = Desked::new(chapter, hall, (now, self.shared.tag));
+        // What was said in an earlier room of this name, and is not in the stream yet, is said in this one.
+        room.ledger.inherit(known.map(|known| known.ledger.unsaid()).unwrap_or_default());
         if self.link.is_down() {
-            room.lost();
+            room.lost(now);
         }
         self.channels.insert(chapter.said(&address.1), (address.clone(), Channel::Said));
         self.channels.insert(chapter.tell(&address.1), (address.clone(), Channel::Tell));
@@ -139,7 +155,8 @@ impl Desk {
 
     /// Listens to its channels, and looks what is there.
     pub(super) fn start(&mut self, address: &Address) {
-        let Some(room) = self.rooms.get_mut(address).filter(|room| !room.opening) else { return };
+        let is_leaving = self.leaving.contains(address);
+        let Some(room) = self.rooms.get_mut(address).filter(|room| !room.opening && !is_leaving) else { return };
         if self.link.is_up() {
             (room.opening, room.changed) = (true, true);
             let job = Job::Open(Arc::clone(&room.chapter), address.clone());
@@ -152,16 +169,34 @@ impl Desk {
         let Some(room) = self.rooms.remove(address) else { return };
         self.channels.remove(&room.chapter.said(&address.1));
         self.channels.remove(&room.chapter.tell(&address.1));
-        self.fly(Job::Leave(room.chapter, address.clone()));
+        // One of that name that was made meanwhile is not listened to yet.
+        if self.link.is_up() && self.leaving.insert(address.clone()) {
+            self.fly(Job::Leave(room.chapter, address.clone()));
+        }
+    }
+
+    /// Its channels are not listened to any more; unless one of its name has been made meanwhile.
+    pub(super) fn left(&mut self, address: &Address) {
+        self.leaving.remove(address);
+        self.start(address);
     }
 
     pub(super) fn say(&mut self, chapter: &Arc<Chapter>, hall: Arc<dyn Hall>, said: Arc<Said>, user: u64) {
         let address = self.open(chapter, hall, false);
+        let now = self.shared.time.now();
         let Some(room) = self.rooms.get_mut(&address) else { return };
-        room.speakers.insert(Arc::clone(&said.key), user);
-        match room.ledger.submit(said, now()) {
+        if !room.ledger.is_patient() {
+            room.go_on_alone(now);
+        }
+        let key = Arc::clone(&said.key);
+        room.speakers.insert(Arc::clone(&key), user);
+        match room.ledger.submit(said, now) {
+            Submitted::Wait => {}
             Submitted::Show(show) => room.show(show),
-            Submitted::Double => self.shared.facts.doubles.add(1),
+            Submitted::Double => {
+                room.speakers.remove(&key);
+                self.shared.facts.doubles.add(1);
+            }
             Submitted::Ask(ask) => {
                 self.shared.facts.published.add(1);
                 self.fly(Job::Add(Arc::clone(chapter), address, ask));
@@ -169,21 +204,19 @@ impl Desk {
         }
     }
 
-    pub(super) fn opened(&mut self, address: &Address, raw: Raw, others: &[(String, String)]) {
+    pub(super) fn opened(&mut self, address: &Address, newest: Newest, others: &[(String, String)]) {
+        let Newest { raw, gone } = newest;
         let shared = Arc::clone(&self.shared);
         let Some(room) = self.rooms.get_mut(address) else { return };
         room.opening = false;
         room.hall.others(attend::read(others));
         let raw = law::spared(&self.laws, address, raw);
         let mut entries = room.entries(raw, &shared.facts);
-        let is_new = room.ledger.is_new();
-        let before = room.ledger.learn(&mut entries);
-        if let Some(before) = before.filter(|before| is_new || !before.is_empty()) {
+        if let Some(before) = room.ledger.learn(&mut entries) {
             room.hall.restore(before);
         }
-        for arrived in room.ledger.returned(entries, room.chapter.oldest(now()), now()) {
-            room.took(arrived, &shared.facts);
-        }
+        let arrived = room.ledger.returned(entries, gone, shared.time.now());
+        room.look_again |= room.took_all(arrived, &shared.facts);
         let again = std::mem::take(&mut room.look_again);
         self.flush(address);
         if again {
@@ -192,56 +225,28 @@ impl Desk {
         self.attend(address);
     }
 
-    pub(super) fn looked(&mut self, address: &Address, raw: Raw) {
+    pub(super) fn added(&mut self, address: &Address, key: &str, place: Option<u64>) {
         let shared = Arc::clone(&self.shared);
         let Some(room) = self.rooms.get_mut(address) else { return };
-        room.looking = false;
-        let raw = law::spared(&self.laws, address, raw);
-        for entry in room.entries(raw, &shared.facts) {
-            let arrived = room.ledger.arrived(entry, now());
-            room.took(arrived, &shared.facts);
+        match place.map(|place| room.ledger.placed(key, place, shared.time.now())) {
+            None | Some(Arrived::Double) => {}
+            Some(arrived) => {
+                room.took(arrived, &shared.facts);
+            }
         }
-        if std::mem::take(&mut room.look_again) {
-            self.look(address);
-        } else {
-            self.flush(address);
-        }
-    }
-
-    /// Redis is asked what has come after what is known here.
-    pub(super) fn look(&mut self, address: &Address) {
-        let Some(room) = self.rooms.get_mut(address) else { return };
-        if room.opening {
-            return;
-        }
-        if room.looking {
-            room.look_again = true;
-            return;
-        }
-        room.looking = true;
-        let job = Job::Look(Arc::clone(&room.chapter), address.clone(), room.ledger.place());
-        self.fly(job);
-    }
-
-    pub(super) fn added(&mut self, address: &Address, key: &str, place: Option<u64>) {
-        let Some(room) = self.rooms.get_mut(address) else { return };
-        match place.map(|place| room.ledger.placed(key, place)) {
-            Some(Arrived::Placed(shown, place)) => room.hall.placed(shown, place),
-            Some(Arrived::Erased(place)) => room.erased.push(place),
-            Some(Arrived::Show(_) | Arrived::Double | Arrived::Hole) | None => {}
-        }
-        if room.ledger.state == State::Apart {
+        if room.ledger.state == State::Apart || room.ledger.rests() {
             self.flush(address);
         }
     }
 
     /// What is owed is added; when nothing is, the room is together with the others again.
-    fn flush(&mut self, address: &Address) {
+    pub(super) fn flush(&mut self, address: &Address) {
+        let now = self.shared.time.now();
         let Some(room) = self.rooms.get_mut(address).filter(|room| !room.opening) else { return };
         if room.ledger.settle() || room.ledger.state == State::Together {
             room.part(false);
         }
-        let asks = if room.ledger.unasked() { room.ledger.asks(FLUSH) } else { Vec::new() };
+        let asks = room.ledger.asks(FLUSH, now);
         let chapter = Arc::clone(&room.chapter);
         for ask in asks {
             self.shared.facts.published.add(1);
@@ -249,40 +254,9 @@ impl Desk {
         }
     }
 
-    /// What came through a room's channel.
-    pub(super) fn arrived(&mut self, address: &Address, entry: Entry) {
-        let shared = Arc::clone(&self.shared);
-        shared.facts.received.add(1);
-        let Some(room) = self.rooms.get_mut(address) else { return };
-        // What is there already comes with the opening.
-        if room.opening {
-            room.look_again = true;
-            return;
-        }
-        let arrived = room.ledger.arrived(entry, now());
-        if room.took(arrived, &shared.facts) {
-            self.look(address);
-        }
-    }
-
-    /// What time brings: who has come and gone is written down, and what waits for too long is looked for.
-    pub(super) fn tend(&mut self, address: &Address) {
-        self.take_out(address);
-        let Some(room) = self.rooms.get_mut(address) else { return };
-        if !self.link.is_up() {
-            return;
-        }
-        room.waited = if room.ledger.waiting() > 0 { room.waited + 1 } else { 0 };
-        let look = std::mem::take(&mut room.look_again) && !room.looking && !room.opening;
-        if room.waited >= PATIENCE || look {
-            room.waited = 0;
-            self.look(address);
-        }
-    }
-
     /// Rooms that Redis is asked about anew: those that are apart though it is there.
     pub(super) fn stranded(&self) -> Vec<Address> {
-        let stranded = |room: &&Desked| room.apart && !room.opening && room.ledger.owed() == room.ledger.resting();
+        let stranded = |room: &&Desked| room.apart && !room.opening && !room.ledger.is_asking();
         self.rooms.iter().filter(|(_, room)| stranded(room)).map(|(address, _)| address.clone()).collect()
     }
 }

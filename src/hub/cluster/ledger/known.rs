@@ -19,6 +19,11 @@ impl Known {
         Self { keys: HashSet::new(), order: VecDeque::new(), most, count: 0 }
     }
 
+    /// So many from now on.
+    pub(super) fn bound(&mut self, most: usize) {
+        self.most = most;
+    }
+
     pub(super) fn has(&self, key: &str) -> bool {
         self.keys.contains(key)
     }

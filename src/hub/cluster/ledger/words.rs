@@ -7,7 +7,7 @@ use crate::hub::cluster::entry::{Said, Seen};
 /// Whether a room's messages get their places from Redis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::hub::cluster) enum State {
-    /// It was not looked at yet: nobody is in it.
+    /// It was not looked at yet: nobody is in it, but the server may say something.
     New,
     /// Places come from Redis.
     Together,
@@ -47,6 +47,8 @@ pub(in crate::hub::cluster) struct Ask {
 pub(in crate::hub::cluster) enum Submitted {
     /// It wants a place.
     Ask(Ask),
+    /// It waits for the first look at the stream.
+    Wait,
     /// It is shown at once.
     Show(Show),
     /// It was said before.
@@ -64,6 +66,6 @@ pub(in crate::hub::cluster) enum Arrived {
     Erased(u64),
     /// It is known.
     Double,
-    /// Something is missing before it: it will come again with what comes after [`Ledger::place`].
+    /// Something is missing before it: it is kept until the stream was looked at after [`Ledger::place`].
     Hole,
 }

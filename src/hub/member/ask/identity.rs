@@ -1,7 +1,10 @@
 //! Requests about oneself: to be called otherwise, and to be who one was.
 
 use std::sync::Arc;
+use std::task::Context;
 use std::time::Instant;
+
+use bytes::Bytes;
 
 use super::super::talker::{self, Talker};
 use super::{Desk, Done, Failure, Reference};
@@ -37,6 +40,8 @@ impl Desk<'_> {
             }
             return Err(Fault::NameTaken);
         }
+        let (house, now) = (arrival.hub.house(), Instant::now());
+        state.rooms.iter().for_each(|room| house.bind(room.chair.room().name(), state.id, &state.name, now));
         let (id, name, was) = (state.id, &*state.name.text, &*was.text);
         let event = |room| Event::Name { reference, id, name, was, room };
         state.rooms.iter().for_each(|room| event(Some(room.chair.room().name())).append(out));
@@ -83,5 +88,26 @@ impl Desk<'_> {
             return Ok(Name::of_user(self.talker.user()));
         }
         Name::chosen(name, self.talker.hub().wishes().name_length)
+    }
+}
+
+impl Talker {
+    /// Somebody whose token says so is called as this member was in a room: it is a number again, in all its rooms.
+    pub(crate) fn displaced(&self, cx: &mut Context<'_>, worker: usize, was: &str) {
+        let mut told = Vec::new();
+        {
+            let mut state = self.state.borrow_mut();
+            if state.name.vouched || *state.name.text != *was {
+                return;
+            }
+            state.name = Name::of_user(self.user());
+            let (id, name, guest) = (state.id, &*state.name.text, state.guest(self.user(), worker));
+            for room in state.rooms.iter().map(|room| room.chair.room()) {
+                // Nobody else has its number.
+                let _ = room.rename(&guest);
+                Event::Name { reference: None, id, name, was, room: Some(room.name()) }.append(&mut told);
+            }
+        }
+        self.deliver(cx, &Bytes::from(told));
     }
 }

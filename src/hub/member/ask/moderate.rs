@@ -53,7 +53,7 @@ fn measure(wish: Wish, about: &Moderate, room: String) -> Result<Measure, Fault>
 fn who(about: &Moderate) -> Result<Who, Fault> {
     match (&about.member, &about.name) {
         (Some(id), None) => MemberId::parse(id).map(Who::Member).ok_or(Fault::BadField("member")),
-        (None, Some(name)) if !name.trim().is_empty() => Ok(Who::named(name)),
+        (None, Some(name)) => Who::called(name).ok_or(Fault::BadField("name")),
         _ => Err(Fault::BadField("member or name")),
     }
 }

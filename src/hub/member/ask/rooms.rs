@@ -57,22 +57,24 @@ impl Desk<'_> {
         if let Some(room) = state.room(name) {
             return Ok(Some(room.welcome(wanted)));
         }
+        let waited = state.waited(name);
         if !arrival.credentials.admits(name) {
             return Err(Fault::Forbidden);
         }
-        if state.rooms.len() >= arrival.hub.wishes().rooms_per_member {
+        if state.rooms.len() + state.joining.len() >= arrival.hub.wishes().rooms_per_member {
             return Err(Fault::TooManyRooms);
         }
         let ground = arrival.hub.house().ground();
         let whom = [Who::Member(state.id), Who::named(&state.name.text)];
         ground.moderation.admits(Some(name), &whom, Instant::now())?;
-        let chair = arrival.hub.house().enter(name, secret, Some(state.id))?;
+        let chair = waited.map_or_else(|| arrival.hub.house().enter(name, secret, Some(state.id)), Ok)?;
         let guest = state.guest(self.talker.user(), self.shard.worker());
         if !chair.room().is_ready(&guest, again) {
-            state.joining += 1;
+            state.joining.push(chair);
             return Ok(None);
         }
         let welcome = chair.room().arrive(&guest, wanted)?;
+        arrival.hub.house().bind(name, state.id, &state.name, Instant::now());
         let key = self.shard.listen(chair.room(), self.talker, welcome.letter);
         state.rooms.push(InRoom { chair, key, typed: None });
         Ok(Some(welcome))

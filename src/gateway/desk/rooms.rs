@@ -1,79 +1,22 @@
-//! The desk behind the admin door: hubs, their rooms and members, seen and moderated over HTTP, by whoever has the token.
+//! Hubs at the desk: their rooms and members, seen and moderated over HTTP.
 
 mod ask;
 mod tell;
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::{HeaderValue, Method, StatusCode, header, request};
+use http::{Method, StatusCode, request};
 
 use self::ask::{About, Asked, Path, Post, Query, Slow};
-use self::tell::Wrong;
-use super::Shared;
-use super::snapshot::{LiveRoute, Snapshot};
-use crate::admin::{self, Reply, Unread};
+use super::wrong::Wrong;
+use crate::admin::Reply;
+use crate::gateway::snapshot::{LiveRoute, Snapshot};
 use crate::hub::moderation::{Grounds, Measure, SLOWEST};
-use crate::hub::sentence::Sentences;
+use crate::hub::sentence::{DOOR, Sentences};
 use crate::hub::{Fault, Hub, Posted};
 
-/// Who moderates here, in the log.
-const BY: &str = "admin door";
-
-/// The desk.
-pub(super) struct Desk {
-    shared: Arc<Shared>,
-}
-
-impl Desk {
-    pub(super) const fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
-    }
-}
-
-impl admin::Desk for Desk {
-    fn has(&self, path: &str) -> bool {
-        let first = path.split('/').nth(1).unwrap_or_default();
-        ["hubs", "rooms", "mutes", "bans"].contains(&first)
-    }
-
-    fn admit(&self, head: &request::Parts) -> Result<usize, Reply> {
-        let snapshot = self.shared.snapshot.load();
-        let token = snapshot.token.as_ref().ok_or(Wrong::Closed).map_err(Wrong::reply)?;
-        let shown = head.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        // RFC 9110 §11.1: the scheme's name has no case.
-        let shown =
-            shown.and_then(|value| value.split_once(' ')).filter(|(name, _)| name.eq_ignore_ascii_case("bearer"));
-        if !shown.is_some_and(|(_, shown)| token.is(shown.trim())) {
-            return Err(Wrong::Token.reply());
-        }
-        if takes_body(&head.method) && !is_json(head) {
-            return Err(Wrong::ContentType.reply());
-        }
-        Ok(snapshot.config.admin.as_ref().map_or(0, |admin| admin.body))
-    }
-
-    fn serve(&self, head: &request::Parts, body: &[u8]) -> Reply {
-        let snapshot = self.shared.snapshot.load();
-        let body = if takes_body(&head.method) { body } else { &[] };
-        serve(&snapshot, head, body).unwrap_or_else(Wrong::reply)
-    }
-
-    fn unread(&self, why: Unread) -> Reply {
-        Wrong::Unread(why).reply()
-    }
-}
-
-fn takes_body(method: &Method) -> bool {
-    matches!(*method, Method::POST | Method::PUT | Method::PATCH)
-}
-
-/// RFC 8259 §11: JSON has no parameter that would change it.
-fn is_json(head: &request::Parts) -> bool {
-    let kind = head.headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-    let kind = kind.split(|byte| *byte == b';').next().unwrap_or_default();
-    kind.trim_ascii().eq_ignore_ascii_case(b"application/json")
-}
+/// The first parts of the paths that are answered here.
+pub(super) const PATHS: [&str; 4] = ["hubs", "rooms", "mutes", "bans"];
 
 /// A hub, and what of its route matters here.
 struct Place<'a> {
@@ -81,7 +24,8 @@ struct Place<'a> {
     hub: &'a Hub,
 }
 
-fn serve(snapshot: &Snapshot, head: &request::Parts, body: &[u8]) -> Result<Reply, Wrong> {
+/// Answers.
+pub(super) fn serve(snapshot: &Snapshot, head: &request::Parts, body: &[u8]) -> Result<Reply, Wrong> {
     let path = Path::parse(head.uri.path()).ok_or(Wrong::Path)?;
     let query = Query::parse(head.uri.query().unwrap_or_default())?;
     if !path.methods().contains(&head.method) {
@@ -168,7 +112,7 @@ impl Place<'_> {
     }
 
     fn moderate(&self, measure: &Measure, reason: Option<&str>) -> Result<Reply, Wrong> {
-        let grounds = Grounds { by: BY, reason };
+        let grounds = Grounds { by: DOOR, reason };
         let concerned = self.hub.house().moderate(measure, grounds, Instant::now()).map_err(Wrong::Fault)?;
         Ok(tell::done(concerned))
     }

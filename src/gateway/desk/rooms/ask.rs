@@ -1,4 +1,4 @@
-//! What is asked at the admin door's desk: paths, queries and bodies, read into types.
+//! What is asked of hubs at the desk: paths, queries and bodies, read into types.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -6,16 +6,14 @@ use std::time::Duration;
 use http::Method;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::error::Category;
 
-use super::tell::Wrong;
+use crate::gateway::desk::query;
+use crate::gateway::desk::wrong::Wrong;
 use crate::hub::moderation::{LONGEST, USUAL};
 use crate::hub::sentence::Who;
 use crate::hub::{MemberId, MessageId};
 use crate::route::unescaped;
 
-/// What is shown at once where nothing is said of it, and at most.
-const LIMIT: (usize, usize) = (100, 1000);
 /// Letters of a name that the server speaks by.
 const NAME: usize = 64;
 
@@ -91,7 +89,7 @@ impl Query {
     pub(super) fn parse(text: &str) -> Result<Self, Wrong> {
         let about = About::default();
         let (hub, after, before, since) = (None, None, None, None);
-        let mut query = Self { hub, limit: LIMIT.0, offset: 0, after, before, since, about };
+        let mut query = Self { hub, limit: query::LIMIT.0, offset: 0, after, before, since, about };
         for (key, value) in url::form_urlencoded::parse(text.as_bytes()) {
             let number = |name| value.parse().map_err(|_| Wrong::Field(name));
             let id = |name| MessageId::parse(&value).map(Some).ok_or(Wrong::Field(name));
@@ -108,10 +106,10 @@ impl Query {
                 "name" => query.about.name = text(),
                 "address" => query.about.address = text(),
                 "reason" => query.about.reason = text(),
-                _ => return Err(Wrong::Query),
+                _ => return Err(Wrong::Query(key.into_owned())),
             }
         }
-        match (1..=LIMIT.1).contains(&query.limit) {
+        match (1..=query::LIMIT.1).contains(&query.limit) {
             true => Ok(query),
             false => Err(Wrong::Field("limit")),
         }
@@ -167,7 +165,7 @@ impl About {
     pub(super) fn who(&self) -> Result<Who, Wrong> {
         match (&self.member, &self.name, &self.address) {
             (Some(id), None, None) => member(id),
-            (None, Some(name), None) if !name.trim().is_empty() => Ok(Who::named(name)),
+            (None, Some(name), None) => Who::called(name).ok_or(Wrong::Field("name")),
             _ => Err(Wrong::Field("member or name")),
         }
     }
@@ -193,14 +191,7 @@ impl About {
 impl Asked<'_> {
     /// The body as what it should be.
     pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, Wrong> {
-        // A struct of serde's would be read from a list as well.
-        if !self.body.trim_ascii_start().starts_with(b"{") {
-            return Err(Wrong::Json("not a JSON object".to_owned()));
-        }
-        serde_json::from_slice(self.body).map_err(|error| match error.classify() {
-            Category::Data => Wrong::Shape(error.to_string()),
-            Category::Io | Category::Syntax | Category::Eof => Wrong::Json(error.to_string()),
-        })
+        query::json(self.body)
     }
 }
 

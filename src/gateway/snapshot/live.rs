@@ -1,0 +1,53 @@
+//! One route of a configuration, live.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{LivePages, LiveProxy, LiveRoute, LiveTarget, Snapshot, name_of};
+use crate::auth::Guard;
+use crate::config;
+use crate::filter::Service;
+use crate::hub::Hub;
+use crate::pool::Pool;
+
+/// Who judges its clients, and what they say.
+type Judges = (Option<Arc<Guard>>, Option<Arc<Service>>);
+
+/// One route with all that was made for it; what goes on from `before` is shared with it.
+pub(super) fn live(
+    route: &config::Route,
+    ((guard, filter), hub): (Judges, Option<Arc<Hub>>),
+    pools: &BTreeMap<String, Arc<Pool>>,
+    before: Option<&Snapshot>,
+) -> LiveRoute {
+    let target = match (&route.target, hub) {
+        (config::Target::Hub(_), Some(hub)) => LiveTarget::Hub(hub),
+        // A hub that could not be built is a problem, and with problems there is nothing live.
+        (config::Target::Hub(_), None) => LiveTarget::Redirect("/".to_owned()),
+        (config::Target::Echo, _) => LiveTarget::Echo,
+        (config::Target::Redirect(to), _) => LiveTarget::Redirect(to.clone()),
+        (config::Target::Pages, _) => LiveTarget::Pages,
+        (config::Target::Proxy(proxy), _) => match pools.get(&proxy.pool) {
+            Some(pool) => {
+                let config::Proxy { legacy, hold, .. } = *proxy;
+                LiveTarget::Proxy(Arc::new(LiveProxy {
+                    pool: Arc::clone(pool),
+                    legacy,
+                    head: proxy.head.clone(),
+                    hold,
+                }))
+            }
+            // The configuration's reader has refused this already; without a pool there is nothing but 404s to give.
+            None => LiveTarget::Redirect("/".to_owned()),
+        },
+    };
+    let name = name_of(route);
+    let pages = route.pages.as_ref().and_then(|wishes| {
+        let known = before.and_then(|before| before.route(&name)?.pages.as_ref());
+        let open = known.map(|known| known.open.clone()).unwrap_or_default();
+        Some(Arc::new(LivePages { pool: Arc::clone(pools.get(&wishes.pool)?), wishes: wishes.clone(), open }))
+    });
+    let drained = before.and_then(|before| before.route(&name)).map(|known| Arc::clone(&known.drained));
+    let (limits, drained) = (Arc::new(route.limits), drained.unwrap_or_default());
+    LiveRoute { route: Arc::new(name), limits, guard, filter, target, drained, pages }
+}
