@@ -157,9 +157,14 @@ fn answer(request: &Request<Incoming>, metrics: &Metrics, life: &Life) -> Respon
             text(status, format!("{phase}\n"))
         }
         "/metrics" => {
-            let mut answer = text(StatusCode::OK, metrics.text());
-            let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+            let (told, kind) = if takes_openmetrics(request) {
+                (metrics.text(), "application/openmetrics-text; version=1.0.0; charset=utf-8")
+            } else {
+                (metrics.classic_text(), "text/plain; version=0.0.4; charset=utf-8")
+            };
+            let mut answer = text(StatusCode::OK, told);
             answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+            answer.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
             answer
         }
         _ => text(
@@ -169,6 +174,18 @@ fn answer(request: &Request<Incoming>, metrics: &Metrics, life: &Life) -> Respon
                 .into(),
         ),
     }
+}
+
+/// RFC 9110 §12.5.1: whoever names it, and not to say that it is unwanted, is a machine that can read it; a browser, with
+/// its `*/*`, is shown the text that it can show.
+fn takes_openmetrics(request: &Request<Incoming>) -> bool {
+    let lines = request.headers().get_all(header::ACCEPT).iter().filter_map(|line| line.to_str().ok());
+    lines.flat_map(|line| line.split(',')).any(|wanted| {
+        let mut parts = wanted.split(';').map(str::trim);
+        let is_named = parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("application/openmetrics-text"));
+        let weight = |part: &str| part.strip_prefix("q=")?.parse().ok();
+        is_named && parts.find_map(weight).is_none_or(|weight: f32| weight > 0.0)
+    })
 }
 
 fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {

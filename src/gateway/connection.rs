@@ -27,7 +27,7 @@ use crate::admission::proxy_header::{self, Found};
 use crate::admission::refusal::Refusal;
 use crate::lifecycle::Phase;
 use crate::lifecycle::clock::{timeout, timeout_at};
-use crate::socket::{Socket, Transport};
+use crate::socket::{self, Socket, Transport};
 use crate::telemetry::record::Record;
 use crate::tls::Identity;
 use crate::wire::request_head::{self, HeadError, Sniff};
@@ -143,6 +143,7 @@ async fn secure(
         socket.put_back(first.into());
         return Ok((socket, (peer, proxied), None));
     };
+    let since = Instant::now();
     let live = tls.live();
     let accept = async {
         if first.is_empty() && transport.read_buf(&mut first).await? == 0 {
@@ -158,10 +159,11 @@ async fn secure(
     match timeout_at(deadline, accept).await.map_err(late).and_then(std::convert::identity) {
         Ok((socket, facts, identity)) => {
             record.tls = facts.version;
+            record.metrics().handshakes.secured(facts.version, facts.resumed, since.elapsed());
             Ok((socket, (peer, proxied), identity))
         }
         Err(error) => {
-            record.metrics().tls_failures.inc();
+            record.metrics().handshakes.failed(socket::tls_failure(&error));
             Err(error)
         }
     }

@@ -5,9 +5,18 @@ use std::sync::Arc;
 use super::Shared;
 use super::snapshot::Snapshot;
 use crate::config::{Change, Config, Problems, difference};
+use crate::telemetry::metrics::label;
+
+/// Puts it into force, and counts what came of it.
+pub(super) fn reload(shared: &Shared, config: Config) -> Result<Vec<Change>, Problems> {
+    let outcome = replace(shared, config);
+    let result = if outcome.is_ok() { "ok" } else { "refused" };
+    shared.metrics.reloads.get_or_create(&label("result", result)).inc();
+    outcome
+}
 
 /// Builds everything first and swaps one pointer last.
-pub(super) fn reload(shared: &Shared, mut config: Config) -> Result<Vec<Change>, Problems> {
+fn replace(shared: &Shared, mut config: Config) -> Result<Vec<Change>, Problems> {
     let old = shared.snapshot.load_full();
     let mut changes = difference(&old.config, &config);
     changes.extend(config.keep_histories(&old.config));

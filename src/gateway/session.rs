@@ -127,6 +127,7 @@ impl<C: Told> Task<C> {
     #[cold]
     fn listen(&mut self, cx: &mut Context<'_>) {
         let words = self.conversation.place().take_words();
+        self.conversation.place().tell(self.conversation.passed().pairs(), self.conversation.state());
         if words.report {
             let (place, backend) = (self.conversation.place(), self.conversation.backend());
             let stay = &self.held.stay;
@@ -144,6 +145,7 @@ impl<C: Told> Task<C> {
 
     fn told(&mut self, by: &'static str, code: u16, reason: Cow<'static, str>) {
         let (frames, bytes) = self.conversation.passed().pairs();
+        self.conversation.place().tell((frames, bytes), State::default());
         let (id, backend) = (self.conversation.place().number(), self.conversation.backend().to_owned());
         self.held.stay.ended(End { id, by, code, reason, frames, bytes, backend });
     }

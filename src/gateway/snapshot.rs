@@ -122,12 +122,21 @@ impl Snapshot {
 
     /// What metrics tell of pools and hubs.
     pub(super) fn facts(&self) -> Facts {
-        let hub = |(live, hub): (&LiveRoute, &Hub)| HubFacts {
-            route: live.route.route.clone(),
-            moderated: hub.house().ground().moderation.counts(),
-            filter: live.filter.as_ref().map(|filter| filter.tally()),
+        let hub = |(live, hub): (&LiveRoute, &Hub)| {
+            let rooms = hub.house().all();
+            HubFacts {
+                route: live.route.route.clone(),
+                moderated: hub.house().ground().moderation.counts(),
+                filter: live.filter.as_ref().map(|filter| filter.tally()),
+                rooms: rooms.len(),
+                members: rooms.iter().map(|room| room.facts().members).sum(),
+            }
         };
-        Facts { pools: self.pools().map(|pool| pool.facts()).collect(), hubs: self.hub_routes().map(hub).collect() }
+        Facts {
+            pools: self.pools().map(|pool| pool.facts()).collect(),
+            hubs: self.hub_routes().map(hub).collect(),
+            certificates: self.tls.as_ref().map(|tls| tls.ends()).unwrap_or_default(),
+        }
     }
 
     /// All pools.

@@ -205,7 +205,8 @@ pub(super) fn service_tasks() -> Tasks {
 
 async fn work(at: usize, shared: Arc<Shared>, mut inbox: mpsc::UnboundedReceiver<Job>) {
     let shard = Rc::new(Shard::new(at, Arc::clone(&shared.site.mailboxes[at])));
-    let roster = Rc::new(Roster::new(at, shared.site.mailboxes.len()));
+    let roster = Roster::new(at, shared.site.mailboxes.len()).with_traffic(shared.metrics.traffic.clone());
+    let roster = Rc::new(roster);
     let local = Rc::new(Local { shared, roster, shard, lines: Rc::default(), sessions: Tasks::default() });
     let services = Tasks::default();
     services.spawn(Rc::clone(&local.shard).run());

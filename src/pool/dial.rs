@@ -97,6 +97,9 @@ impl Pool {
                 Ok(made) => return Ok((made, lease)),
                 Err(failed) => failed,
             };
+            if let Some(why) = failed.error.undialled() {
+                self.dials.failed(why);
+            }
             let member = Arc::clone(lease.member());
             drop(lease);
             if failed.blame {
@@ -156,9 +159,13 @@ impl Pool {
         let url = || member.backend.url.clone();
         let span = Span::from_now(self.wishes.connect_timeout, deadline);
         let way = self.way_for(caller.client);
+        let since = Instant::now();
         let connected = client::connect_by(&member.backend.transport, &self.trust, &way);
         match clock::timeout_at(span.end, connected).await {
-            Ok(Ok(socket)) => Ok(socket),
+            Ok(Ok(socket)) => {
+                self.dials.connected(since.elapsed());
+                Ok(socket)
+            }
             Ok(Err(error)) => {
                 let blame = !is_ours(&error);
                 Err(Failed::silent(DialError::Unreachable(url(), error), blame))
@@ -179,6 +186,7 @@ impl Pool {
             return Err(Failed::final_word(DialError::HandshakesBusy(url())));
         };
         let mut socket = self.reach(member, wish.caller, deadline).await?;
+        let since = Instant::now();
         let key = client::key(client::random());
         let (request, accept) = (wish.head.with_key(&key), accept_for(&key));
         let expected = Expected { accept: &accept, offered: wish.offered.as_deref() };
@@ -186,7 +194,10 @@ impl Pool {
         let span = Span::from_now(self.wishes.answer_timeout, deadline);
         let answered = client::exchange(&mut socket, &request, &expected, &mut heard);
         let failed = match clock::timeout_at(span.end, answered).await {
-            Ok(Ok((Answer::Switched { protocol }, _))) => return Ok((socket, protocol)),
+            Ok(Ok((Answer::Switched { protocol }, _))) => {
+                self.dials.answered(since.elapsed());
+                return Ok((socket, protocol));
+            }
             Ok(Ok((Answer::Refused(refused), body))) => {
                 // Its own word, and a sound one: it is well.
                 member.succeed(Instant::now());

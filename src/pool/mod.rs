@@ -29,7 +29,7 @@ use crate::client::{self, Trust};
 use crate::config::{self, Check, Habits};
 use crate::lifecycle::clock::Instant;
 use crate::socket::Socket;
-use crate::telemetry::metrics::{BackendFacts, PoolFacts};
+use crate::telemetry::metrics::{BackendFacts, DialTally, PoolFacts, Undialled};
 use crate::wire::head::{Nonsense, Refused};
 
 /// How long a backend has for its own goodbye after ours.
@@ -48,6 +48,8 @@ pub(crate) struct Pool {
     trust: Trust,
     wishes: config::Pool,
     habits: Habits,
+    /// How connecting to them went, in this pool and those before.
+    dials: Arc<DialTally>,
 }
 
 /// A member, and what this configuration says of it.
@@ -93,6 +95,22 @@ pub(crate) enum DialError {
     Refused(String, Refused, Vec<u8>),
 }
 
+impl DialError {
+    /// What went wrong with a backend; nothing where none was tried.
+    const fn undialled(&self) -> Option<Undialled> {
+        Some(match self {
+            Self::Full | Self::QueueTimeout | Self::OutOfService => return None,
+            Self::Unreachable(..) => Undialled::Connect,
+            Self::ConnectTimeout(_) => Undialled::ConnectTimeout,
+            Self::HandshakesBusy(_) => Undialled::Busy,
+            Self::AnswerTimeout(..) => Undialled::AnswerTimeout,
+            Self::Broken(..) => Undialled::Broken,
+            Self::Nonsense(..) => Undialled::Nonsense,
+            Self::Refused(..) => Undialled::Refused,
+        })
+    }
+}
+
 impl fmt::Display for DialError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -134,7 +152,8 @@ impl Pool {
         let stays = |member: &Arc<Member>| seats.iter().any(|seat| Arc::ptr_eq(&seat.member, member));
         let gone = before.map(|before| before.members().filter(|member| !stays(member)).cloned().collect());
         let gone = gone.unwrap_or_default();
-        Self { name: name.to_owned(), seats, gone, places, trust, wishes: wishes.clone(), habits }
+        let dials = before.map_or_else(Arc::default, |before| Arc::clone(&before.dials));
+        Self { name: name.to_owned(), seats, gone, places, trust, wishes: wishes.clone(), habits, dials }
     }
 
     /// From now on this one's limits hold, for the connections that came before a reload as well.
@@ -173,6 +192,7 @@ impl Pool {
             refused: self.places.refused.load(Ordering::Relaxed),
             retries: self.places.retries.load(Ordering::Relaxed),
             retries_refused: self.places.retries_refused.load(Ordering::Relaxed),
+            dials: Arc::clone(&self.dials),
             backends: self.members().map(backend).collect(),
         }
     }

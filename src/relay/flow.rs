@@ -34,7 +34,7 @@ impl Leg {
         let is_clear = (self.backend.queued() == 0 && is_read) || self.backend_ended;
         if !is_clear {
             // A client that is not listened to is not dead: its pongs wait behind what the backend does not take.
-            self.vigil.heard(now);
+            self.vigil.spare();
         }
         let is_full = self.shield.is_none() && self.client.queued() > ANSWERS;
         if self.client_failed || !is_clear || is_full {

@@ -188,13 +188,17 @@ impl Leg {
         match self.vigil.look(now) {
             Due::Nothing => {}
             Due::Ping => {
+                self.place.traffic().ping();
                 if self.tunnel.is_frame_open() && self.client.queued() == 0 {
                     // The ping has to wait for the frame's end, and the client takes all that there is of it.
                     self.vigil.heard(now);
                 }
                 self.tell(cx, |tunnel, wires| tunnel.ping(wires));
             }
-            Due::Dead => self.client_ended(cx, "no answer to pings".into()),
+            Due::Dead => {
+                self.place.traffic().unanswered();
+                self.client_ended(cx, "no answer to pings".into());
+            }
             Due::Idle => self.leave(cx, Order { code: 1001, reason: "idle for too long".into() }),
             Due::Old => self.leave(cx, Order { code: 1001, reason: "open for too long".into() }),
             Due::Expired => {

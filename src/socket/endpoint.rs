@@ -54,14 +54,16 @@ impl Endpoint {
     /// Queues a data frame that many share. What does not fit into the client's send queue is dealt with as its limits
     /// say; `false` when that was the end: the client is told to go with 1013, and what was not begun is dropped.
     #[inline]
-    pub(crate) fn deliver(&mut self, cx: &mut Context<'_>, now: Millis, frame: &Bytes) -> bool {
+    pub(crate) fn deliver(&mut self, cx: &mut Context<'_>, place: &Place, frame: &Bytes) -> bool {
         if self.talk.sent_close {
             return true;
         }
         let SessionLimits { send_queue, slow_client, .. } = *self.vigil.limits();
         if self.socket.queued() > 0 {
-            let (fits, _) = self.socket.make_room(frame.len(), send_queue, slow_client);
-            if !fits && slow_client != SlowClient::Close {
+            let (fits, dropped) = self.socket.make_room(frame.len(), send_queue, slow_client);
+            let is_left_out = !fits && slow_client != SlowClient::Close;
+            place.traffic().dropped(dropped + u64::from(is_left_out));
+            if is_left_out {
                 // What has begun has to leave first: this message is one of those that are left out.
                 return true;
             }
@@ -71,7 +73,7 @@ impl Endpoint {
                 return false;
             }
         }
-        self.vigil.active(now);
+        self.vigil.active(place.now());
         self.socket.send_message(cx, Message::Shared(frame));
         self.talk.to_client.frames += 1;
         self.talk.to_client.bytes += frame::payload_len(frame) as u64;
@@ -99,7 +101,7 @@ impl Endpoint {
     /// Reads, answers and flushes; `Ready` once the WebSocket has ended, with both ends of the socket
     /// done or given up. `place` learns whom to wake, and when.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, place: &Place, listener: &mut dyn Listener) -> Poll<Ending> {
-        let poll = self.poll_at(cx, place.now(), listener);
+        let poll = self.poll_at(cx, place, listener);
         place.settle(cx, self.vigil.next());
         poll
     }
@@ -117,8 +119,9 @@ impl Endpoint {
         State { queued: self.socket.queued(), idle: self.vigil.idle(now), is_ending, is_held: false }
     }
 
-    fn poll_at(&mut self, cx: &mut Context<'_>, now: Millis, listener: &mut dyn Listener) -> Poll<Ending> {
-        self.look(cx, now);
+    fn poll_at(&mut self, cx: &mut Context<'_>, place: &Place, listener: &mut dyn Listener) -> Poll<Ending> {
+        let now = place.now();
+        self.look(cx, now, place);
         let mut desk = self.talk.sit_down();
         let poll = self.poll_turn(cx, now, &mut desk, listener);
         self.talk.get_up(desk);
@@ -146,7 +149,7 @@ impl Endpoint {
             }
             if !listener.is_ready(cx) {
                 // A client that is not listened to is not dead: its pongs wait with the rest.
-                self.vigil.heard(now);
+                self.vigil.spare();
                 return Poll::Pending;
             }
             let Self { socket, talk, .. } = self;
@@ -181,13 +184,19 @@ impl Endpoint {
         self.close(cx, Close::new(code, order.reason), Party::Gateway);
     }
 
-    fn look(&mut self, cx: &mut Context<'_>, now: Millis) {
+    fn look(&mut self, cx: &mut Context<'_>, now: Millis, place: &Place) {
         match self.vigil.look(now) {
             Due::Nothing => {}
             // RFC 6455 §5.5.1: nothing follows a Close.
             Due::Ping if self.talk.sent_close => {}
-            Due::Ping => self.socket.send(cx, &frame::whole(Opcode::Ping, b"wsgate:", None)),
-            Due::Dead => self.talk.lost("no answer to pings"),
+            Due::Ping => {
+                place.traffic().ping();
+                self.socket.send(cx, &frame::whole(Opcode::Ping, b"wsgate:", None));
+            }
+            Due::Dead => {
+                place.traffic().unanswered();
+                self.talk.lost("no answer to pings");
+            }
             Due::Idle => self.close(cx, Close::new(Code::GOING_AWAY, "idle for too long"), Party::Gateway),
             Due::Old => self.close(cx, Close::new(Code::GOING_AWAY, "open for too long"), Party::Gateway),
             Due::Expired => self.close(cx, Close::new(Code::EXPIRED, "the token has expired"), Party::Gateway),

@@ -16,6 +16,7 @@ pub(crate) mod vigil;
 pub(crate) use buffer::Bay;
 pub(crate) use far_end::{FarEnd, Listener, Taken};
 pub(crate) use queue::Message;
+pub(crate) use secure::tls_failure;
 pub(crate) use transport::Transport;
 
 use std::io;

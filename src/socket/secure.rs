@@ -4,9 +4,12 @@
 //! All law of TLS (alerts, key updates, limits) stays in rustls. Two faces: a byte stream for HTTP, and records one by
 //! one for frames.
 
+mod failure;
 mod seal;
 mod send;
 mod stream;
+
+pub(crate) use failure::tls_failure;
 
 use std::io;
 use std::sync::Arc;

@@ -73,6 +73,11 @@ impl Vigil {
         self.asked = None;
     }
 
+    /// The client may have given signs of life that nobody has looked at: it is not dead, and is asked on.
+    pub(crate) const fn spare(&mut self) {
+        self.asked = None;
+    }
+
     /// A data frame passed.
     pub(crate) const fn active(&mut self, now: Millis) {
         self.active = tick(now);
@@ -196,6 +201,17 @@ mod tests {
         vigil.heard(89_000);
         assert_eq!(vigil.look(90_000), Due::Nothing);
         assert_eq!(vigil.look(119_000), Due::Ping);
+    }
+
+    #[test]
+    fn who_is_not_listened_to_is_asked_on_and_never_dead_however_often_it_is_looked_at() {
+        let mut vigil = Vigil::new(Arc::new(limits()), 0);
+        let mut pings = 0;
+        for now in (0..=300_000).step_by(1_000) {
+            pings += u32::from(vigil.look(now) == Due::Ping);
+            vigil.spare();
+        }
+        assert_eq!(pings, 10);
     }
 
     #[test]

@@ -118,6 +118,7 @@ impl Record {
         self.handed_on = true;
         self.metrics.open.get_or_create(route).inc();
         self.metrics.opened.get_or_create(route).inc();
+        self.metrics.handshakes.opened(self.since.elapsed());
         Stay {
             metrics: Arc::clone(&self.metrics),
             route: Arc::clone(route),
@@ -199,10 +200,6 @@ impl Stay {
         metrics.open.get_or_create(&self.route).dec();
         let labels = vec![("by", end.by.to_owned()), ("code", code_label(end.code))];
         metrics.ended.get_or_create(&labels).inc();
-        for (direction, frames, bytes) in [("in", end.frames.0, end.bytes.0), ("out", end.frames.1, end.bytes.1)] {
-            metrics.frames.get_or_create(&label("direction", direction)).inc_by(frames);
-            metrics.bytes.get_or_create(&label("direction", direction)).inc_by(bytes);
-        }
     }
 
     fn write(&self, end: &End) {
@@ -314,7 +311,7 @@ mod tests {
             "wsgate_websockets_ended_total{by=\"gateway\",code=\"1006\"} 1",
             "wsgate_websockets_open{route=\"/chat\"} 0",
             "wsgate_tcp_connections_pending 0",
-            "wsgate_data_bytes_total{direction=\"out\"} 30",
+            "wsgate_websocket_handshake_duration_seconds_count 2",
         ] {
             assert!(text.contains(line), "{line}\n{text}");
         }

@@ -1,6 +1,8 @@
 //! The living sessions of one worker: woken when they are due, asked how they are, and told when to go.
 
-use std::borrow::Cow;
+mod round;
+mod words;
+
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
@@ -8,34 +10,10 @@ use std::task::{Context, Waker};
 
 use slab::Slab;
 
-use super::report::Report;
-
-/// What a session is told from outside: to close with this code and reason.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Order {
-    /// The close code.
-    pub code: u16,
-    /// The reason, at most 123 bytes.
-    pub reason: Cow<'static, str>,
-}
-
-/// What waits for a session that has looked.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Words {
-    /// It is to close.
-    pub close: Option<Order>,
-    /// It is to tell of itself with [`Place::report`].
-    pub report: bool,
-}
-
-/// What came of asking all who live.
-#[derive(Debug, Default)]
-pub(crate) struct Census {
-    /// Those who answered, in no order.
-    pub sessions: Vec<Report>,
-    /// Those who did not within [`PATIENCE`].
-    pub missing: usize,
-}
+use self::round::Rounds;
+pub(crate) use self::words::{Census, Order, Words};
+use super::metrics::{Told, Traffic};
+use super::report::{Report, State};
 
 /// Room for so many sessions is kept when a crowd has left.
 const SMALL: usize = 256;
@@ -58,6 +36,7 @@ pub(crate) struct Roster {
     /// An order for all who will come.
     arrivals: RefCell<Option<Order>>,
     surveys: RefCell<Vec<Survey>>,
+    rounds: Rounds,
 }
 
 /// Whom to wake, and when at the latest. Without an `Option`, so that a slot of the slab takes no more than this.
@@ -99,7 +78,14 @@ impl Roster {
             orders: RefCell::default(),
             arrivals: RefCell::default(),
             surveys: RefCell::default(),
+            rounds: Rounds::new(Traffic::default()),
         }
+    }
+
+    /// What passes is added there.
+    #[must_use]
+    pub(crate) fn with_traffic(self, traffic: Traffic) -> Self {
+        Self { rounds: Rounds::new(traffic), ..self }
     }
 
     /// A new session's place. A worker has no more of them than a u32 can count.
@@ -142,14 +128,17 @@ impl Roster {
     /// Time has passed: wakes the sessions that are due, and gives back the room of those who have left.
     pub(crate) fn sweep(&self, now: u64) {
         self.now.set(now);
-        for (_, entry) in self.entries.borrow().iter() {
-            if now >= entry.look_at {
+        let (share, begins) = self.rounds.share(now, self.entries.borrow().capacity());
+        self.words.set(self.words.get().wrapping_add(u32::from(begins)));
+        for (key, entry) in self.entries.borrow().iter() {
+            if now >= entry.look_at || share.contains(&key) {
                 entry.waker.wake_by_ref();
             }
         }
         let mut entries = self.entries.borrow_mut();
         if entries.capacity() > 4 * entries.len().max(SMALL) {
             entries.shrink_to_fit();
+            self.rounds.shrink(entries.capacity());
         }
         drop(entries);
         self.conclude();
@@ -255,6 +244,17 @@ impl Place {
         self.roster.conclude();
     }
 
+    /// Adds what has passed, from the client and to it, since it was told last.
+    pub(crate) fn tell(&self, passed: ((u64, u64), (u64, u64)), state: State) {
+        self.roster.rounds.count(self.key as usize, Told::new(passed, state));
+    }
+
+    /// What the session's own task has to add to, and is not counted by what passes.
+    #[must_use]
+    pub(crate) fn traffic(&self) -> &Traffic {
+        self.roster.rounds.traffic()
+    }
+
     /// The session goes to sleep: whom to wake, and when at the latest.
     pub(crate) fn settle(&self, cx: &Context<'_>, look_at: u64) {
         let mut entries = self.roster.entries.borrow_mut();
@@ -286,6 +286,7 @@ impl Drop for Place {
         // The waker may be the last hold on a task, and a task holds a place: not dropped under the borrow.
         let entry = self.roster.entries.borrow_mut().try_remove(self.key as usize);
         drop(entry);
+        self.roster.rounds.leave(self.key as usize);
         if self.has_words() {
             self.leave_nothing();
         }
@@ -294,7 +295,9 @@ impl Drop for Place {
 
 #[cfg(test)]
 mod tests {
+    use super::round::{ROUND, SHARE};
     use super::*;
+    use crate::telemetry::metrics::Metrics;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::Wake;
@@ -337,6 +340,56 @@ mod tests {
         drop(places);
         roster.sweep(7);
         assert_eq!(count.0.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn a_round_wakes_everybody_few_at_a_time_and_no_more_often_than_it_may() {
+        let (roster, count) = (Rc::new(Roster::new(0, 1)), Arc::new(Count::default()));
+        let waker = Waker::from(Arc::clone(&count));
+        let places: Vec<_> = (0..3 * SHARE).map(|_| roster.enter()).collect();
+        places.iter().for_each(|place| place.settle(&Context::from_waker(&waker), u64::MAX));
+        let woken = |now| {
+            roster.sweep(now);
+            count.0.swap(0, Ordering::Relaxed)
+        };
+        assert_eq!(woken(ROUND - 1), 0);
+        assert!(!places[0].has_words());
+        assert_eq!([woken(ROUND), woken(ROUND + 100), woken(ROUND + 200)], [SHARE; 3]);
+        assert!(places.iter().all(Place::has_words));
+        // Room that a slab has beyond its sessions is walked too, which takes no more than a sweep or two.
+        assert_eq!(woken(2 * ROUND - 1), 0);
+        let more: usize = (0..10).map(|at| woken(2 * ROUND + at)).sum();
+        assert_eq!(more, 3 * SHARE);
+    }
+
+    #[test]
+    fn what_passes_is_added_while_it_does_and_once() {
+        let metrics = Metrics::default();
+        let roster = Rc::new(Roster::new(0, 1).with_traffic(metrics.traffic.clone()));
+        let line = |name: &str| {
+            let text = metrics.text();
+            let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+            value.unwrap_or_else(|| panic!("{name}: {text}")).parse::<u64>().expect("a number")
+        };
+        let (first, second) = (roster.enter(), roster.enter());
+        first.tell(((2, 1), (20, 10)), State { queued: 7, is_held: true, ..State::default() });
+        second.tell(((0, 4), (0, 40)), State::default());
+        assert_eq!(line("wsgate_data_bytes_total{direction=\"in\"}"), 20);
+        assert_eq!(line("wsgate_data_frames_total{direction=\"out\"}"), 5);
+        assert_eq!(line("wsgate_send_queue_bytes"), 7);
+        assert_eq!(line("wsgate_websockets_in_state{state=\"queued\"}"), 1);
+        assert_eq!(line("wsgate_websockets_in_state{state=\"held\"}"), 1);
+        first.tell(((3, 1), (25, 10)), State { queued: 2, is_ending: true, ..State::default() });
+        assert_eq!(line("wsgate_data_bytes_total{direction=\"in\"}"), 25);
+        assert_eq!(line("wsgate_send_queue_bytes"), 2);
+        assert_eq!(line("wsgate_websockets_in_state{state=\"held\"}"), 0);
+        drop(first);
+        assert_eq!(line("wsgate_send_queue_bytes"), 0);
+        assert_eq!(line("wsgate_websockets_in_state{state=\"ending\"}"), 0);
+        // Its heir begins anew.
+        roster.enter().tell(((1, 0), (1, 0)), State::default());
+        assert_eq!(line("wsgate_data_bytes_total{direction=\"in\"}"), 26);
+        assert_eq!(line("wsgate_data_frames_total{direction=\"in\"}"), 4);
     }
 
     fn order() -> Order {

@@ -19,6 +19,7 @@ pub use issue::IssueError;
 pub(crate) use issue::self_signed;
 pub(crate) use public_key::{KeyKind, read_public_key};
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -125,6 +126,19 @@ impl Acceptor {
             not_after: time(pair.not_after),
         };
         self.pairs.lock().all.iter().map(served).collect()
+    }
+
+    /// The first name of each certificate, and when it ends, in seconds since 1970; of several for one name, the one that
+    /// ends first.
+    #[must_use]
+    pub(crate) fn ends(&self) -> BTreeMap<String, u64> {
+        let mut ends = BTreeMap::new();
+        for Served { source, names, not_after } in self.served() {
+            let end = not_after.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+            let first = ends.entry(names.into_iter().next().unwrap_or(source)).or_insert(end);
+            *first = end.min(*first);
+        }
+        ends
     }
 
     /// Every name that a certificate is there for, each once.

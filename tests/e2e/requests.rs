@@ -287,7 +287,7 @@ async fn the_admin_door_tells_of_health_readiness_and_metrics() {
     }
     door.send(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n").await;
     let metrics = door.answer().await;
-    assert!(metrics.header("content-type").expect("type").starts_with("application/openmetrics-text"), "{metrics:?}");
+    assert!(metrics.header("content-type").expect("type").starts_with("text/plain; version=0.0.4"), "{metrics:?}");
     assert!(metrics.body.contains("\nwsgate_websockets_open{route=\"/echo\"} 1\n"), "{}", metrics.body);
     door.send(b"POST /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n").await;
     let answer = door.answer().await;

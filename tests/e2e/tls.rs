@@ -81,7 +81,7 @@ async fn an_older_version_than_the_owner_wants_is_refused() {
     let old = Arc::new(client(&[&tls.authority], &[&TLS12]));
     let error = shake(&newer.address(), "localhost", &old).await.expect_err("refused");
     assert!(error.to_string().contains("ProtocolVersion"), "{error}");
-    newer.until_metric("wsgate_tls_handshake_failures_total", 1.0).await;
+    newer.until_metric("wsgate_tls_handshake_failures_total{reason=\"incompatible\"}", 1.0).await;
     open(&newer, tls.client()).await;
 }
 
@@ -297,7 +297,7 @@ async fn garbage_on_the_tls_port_ends_the_connection() {
         // An alert, or nothing at all.
         assert!(answer.is_empty() || (answer[0] == 0x15 && answer.len() == 7), "{bytes:x?}: {answer:x?}");
     }
-    gateway.until_metric("wsgate_tls_handshake_failures_total", 5.0).await;
+    gateway.until_metric("wsgate_tls_handshake_failures_total{reason=\"protocol\"}", 5.0).await;
     open(&gateway, config).await;
 }
 
@@ -313,7 +313,7 @@ async fn a_handshake_that_takes_too_long_is_cut() {
     for mut peer in peers {
         peer.clean_end().await;
     }
-    gateway.until_metric("wsgate_tls_handshake_failures_total", 3.0).await;
+    gateway.until_metric("wsgate_tls_handshake_failures_total{reason=\"timeout\"}", 3.0).await;
     gateway.until_metric("wsgate_tcp_connections_pending", 0.0).await;
 }
 

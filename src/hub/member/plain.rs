@@ -54,7 +54,7 @@ impl Member {
     #[inline]
     pub(crate) fn deliver(&self, cx: &mut Context<'_>, frame: &Bytes) {
         let mut endpoint = self.endpoint.borrow_mut();
-        let kept = endpoint.deliver(cx, self.place.now(), frame);
+        let kept = endpoint.deliver(cx, &self.place, frame);
         if !kept || endpoint.has_backlog() {
             self.place.wake();
         }
@@ -115,9 +115,9 @@ impl Sitting {
         let name = name.unwrap_or_else(|| Name::of_user(user));
         let guest = Guest { id, user, worker: shard.worker(), name: &name };
         let (last, history) = chair.room().arrive_plain(&guest, budget);
-        let (mut cx, now) = (Context::from_waker(Waker::noop()), place.now());
+        let mut cx = Context::from_waker(Waker::noop());
         for frame in &history {
-            endpoint.deliver(&mut cx, now, frame);
+            endpoint.deliver(&mut cx, &place, frame);
         }
         let endpoint = RefCell::new(endpoint);
         let member = Rc::new(Member { endpoint, place, user, last, chair, says: Cell::default() });

@@ -101,7 +101,7 @@ impl Talker {
     /// Hands it a frame that others may share.
     pub(crate) fn deliver(&self, cx: &mut Context<'_>, frame: &Bytes) {
         let mut endpoint = self.endpoint.borrow_mut();
-        let kept = endpoint.deliver(cx, self.place.now(), frame);
+        let kept = endpoint.deliver(cx, &self.place, frame);
         if !kept || endpoint.has_backlog() {
             self.place.wake();
         }

@@ -134,9 +134,10 @@ mod tests {
             tally.ask();
             (0..=at).for_each(|_| tally.note(Judged::Failed(why), millis(20_000)));
         }
-        let hub = HubFacts { route: "/chat".into(), moderated: Vec::new(), filter: Some(tally) };
+        let (moderated, filter) = (Vec::new(), Some(tally));
+        let hub = HubFacts { route: "/chat".into(), moderated, filter, rooms: 2, members: 3 };
         let bare = HubFacts { route: "/bare".into(), filter: None, ..hub.clone() };
-        let facts = Facts { pools: Vec::new(), hubs: vec![hub, bare] };
+        let facts = Facts { hubs: vec![hub, bare], ..Facts::default() };
         let text = Metrics::with_facts(move || facts.clone()).text();
         for line in [
             "wsgate_filter_asked_total{route=\"/chat\"} 9",
@@ -157,6 +158,7 @@ mod tests {
         ] {
             assert!(text.lines().any(|have| have == line), "{line}\n{text}");
         }
-        assert!(!text.contains("/bare"), "{text}");
+        assert!(!text.lines().any(|line| line.contains("filter") && line.contains("/bare")), "{text}");
+        assert!(text.contains("\nwsgate_hub_members{route=\"/chat\"} 3\n"), "{text}");
     }
 }

@@ -4,6 +4,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
+use super::shown::show;
 use super::{Labels, label};
 
 /// Clients that are held while their backend restarts, by pool.
@@ -32,9 +33,9 @@ impl Holds {
 
     pub(super) fn register(&self, registry: &mut Registry) {
         let help = "Clients that were held because their backend had died, by pool";
-        registry.register("holds", help, self.begun.clone());
-        registry.register("holds_ended", "Clients that are held no longer, by pool and how", self.ended.clone());
+        show(registry, "holds", help, &self.begun);
+        show(registry, "holds_ended", "Clients that are held no longer, by pool and how", &self.ended);
         let help = "First messages of clients that a backend got again, by pool";
-        registry.register("replayed_messages", help, self.replayed.clone());
+        show(registry, "replayed_messages", help, &self.replayed);
     }
 }
