@@ -73,7 +73,7 @@ async fn only_clients_with_a_certificate_get_a_connection() {
         assert!(is_refused(&gateway, &Arc::new(client_of(&[&tls.authority], &stranger, &[version]))).await);
     }
     assert!(is_refused(&gateway, &Arc::new(tls.client())).await);
-    gateway.until_metric("wsgate_tls_handshake_failures_total", 3.0).await;
+    gateway.until_metric("wsgate_tls_handshake_failures_total{reason=\"client_certificate\"}", 3.0).await;
 }
 
 #[tokio::test]
