@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 use crate::auth::{jwt, now, token};
 use crate::chat::{Member, texts};
+use crate::cluster::event;
 use crate::desk::{ask, get, with_routes};
 use crate::support::redis::Redis;
 use crate::support::{Running, within};
@@ -86,19 +87,6 @@ impl Gate {
 fn bearer(name: &str) -> String {
     let claims = json!({ "exp": now() + 600, "name": name, "moderator": name == "Boss" });
     format!("Authorization: Bearer {}", token(&claims))
-}
-
-/// The next event of this type; others are passed over.
-async fn event(member: &mut Member, kind: &str) -> Value {
-    within(&format!("a {kind}"), async {
-        loop {
-            let event = member.next().await;
-            if event["type"] == kind {
-                return event;
-            }
-        }
-    })
-    .await
 }
 
 async fn notice(member: &mut Member, code: &str) -> Value {
