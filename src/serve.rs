@@ -67,7 +67,8 @@ pub(crate) fn serve(arguments: &Arguments) -> u8 {
     // The first of all: it has the process for itself.
     let mut inheritance = match Inheritance::take() {
         Ok(inheritance) => inheritance,
-        Err(error) => return fail(&format!("cannot start: {error}")),
+        // What the unit of the sockets passes and what can be listened on have to agree: no try helps.
+        Err(error) => return Failed { code: BAD_CONFIG, ..Failed::because(&format!("cannot start: {error}")) }.tell(),
     };
     let source = Source::of(arguments);
     let started = source.read().map_err(|problems| Failed::of(&problems)).and_then(|config| {
@@ -243,7 +244,7 @@ impl From<StartError> for Failed {
     fn from(error: StartError) -> Self {
         match error {
             StartError::Config(problems) => Self::of(&problems),
-            // What the unit of the sockets says and the configuration have to agree: no try helps.
+            // Nor here: the unit of the sockets and the configuration do not agree.
             StartError::Inherited(_) => Self { code: BAD_CONFIG, ..Self::because(&with_causes(&error)) },
             error => Self::because(&with_causes(&error)),
         }

@@ -80,7 +80,7 @@ impl<'a> Office<'a> {
     pub(crate) fn leave_to_heir(&self) -> bool {
         let Some(heir) = self.heir.get() else { return true };
         let ended = self.child.borrow_mut().as_mut().and_then(|child| child.try_wait().ok().flatten());
-        if let Some(status) = ended {
+        if let Some(status) = ended.filter(|status| !status.success()) {
             tracing::error!(pid = heir.pid, %status, "the new process has ended: nobody serves any more");
             return false;
         }
