@@ -98,10 +98,9 @@ fn serve_logged(
     journal: &Journal,
     inheritance: &mut Inheritance,
 ) -> Result<u8, Failed> {
-    let cannot = |error| Failed::because(&format!("cannot start: {error}"));
-    let program = Program::of_this_process().map_err(cannot)?;
+    let program = Program::of_this_process();
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
-    let runtime = runtime.map_err(cannot)?;
+    let runtime = runtime.map_err(|error| Failed::because(&format!("cannot start: {error}")))?;
     crate::descriptors::provide(&config);
     let format = config.log.format;
     let code = runtime.block_on(async {

@@ -39,13 +39,16 @@ pub(crate) struct Heir {
 
 impl Program {
     /// To be asked at the start: later the file may be another.
-    pub(crate) fn of_this_process() -> io::Result<Self> {
+    pub(crate) fn of_this_process() -> Self {
         let mut arguments = std::env::args_os();
         let name = arguments.next().map(PathBuf::from).unwrap_or_default();
-        let own = std::env::current_exe()?;
         // As it was called, so that a link that leads elsewhere by then is followed anew.
-        let path = find(&name).filter(|path| is_same_file(path, &own)).unwrap_or(own);
-        Ok(Self { path, arguments: arguments.collect() })
+        let called = find(&name);
+        let path = match std::env::current_exe() {
+            Ok(own) => called.filter(|path| is_same_file(path, &own)).unwrap_or(own),
+            Err(_) => called.unwrap_or(name),
+        };
+        Self { path, arguments: arguments.collect() }
     }
 
     /// Starts it, hands the listeners over and waits until it serves, or is ready to when this process has ended. From
