@@ -212,7 +212,7 @@ const SEEN: &[(&str, &str)] = &[
 ];
 
 /// The modules whose tests may stand in [`SEEN`].
-const MODULES: [(&str, &str); 21] = [
+const MODULES: [(&str, &str); 22] = [
     ("chat", include_str!("chat.rs")),
     ("chat_keys", include_str!("chat_keys.rs")),
     // What waits inside is seen only there.
@@ -235,6 +235,7 @@ const MODULES: [(&str, &str); 21] = [
     ("pool", include_str!("pool.rs")),
     ("refuse", include_str!("refuse.rs")),
     ("shield", include_str!("shield.rs")),
+    ("upgrade", include_str!("upgrade.rs")),
 ];
 
 const ECHO: &str = "[[route]]\npath = \"/echo\"\necho = {}\n";
