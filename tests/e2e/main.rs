@@ -45,5 +45,7 @@ mod relay;
 mod requests;
 mod scale;
 mod shield;
+mod systemd;
 mod tls;
 mod transparent;
+mod upgrade;
