@@ -1,0 +1,150 @@
+// The gateway at a glance: what needs attention, the figures of now, and plots of the last five minutes.
+
+import { $, arrange, make, mark, write } from "./?asset=make.js";
+import { bytes, count, delay, percent, rate, span } from "./?asset=figures.js";
+import { Plot, SPAN } from "./?asset=plot.js";
+import { troubles } from "./?asset=troubles.js";
+
+const perSecond = (value) => `${rate(value)}/s`;
+const bytesPerSecond = (value) => `${bytes(value)}/s`;
+
+const QUANTILES = [["median", 0.5], ["p99", 0.99]];
+const quantiles = (name) => (step) => QUANTILES.map(([title, q]) => [title, step.quantile(name, q)]);
+const times = (title, name) => ({
+  title, needs: `${name}_bucket`, series: QUANTILES.map(([title]) => title), text: delay, floor: 0.001, of: quantiles(name),
+});
+
+const words = (text) => text.replaceAll("_", " ");
+
+/** What is plotted. `of(step, metrics)` gives pairs of a name and a value; without a step those that need one are unknown. */
+const PLOTS = [
+  {
+    title: "Open WebSockets, by route", stacked: true, floor: 5, text: count, none: "none are open",
+    of: (_, metrics) => metrics.by("wsgate_websockets_open", ({ route }) => route),
+  },
+  {
+    title: "Messages", series: ["from clients", "to clients"], floor: 2, text: perSecond,
+    of: (step) => [["from clients", "in"], ["to clients", "out"]].map(([name, direction]) => [name, step.rate("wsgate_data_frames_total", { direction })]),
+  },
+  {
+    title: "Payload", series: ["from clients", "to clients"], floor: 1024, text: bytesPerSecond, binary: true,
+    of: (step) => [["from clients", "in"], ["to clients", "out"]].map(([name, direction]) => [name, step.rate("wsgate_data_bytes_total", { direction })]),
+  },
+  {
+    title: "Beginnings", series: ["connections", "TLS handshakes", "WebSockets"], floor: 2, text: perSecond,
+    of: (step) => [["connections", "tcp_connections_accepted"], ["TLS handshakes", "tls_handshakes"], ["WebSockets", "websockets_opened"]]
+      .map(([name, metric]) => [name, step.rate(`wsgate_${metric}_total`)]),
+  },
+  {
+    title: "Refused, by reason", stacked: true, floor: 1, text: perSecond, none: "nobody",
+    of: (step) => [
+      ...step.rates("wsgate_requests_refused_total", ({ reason }) => words(reason)),
+      ...step.rates("wsgate_door_closed_total", ({ reason }) => `at the door: ${words(reason)}`),
+      ...step.rates("wsgate_tls_handshake_failures_total", ({ reason }) => `TLS: ${words(reason)}`),
+    ],
+  },
+  {
+    title: "Closed, by code", stacked: true, floor: 1, text: perSecond, none: "none",
+    of: (step) => step.rates("wsgate_websockets_ended_total", ({ by, code }) => `${code} ${by}`),
+  },
+  times("Way in: accept to 101", "wsgate_websocket_handshake_duration_seconds"),
+  times("TLS handshake", "wsgate_tls_handshake_duration_seconds"),
+  times("Connecting to backends", "wsgate_backend_connect_duration_seconds"),
+  times("Backends' 101", "wsgate_backend_answer_duration_seconds"),
+  times("Filter's answer", "wsgate_filter_duration_seconds"),
+  {
+    title: "Waiting for clients", series: ["queued"], floor: 1024, text: bytes, binary: true,
+    of: (_, metrics) => [["queued", metrics.sum("wsgate_send_queue_bytes")]],
+  },
+  {
+    title: "Processor", series: ["user and system"], floor: 0.1, text: percent,
+    of: (step) => [["user and system", step.rate("process_cpu_seconds_total")]],
+  },
+];
+
+/** The figures on top: a name, what it is now, and what stands small beside it. */
+const TILES = [
+  ["Open", (metrics) => count(metrics.sum("wsgate_websockets_open")), (metrics) => {
+    const states = ["queued", "ending", "held"].map((state) => [state, metrics.sum("wsgate_websockets_in_state", { state })]);
+    return states.filter(([, value]) => value > 0).map(([state, value]) => `${count(value)} ${state}`).join(", ") || "all at ease";
+  }],
+  ["On their way in", (metrics) => count(metrics.sum("wsgate_tcp_connections_pending")), () => "no WebSocket yet"],
+  ["Opened", (metrics) => count(metrics.sum("wsgate_websockets_opened_total")), () => "since the start"],
+  ["Refused", (metrics) => count(metrics.sum("wsgate_requests_refused_total")), () => "since the start"],
+  ["Memory", (metrics) => bytes(metrics.sum("process_resident_memory_bytes")), () => "resident"],
+  ["Descriptors", (metrics) => count(metrics.sum("process_open_fds")), (metrics) => `of ${count(metrics.sum("process_max_fds"))}`],
+  ["Up", (metrics, now) => span(now / 1000 - metrics.sum("process_start_time_seconds")), (metrics) => since(metrics)],
+];
+
+const MOMENT = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+const CLOCK = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
+const since = (metrics) => `since ${MOMENT.format(metrics.sum("process_start_time_seconds") * 1000)}`;
+
+export class Overview {
+  #looked = null; // the moment that is pointed at, or null for the last one
+  #until = 0;
+
+  constructor() {
+    this.plots = PLOTS.map((wish) => ({ ...wish, plot: new Plot(wish) }));
+    this.tiles = TILES.map(([name]) => {
+      const [value, beside] = [make("dd"), make("dd", { class: "hint" })];
+      $("tiles").append(make("div", {}, make("dt", {}, name), value, beside));
+      return { value, beside };
+    });
+    $("plots").append(...this.plots.map(({ plot }) => plot.figure));
+    this.#listen();
+  }
+
+  /** Takes a look down, whether it is shown or not. */
+  note(step, metrics, at) {
+    this.#until = at;
+    for (const { plot, needs, of } of this.plots) {
+      plot.figure.hidden = needs !== undefined && !metrics.has(needs);
+      plot.push(at, step && of(step, metrics));
+    }
+  }
+
+  show(metrics, at, told) {
+    const found = troubles(metrics, at, told);
+    const lines = found.length > 0 ? found : [["good", "All is well."]];
+    const list = $("troubles");
+    arrange(list, lines.map((_, i) => list.children[i] ?? make("li")));
+    lines.forEach(([kind, text], i) => {
+      mark(list.children[i], "data-kind", kind);
+      write(list.children[i], text);
+    });
+    TILES.forEach(([, value, beside], i) => {
+      write(this.tiles[i].value, value(metrics, at));
+      write(this.tiles[i].beside, beside(metrics));
+    });
+    this.plots.forEach(({ plot }) => plot.draw(at, this.#looked));
+  }
+
+  #look(at) {
+    this.#looked = at === null ? null : Math.min(this.#until, Math.max(this.#until - SPAN, at));
+    this.plots.forEach(({ plot }) => plot.tell(this.#looked));
+    const words = this.#looked === null
+      ? "The last five minutes. Point at a plot, or use the arrow keys, for the figures of a moment."
+      : `At ${CLOCK.format(this.#looked)}, ${span((this.#until - this.#looked) / 1000)} ago.`;
+    write($("plots-hint"), words);
+  }
+
+  #listen() {
+    const area = $("plots");
+    area.addEventListener("pointermove", ({ target, clientX }) => {
+      const canvas = target.closest?.(".canvas");
+      if (!canvas) return this.#look(null);
+      const { left, width } = canvas.getBoundingClientRect();
+      return this.#look(this.#until - SPAN * (1 - (clientX - left) / width));
+    });
+    area.addEventListener("pointerleave", () => this.#look(null));
+    area.addEventListener("blur", () => this.#look(null));
+    area.addEventListener("keydown", (event) => {
+      const step = { ArrowLeft: -5000, ArrowRight: 5000, Home: -SPAN, End: SPAN }[event.key];
+      if (event.key === "Escape") return this.#look(null);
+      if (step === undefined) return undefined;
+      event.preventDefault();
+      return this.#look((this.#looked ?? this.#until) + step);
+    });
+  }
+}
