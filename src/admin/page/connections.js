@@ -49,9 +49,12 @@ export class Connections {
     $("filter").addEventListener("submit", (event) => {
       event.preventDefault();
       const given = fields().map((field) => [field.dataset.key, field.value.trim()]).filter(([, value]) => value !== "");
-      this.go(new URLSearchParams([...given, ...(this.sort ? [["sort", this.sort]] : [])]));
+      this.go(new URLSearchParams(given));
     });
-    $("f-limit").addEventListener("change", () => $("filter").requestSubmit());
+    const orders = this.table.columns.filter(({ sort }) => sort).flatMap(({ sort, title }) => (
+      [[sort === "id" ? "" : sort, `${title} ↑`], [`-${sort}`, `${title} ↓`]]));
+    $("f-sort").append(...orders.map(([value, title]) => make("option", { value }, title)));
+    ["f-limit", "f-sort"].forEach((id) => $(id).addEventListener("change", () => $("filter").requestSubmit()));
     $("f-clear").addEventListener("click", () => this.go(new URLSearchParams(this.sort ? { sort: this.sort } : {})));
     $("earlier").addEventListener("click", () => this.#turn(Math.max(0, this.offset - this.limit)));
     $("later").addEventListener("click", () => this.#turn(this.offset + this.limit));

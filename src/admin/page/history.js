@@ -3,11 +3,13 @@
 import { quantile } from "./?asset=metrics.js";
 
 const WINDOW = 10_000; // ms over which quantiles are taken: of single answers there are none
+const CALM = 5000; // ms over which rates are taken: counters that grow once a second would seem to jump
+const SOON = 1000; // ms before which another look tells nothing new
 const GAP = 45_000; // ms between two looks after which nothing is said of the time between: longer than any back-off
 
-/** The time between two looks: how much a second. */
+/** What has changed up to a look: a second, since `before`, and of histograms since `first`. */
 class Step {
-  constructor(before, after, first) {
+  constructor({ first, before, after }) {
     Object.assign(this, { before: before.metrics, after: after.metrics, first: first.metrics });
     this.seconds = (after.at - before.at) / 1000;
   }
@@ -33,19 +35,19 @@ class Step {
 export class History {
   #looks = []; // { at, metrics }, the oldest first
 
-  /** Takes a look down; gives the Step since the one before, or null where none can be made. */
+  /** Takes a look down; gives the Step since the one before, null where none can be made, undefined when it is too soon. */
   add(metrics, at) {
-    const before = this.#looks.at(-1);
+    const last = this.#looks.at(-1);
+    if (last && at >= last.at && at - last.at < SOON) return undefined;
     const began = (look) => look.metrics.sum("process_start_time_seconds");
     const after = { at, metrics };
-    if (!before || at <= before.at || at - before.at > GAP || began(before) !== began(after)) {
+    if (!last || at <= last.at || at - last.at > GAP || began(last) !== began(after)) {
       this.#looks = [after];
       return null;
     }
+    const within = (time) => this.#looks.find((look) => at - look.at <= time) ?? last;
+    const step = new Step({ first: within(WINDOW), before: within(CALM), after });
     this.#looks = [...this.#looks.filter((look) => at - look.at <= WINDOW), after];
-    const first = this.#looks[0] === after ? before : this.#looks[0];
-    return new Step(before, after, first);
+    return step;
   }
-
-  get now() { return this.#looks.at(-1)?.metrics ?? null; }
 }

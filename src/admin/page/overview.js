@@ -10,30 +10,33 @@ const bytesPerSecond = (value) => `${bytes(value)}/s`;
 
 const QUANTILES = [["median", 0.5], ["p99", 0.99]];
 const quantiles = (name) => (step) => QUANTILES.map(([title, q]) => [title, step.quantile(name, q)]);
-const times = (title, name) => ({
-  title, needs: `${name}_bucket`, series: QUANTILES.map(([title]) => title), text: delay, floor: 0.001, of: quantiles(name),
-});
+const spread = (title, name, wish) => ({ title, needs: name, series: QUANTILES.map(([title]) => title), of: quantiles(name), ...wish });
+const times = (title, name) => spread(title, name, { text: delay, floor: 0.001 });
+
+const WAYS = ["in", "out"]; // from clients, and to them
+const BEGINNINGS = [
+  ["TCP", "wsgate_tcp_connections_accepted_total"], ["TLS", "wsgate_tls_handshakes_total"], ["WebSocket", "wsgate_websockets_opened_total"],
+];
 
 const words = (text) => text.replaceAll("_", " ");
 
-/** What is plotted. `of(step, metrics)` gives pairs of a name and a value; without a step those that need one are unknown. */
+/** What is plotted. `of(step, metrics)` gives pairs of a name and a value; `needs` is a histogram that may not be there. */
 const PLOTS = [
   {
     title: "Open WebSockets, by route", stacked: true, floor: 5, text: count, none: "none are open",
     of: (_, metrics) => metrics.by("wsgate_websockets_open", ({ route }) => route),
   },
   {
-    title: "Messages", series: ["from clients", "to clients"], floor: 2, text: perSecond,
-    of: (step) => [["from clients", "in"], ["to clients", "out"]].map(([name, direction]) => [name, step.rate("wsgate_data_frames_total", { direction })]),
+    title: "Messages", series: WAYS, floor: 2, text: perSecond,
+    of: (step) => WAYS.map((direction) => [direction, step.rate("wsgate_data_frames_total", { direction })]),
   },
   {
-    title: "Payload", series: ["from clients", "to clients"], floor: 1024, text: bytesPerSecond, binary: true,
-    of: (step) => [["from clients", "in"], ["to clients", "out"]].map(([name, direction]) => [name, step.rate("wsgate_data_bytes_total", { direction })]),
+    title: "Payload", series: WAYS, floor: 1024, text: bytesPerSecond, binary: true,
+    of: (step) => WAYS.map((direction) => [direction, step.rate("wsgate_data_bytes_total", { direction })]),
   },
   {
-    title: "Beginnings", series: ["connections", "TLS handshakes", "WebSockets"], floor: 2, text: perSecond,
-    of: (step) => [["connections", "tcp_connections_accepted"], ["TLS handshakes", "tls_handshakes"], ["WebSockets", "websockets_opened"]]
-      .map(([name, metric]) => [name, step.rate(`wsgate_${metric}_total`)]),
+    title: "Coming in", series: BEGINNINGS.map(([name]) => name), floor: 2, text: perSecond,
+    of: (step) => BEGINNINGS.map(([name, metric]) => [name, step.rate(metric)]),
   },
   {
     title: "Refused, by reason", stacked: true, floor: 1, text: perSecond, none: "nobody",
@@ -52,6 +55,8 @@ const PLOTS = [
   times("Connecting to backends", "wsgate_backend_connect_duration_seconds"),
   times("Backends' 101", "wsgate_backend_answer_duration_seconds"),
   times("Filter's answer", "wsgate_filter_duration_seconds"),
+  times("Ping to pong, of clients", "wsgate_ping_round_trip_seconds"),
+  spread("Message size", "wsgate_message_size_bytes", { text: bytes, floor: 64, binary: true }),
   {
     title: "Waiting for clients", series: ["queued"], floor: 1024, text: bytes, binary: true,
     of: (_, metrics) => [["queued", metrics.sum("wsgate_send_queue_bytes")]],
@@ -71,12 +76,13 @@ const TILES = [
   ["On their way in", (metrics) => count(metrics.sum("wsgate_tcp_connections_pending")), () => "no WebSocket yet"],
   ["Opened", (metrics) => count(metrics.sum("wsgate_websockets_opened_total")), () => "since the start"],
   ["Refused", (metrics) => count(metrics.sum("wsgate_requests_refused_total")), () => "since the start"],
+  ["Payload", (metrics) => bytes(metrics.sum("wsgate_data_bytes_total")), () => "both ways, since the start"],
   ["Memory", (metrics) => bytes(metrics.sum("process_resident_memory_bytes")), () => "resident"],
   ["Descriptors", (metrics) => count(metrics.sum("process_open_fds")), (metrics) => `of ${count(metrics.sum("process_max_fds"))}`],
   ["Up", (metrics, now) => span(now / 1000 - metrics.sum("process_start_time_seconds")), (metrics) => since(metrics)],
 ];
 
-const MOMENT = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+const MOMENT = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
 const CLOCK = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
 const since = (metrics) => `since ${MOMENT.format(metrics.sum("process_start_time_seconds") * 1000)}`;
 
@@ -97,9 +103,10 @@ export class Overview {
 
   /** Takes a look down, whether it is shown or not. */
   note(step, metrics, at) {
+    if (step === undefined) return;
     this.#until = at;
     for (const { plot, needs, of } of this.plots) {
-      plot.figure.hidden = needs !== undefined && !metrics.has(needs);
+      plot.figure.hidden = needs !== undefined && !metrics.has(`${needs}_bucket`);
       plot.push(at, step && of(step, metrics));
     }
   }
@@ -117,7 +124,7 @@ export class Overview {
       write(this.tiles[i].value, value(metrics, at));
       write(this.tiles[i].beside, beside(metrics));
     });
-    this.plots.forEach(({ plot }) => plot.draw(at, this.#looked));
+    this.plots.forEach(({ plot }) => plot.draw(this.#until, this.#looked));
   }
 
   #look(at) {

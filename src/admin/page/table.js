@@ -18,9 +18,9 @@ export class Table {
     this.element = make("div", { class: "table" }, table, this.empty);
   }
 
-  #head({ title, sort, number }) {
+  #head({ title, sort, number, kind }) {
     const wanted = sort && this.sorted;
-    return make("th", { scope: "col", class: number && "number" }, wanted ? button(title, () => this.sorted(sort)) : title);
+    return make("th", { scope: "col", class: number ? "number" : kind }, wanted ? button(title, () => this.sorted(sort)) : title);
   }
 
   /** Says by what it is sorted: a name, with `-` from the largest. */

@@ -6,8 +6,9 @@ const SOON = 14 * 86400; // seconds before the end of a certificate at which it 
 const FULL = 0.85; // of the descriptors
 
 const FOUND = [
-  (metrics) => metrics.lines("wsgate_backend_usable").filter(({ value }) => value === 0).map(({ labels }) => (
-    ["grave", `Backend ${labels.backend} of pool ${labels.pool} gets no clients`])),
+  (metrics, now, drains) => metrics.lines("wsgate_backend_usable")
+    .filter(({ labels, value }) => value === 0 && !drains.some(({ pool, backend }) => pool === labels.pool && backend === labels.backend))
+    .map(({ labels }) => ["grave", `Backend ${labels.backend} of pool ${labels.pool} gets no clients`]),
   (metrics) => metrics.lines("wsgate_pool_waiting").filter(({ value }) => value > 0).map(({ labels, value }) => (
     ["busy", `${several(value, "client")} wait for a place in pool ${labels.pool}`])),
   (metrics, now) => metrics.lines("wsgate_certificate_expiry_timestamp_seconds").flatMap(({ labels, value }) => {
@@ -24,6 +25,10 @@ const FOUND = [
   (metrics) => metrics.lines("wsgate_history_failing").filter(({ value }) => value > 0).map(({ labels }) => (
     ["grave", `The history of ${labels.route} cannot be written`])),
   (metrics) => {
+    const failures = metrics.sum("wsgate_tcp_accept_failures_total");
+    return failures > 0 ? [["busy", `${several(failures, "connection")} could not be accepted since the start`]] : [];
+  },
+  (metrics) => {
     const panics = metrics.sum("wsgate_panics_total");
     return panics > 0 ? [["grave", `${several(panics, "panic")} since the start: see the log`]] : [];
   },
@@ -37,13 +42,12 @@ const MOST = 12; // lines
 
 /** All of it, what is grave first; `told` is what `/drain` says, if it was asked. */
 export function troubles(metrics, now, told) {
-  const drains = (told?.drains ?? []).map(({ route, backend }) => (
+  const drains = told?.drains ?? [];
+  const drained = drains.map(({ route, backend }) => (
     ["busy", route === undefined ? `Backend ${backend} is drained` : `Route ${route} is drained`]));
   const gateway = told?.gateway ? [["grave", "The gateway is draining, and ends"]] : [];
-  const drained = new Set((told?.drains ?? []).map(({ backend }) => backend));
-  const found = FOUND.flatMap((find) => find(metrics, now)).filter(([, text]) => (
-    ![...drained].some((backend) => backend && text.startsWith(`Backend ${backend} of pool`))));
-  const all = [...gateway, ...found, ...drains].sort(([a], [b]) => (b === "grave") - (a === "grave"));
+  const found = FOUND.flatMap((find) => find(metrics, now, drains));
+  const all = [...gateway, ...found, ...drained].sort(([a], [b]) => (b === "grave") - (a === "grave"));
   const more = all.length - MOST;
   return more > 0 ? [...all.slice(0, MOST), ["busy", `and ${count(more)} more`]] : all;
 }
