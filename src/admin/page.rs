@@ -38,7 +38,10 @@ pub(super) fn asset(query: Option<&str>, has_token: bool) -> Option<Asset> {
 fn part(name: &str) -> Option<(&'static str, &'static str)> {
     Some(match name {
         "base.css" => (STYLE, include_str!("page/base.css")),
-        "admin.css" => (STYLE, include_str!("page/admin.css")),
+        "frame.css" => (STYLE, include_str!("page/frame.css")),
+        "overview.css" => (STYLE, include_str!("page/overview.css")),
+        "sheet.css" => (STYLE, include_str!("page/sheet.css")),
+        "tables.css" => (STYLE, include_str!("page/tables.css")),
         "admin.js" => (SCRIPT, include_str!("page/admin.js")),
         "backends.js" => (SCRIPT, include_str!("page/backends.js")),
         "connection.js" => (SCRIPT, include_str!("page/connection.js")),

@@ -75,7 +75,7 @@ const open = (t, gate, route, options) => node(t, `${gate.url}${route}`, options
 describe('the page of the admin door', { concurrency: 4 }, () => {
   describe('what is open, and what passes', { concurrency: 1 }, () => {
     test('figures, plots, a table that is filtered, sorted and paged; one is looked at and closed', async (t) => {
-      const { gate, backends } = await serve(t);
+      const { gate } = await serve(t);
       const [first, second] = [await open(t, gate, '/echo'), await open(t, gate, '/app')];
       const third = await open(t, gate, '/echo', { localAddress: '127.0.0.7' });
       await second.send('x'.repeat(5000));
@@ -97,7 +97,8 @@ describe('the page of the admin door', { concurrency: 4 }, () => {
       assert.deepEqual(all.map(Number), [...all].map(Number).sort((a, b) => a - b), 'by number');
       await page.click('th >> text=Bytes out');
       await page.locator('th[aria-sort=descending]', { hasText: 'Bytes out' }).waitFor();
-      await page.locator('#list tbody tr').first().getByText(backends[0]).or(page.locator('#list tbody tr').first().getByText(backends[1])).waitFor();
+      const most = page.locator('#list tbody tr').first();
+      await most.getByText(/^ws:/).waitFor();
       await page.fill('#f-route', '/echo');
       await page.fill('#f-address', '127.0.0.7/32');
       await page.keyboard.press('Enter');
@@ -109,7 +110,7 @@ describe('the page of the admin door', { concurrency: 4 }, () => {
       assert.equal(await page.inputValue('#f-route'), '');
 
       await page.locator('#list td:first-child button').first().click();
-      await page.locator('#sheet dd', { hasText: backends[0] }).or(page.locator('#sheet dd', { hasText: backends[1] })).waitFor();
+      await page.locator('#sheet dd', { hasText: /^ws:/ }).waitFor();
       await page.locator('#sheet dd', { hasText: '1 message, 4.88 KiB' }).first().waitFor();
       await page.fill('#sheet-code', '4001');
       await page.fill('#sheet-reason', 'be nice');
@@ -145,7 +146,8 @@ describe('the page of the admin door', { concurrency: 4 }, () => {
       await page.click('th >> text=Id');
       await page.locator('th[aria-sort=descending]', { hasText: 'Id' }).waitFor();
       await page.locator('#list tbody tr').nth(49).waitFor();
-      await page.waitForFunction((last) => document.querySelector('#list td button').textContent === last, String(Number(before[0]) + 54));
+      const last = String(Number(before[0]) + 54);
+      await page.locator('#list tbody tr').first().locator('button', { hasText: new RegExp(`^${last}$`) }).waitFor();
       let asked = 0;
       page.on('request', (request) => { asked += request.url().includes('older_than=long') ? 1 : 0; });
       await page.fill('#f-older', 'long');
@@ -285,7 +287,16 @@ describe('the page of the admin door', { concurrency: 4 }, () => {
       await row(page, NASTY).waitFor();
       assert.equal(await page.locator('img').count(), 0);
       assert.equal(await page.evaluate(() => window.ran), undefined);
-      assert.equal(await page.evaluate(() => { try { document.body.innerHTML = '<p>'; return 'taken'; } catch (error) { return error.name; } }), 'TypeError');
+      // Not even this page's own code could make markup of a text.
+      const tried = await page.evaluate(() => {
+        try {
+          document.body.innerHTML = '<p>';
+          return 'taken';
+        } catch (error) {
+          return error.name;
+        }
+      });
+      assert.equal(tried, 'TypeError');
       await page.waitForFunction(() => globalThis.violations.length > 0);
       await page.evaluate(() => globalThis.violations.splice(0)); // that one was asked for
     });
@@ -349,7 +360,7 @@ describe('the page of the admin door', { concurrency: 4 }, () => {
         /again in/.test(text) && !/again in/.test(window.told[at - 1]))).map((text) => parseInt(text.match(/\d+/), 10)));
       for (const end = Date.now() + PATIENCE; (await waits()).length < 6;) {
         assert.ok(Date.now() < end, `${await waits()}`);
-        await pass(1);
+        await pass(4);
       }
       assert.deepEqual((await waits()).slice(0, 6), [2, 4, 8, 16, 30, 30]);
       mute = false;
@@ -378,7 +389,8 @@ describe('the page of the admin door', { concurrency: 4 }, () => {
           });
           await heard;
         }
-        const drawn = await page.locator('#plots path').evaluateAll((all) => Math.max(...all.map((it) => it.getAttribute('d').length)));
+        const drawn = await page.locator('#plots path').evaluateAll((all) => (
+          Math.max(...all.map((it) => it.getAttribute('d').length))));
         await session.send('HeapProfiler.collectGarbage');
         const { jsEventListeners, nodes } = await session.send('Memory.getDOMCounters');
         return { jsEventListeners, nodes, drawn };
@@ -406,12 +418,13 @@ describe('the page of the admin door', { concurrency: 4 }, () => {
             }
             const session = await page.context().newCDPSession(page);
             const { nodes } = await session.send('Accessibility.getFullAXTree');
-            const roles = ['button', 'link', 'textbox', 'combobox', 'spinbutton', 'table', 'navigation', 'search', 'dialog', 'region'];
+            const roles = ['button', 'link', 'textbox', 'combobox', 'table', 'navigation', 'search', 'dialog', 'region'];
             const heard = nodes.filter(({ ignored, role }) => !ignored && roles.includes(role?.value));
             assert.deepEqual(heard.filter(({ name }) => !name?.value.trim()).map(({ role }) => role.value), [], where);
             return heard.map(({ role, name }) => `${role.value} ${name.value}`);
           };
-          const has = (heard, ...names) => names.forEach((name) => assert.ok(heard.includes(name), `${name} is not among ${heard}`));
+          const has = (heard, ...names) => names.forEach((name) => (
+          assert.ok(heard.includes(name), `${name} is not among ${heard}`)));
           await page.locator('.plot li', { hasText: '/app 1' }).waitFor();
           has(await look('the overview'), 'navigation Views', 'link Connections', 'button Pause');
           await page.click('nav >> text=Connections');

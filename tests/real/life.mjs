@@ -98,7 +98,7 @@ const TALK = [
   ['Margaret', 'I do. 🙂'],
 ];
 
-/** Members of the hub, who talk in its language; `names` gives those who are there after this. */
+/** Members of the hub, who speak its language once they are `there`: `say(at)` has one say what stands at this place. */
 export function talkers(t, gate, room = '/chat/lobby', talk = TALK) {
   const names = [...new Set(talk.map(([name]) => name))];
   const sockets = new Map(names.map((name) => {
@@ -116,7 +116,11 @@ export function talkers(t, gate, room = '/chat/lobby', talk = TALK) {
       if (type === 'name' || type === 'ack') resolve();
     });
   }));
-  return { there: Promise.all(there), say: (at) => tell(talk[at % talk.length][0], { type: 'say', room: room.slice('/chat/'.length), text: talk[at % talk.length][1] }), length: talk.length };
+  const say = (at) => {
+    const [name, text] = talk[at % talk.length];
+    tell(name, { type: 'say', room: room.slice('/chat/'.length), text });
+  };
+  return { there: Promise.all(there), say, length: talk.length };
 }
 
 /** Fills the town: clients come and go, some are refused. */
@@ -130,7 +134,9 @@ export function bustle(t, gate) {
   for (let i = 0; i < 70; i += 1) prices();
   for (let i = 0; i < 12; i += 1) support();
   for (let i = 0; i < 8; i += 1) echo();
-  for (const room of ['garden', 'support', 'releases']) for (let i = 0; i < 4; i += 1) come(`/chat/${room}`, { every: 9000, size: 60, stays: 600_000 });
+  for (const room of ['garden', 'support', 'releases']) {
+    for (let i = 0; i < 4; i += 1) come(`/chat/${room}`, { every: 9000, size: 60, stays: 600_000 });
+  }
   keep(t, 800, prices);
   keep(t, 4500, support);
   keep(t, 3500, echo);

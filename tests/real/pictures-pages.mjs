@@ -17,7 +17,8 @@ const wait = (seconds) => new Promise((resolve) => { setTimeout(resolve, seconds
 function packed(png) {
   const parts = [];
   for (let at = 8; at < png.length; at += 12 + png.readUInt32BE(at)) {
-    parts.push({ type: png.toString('latin1', at + 4, at + 8), data: png.subarray(at + 8, at + 8 + png.readUInt32BE(at)) });
+    const end = at + 8 + png.readUInt32BE(at);
+    parts.push({ type: png.toString('latin1', at + 4, at + 8), data: png.subarray(at + 8, end) });
   }
   const data = (type) => Buffer.concat(parts.filter((part) => part.type === type).map((part) => part.data));
   const chunk = (type, data) => {
@@ -31,7 +32,8 @@ function packed(png) {
   const tries = [zlib.constants.Z_DEFAULT_STRATEGY, zlib.constants.Z_FILTERED].map((strategy) => (
     zlib.deflateSync(lines, { level: 9, memLevel: 9, strategy })));
   const best = tries.reduce((one, other) => (other.length < one.length ? other : one));
-  return Buffer.concat([png.subarray(0, 8), chunk('IHDR', data('IHDR')), chunk('IDAT', best), chunk('IEND', Buffer.alloc(0))]);
+  const all = [chunk('IHDR', data('IHDR')), chunk('IDAT', best), chunk('IEND', Buffer.alloc(0))];
+  return Buffer.concat([png.subarray(0, 8), ...all]);
 }
 
 const CRC = Array.from({ length: 256 }, (_, n) => {
@@ -39,7 +41,7 @@ const CRC = Array.from({ length: 256 }, (_, n) => {
   for (let k = 0; k < 8; k += 1) sum = sum & 1 ? 0xedb88320 ^ (sum >>> 1) : sum >>> 1;
   return sum >>> 0;
 });
-const crc = (bytes) => (bytes.reduce((sum, byte) => CRC[(sum ^ byte) & 255] ^ (sum >>> 8), 0xffffffff) ^ 0xffffffff) >>> 0;
+const crc = (bytes) => ~bytes.reduce((sum, byte) => CRC[(sum ^ byte) & 255] ^ (sum >>> 8), -1) >>> 0;
 
 async function take(page, name) {
   const picture = packed(await page.screenshot());

@@ -1,7 +1,7 @@
 // Pools and their backends, routes, and the gateway itself: how each stands, and how each is drained.
 
 import { $, arrange, button, called, make, mark, write } from "./?asset=make.js";
-import { count, several, span } from "./?asset=figures.js";
+import { count, span } from "./?asset=figures.js";
 import { confirm } from "./?asset=sheet.js";
 import { Table, badges, kept, named } from "./?asset=table.js";
 
@@ -53,7 +53,7 @@ export class Backends {
       columns: [
         { title: "Route", kind: "wide", fill: connections(({ route }) => ({ route })) },
         { title: "Open", number: true, text: ({ open }) => count(open) },
-        { title: "State", fill: badges((row) => [this.#drains.has(keyOf(row)) ? ["busy", progress(this.#drains.get(keyOf(row)))] : ["good", "open"]]) },
+        { title: "State", fill: badges((row) => [this.#routeState(this.#drains.get(keyOf(row)))]) },
         { title: "Drain", kind: "action", fill: this.#switch(({ route }) => ({ route })) },
       ],
     });
@@ -64,6 +64,8 @@ export class Backends {
     });
     $("drain-gateway").addEventListener("click", () => this.#askGateway());
   }
+
+  #routeState(drain) { return drain ? ["busy", progress(drain)] : ["good", "open"]; }
 
   async look(metrics) {
     const [{ pools }, told] = await Promise.all([this.desk.get("/backends"), this.desk.get("/drain")]);
@@ -78,8 +80,9 @@ export class Backends {
   }
 
   #gateway(gateway) {
-    const words = gateway && `It is draining, and ends: ${count(gateway.left)} to be told within ${span(gateway.seconds_left)}.`;
-    write($("gateway-state"), words ?? "It takes connections.");
+    const words = gateway === null ? "It takes connections."
+      : `It is draining, and ends: ${count(gateway.left)} to be told within ${span(gateway.seconds_left)}.`;
+    write($("gateway-state"), words);
     $("drain-gateway").disabled = gateway !== null;
   }
 
@@ -89,17 +92,19 @@ export class Backends {
   }
 
   #pool(state) {
-    const { pool, backends, waiting, queue } = state;
+    const { pool, backends, waiting, queue, retries } = state;
     let known = this.#pools.get(pool);
     if (known === undefined) {
       const note = make("p", { class: "note" });
       const table = this.#table(pool);
       const title = make("h2", {}, "Pool ", called(pool));
-      known = { note, table, element: make("div", { class: "pool" }, make("div", { class: "bar" }, title, note), table.element) };
+      const element = make("div", { class: "pool" }, make("div", { class: "bar" }, title, note), table.element);
+      known = { note, table, element };
       this.#pools.set(pool, known);
     }
     const queued = waiting > 0 || queue > 0 ? `${count(waiting)} of ${count(queue)} waiting · ` : "";
-    write(known.note, `${queued}${count(state.refused)} refused · ${several(state.retries, "retry").replace("retrys", "retries")}, ${count(state.retries_refused)} not allowed`);
+    const again = `tried elsewhere: ${count(retries)}, not allowed: ${count(state.retries_refused)}`;
+    write(known.note, `${queued}refused: ${count(state.refused)} · ${again}`);
     known.table.show(backends.map((backend) => ({ pool, ...backend })));
     return known.element;
   }
@@ -112,7 +117,7 @@ export class Backends {
       columns: [
         { title: "Backend", kind: "wide", fill: connections(({ backend }) => ({ backend })) },
         { title: "State", kind: "wide", fill: badges((row) => health(row, this.#drains.get(keyOf(row)))) },
-        { title: "Open", number: true, text: ({ open, max }) => (max === null ? count(open) : `${count(open)} of ${count(max)}`) },
+        { title: "Open", number: true, text: ({ open, max }) => count(open) + (max === null ? "" : ` of ${count(max)}`) },
         { title: "Handshakes", number: true, text: ({ handshakes }) => count(handshakes) },
         { title: "Failures in a row", number: true, text: ({ failures }) => count(failures) },
         { title: "Left alone", number: true, text: ({ ejections }) => `${count(ejections)} ×` },
@@ -147,7 +152,8 @@ export class Backends {
         isRoute
           ? ["New WebSockets on this route are refused with 503."]
           : ["It gets no new sessions, however few other backends of pool ", called(meant.pool), " are left."],
-        ["Open ones are sent home with 1012 “service restart”, spread over a while. It lasts until it is undrained; those who were told to go do not come back by themselves."],
+        ["Open ones are sent home with 1012 “service restart”, spread over a while. It lasts until it is undrained; who was"
+          + " told to go goes nevertheless."],
       ],
       verb: "Drain",
       action: async () => {
@@ -173,7 +179,8 @@ export class Backends {
     confirm({
       title: ["Drain the gateway"],
       text: [
-        ["No connection is taken any more, each WebSocket gets 1001, and then the process ends, as after SIGTERM. Nothing takes that back."],
+        ["No connection is taken any more, each WebSocket gets 1001, and then the process ends, as after SIGTERM."
+          + " Nothing takes that back."],
         ["Whether it is started again is up to whatever has started it."],
       ],
       verb: "Drain it, and let it end",

@@ -7,7 +7,9 @@ import { attempt, close, field, open, troubles } from "./?asset=sheet.js";
 
 const EVERY = 2000; // ms between two looks at it
 
-const CODES = [[1008, "policy"], [1001, "going away"], [1012, "service restart"], [1013, "try again later"], [1000, "normal"]];
+const CODES = [
+  [1008, "policy"], [1001, "going away"], [1012, "service restart"], [1013, "try again later"], [1000, "normal"],
+];
 
 /** Code and reason as they are asked for; `read()` gives both. */
 function farewell() {
@@ -74,7 +76,8 @@ export function show(desk, id, done) {
   const trouble = troubles();
   const gone = make("p", { class: "hint", role: "status" });
   const values = FACTS.map(([, , isNamed]) => make(isNamed ? "bdi" : "span", {}, "…"));
-  const list = make("dl", { class: "facts" }, ...FACTS.flatMap(([name], at) => [make("dt", {}, name), make("dd", {}, values[at])]));
+  const pairs = FACTS.flatMap(([name], at) => [make("dt", {}, name), make("dd", {}, values[at])]);
+  const list = make("dl", { class: "facts" }, ...pairs);
   const words = farewell();
   const kick = make("button", { type: "submit", class: "grave" }, "Close this connection");
   const onsubmit = async (event) => {
@@ -100,7 +103,7 @@ function watch(desk, id, { list, values, gone, kick }) {
       was = now;
       write(gone, "");
     } else if (now.status === 404) {
-      write(gone, was ? `It ended after ${span(was.age_seconds)} or a little later. The log has how.` : "It has ended. The log has how.");
+      write(gone, `It ${was ? `ended after ${span(was.age_seconds)} or a little later` : "has ended"}. The log has how.`);
       mark(list, "data-gone", "");
       kick.disabled = true;
       return;

@@ -1,5 +1,5 @@
-// All open WebSockets: which are meant, in which order, a page at a time. What is meant stands in the address, so that it
-// can be gone back to; the gateway does the choosing and the sorting.
+// All open WebSockets: which are meant, in which order, a page at a time. What is meant stands in the address, so that
+// it can be gone back to; the gateway does the choosing and the sorting.
 
 import { $, make, mark, write } from "./?asset=make.js";
 import { askAll, label, opener, show } from "./?asset=connection.js";
@@ -8,6 +8,8 @@ import { Table, badges, kept, named } from "./?asset=table.js";
 
 const WHICH = ["route", "address", "backend", "older_than", "younger_than", "min_bytes"];
 const LIMIT = 50;
+
+const state = ({ ending, held }) => (ending ? ["busy", "closing"] : held ? ["busy", "held"] : ["good", "open"]);
 
 const fields = () => [...$("filter").querySelectorAll("[data-key]")];
 
@@ -37,8 +39,8 @@ export class Connections {
         { title: "Msgs out", sort: "frames_out", number: true, text: ({ frames_out: frames }) => count(frames) },
         { title: "Bytes in", sort: "bytes_in", number: true, text: ({ bytes_in: size }) => bytes(size) },
         { title: "Bytes out", sort: "bytes_out", number: true, text: ({ bytes_out: size }) => bytes(size) },
-        { title: "Queued", sort: "queued_bytes", number: true, text: ({ queued_bytes: size }) => (size > 0 ? bytes(size) : "0") },
-        { title: "State", fill: badges(({ ending, held }) => (ending ? [["busy", "closing"]] : held ? [["busy", "held"]] : [["good", "open"]])) },
+        { title: "Queued", sort: "queued_bytes", number: true, text: ({ queued_bytes: size }) => bytes(size) },
+        { title: "State", fill: badges((row) => [state(row)]) },
       ],
     });
     $("list").append(this.table.element);
@@ -126,9 +128,8 @@ export class Connections {
   propose(metrics) {
     const names = (list, name, key) => {
       const known = [...metrics.by(name, (labels) => labels[key]).keys()].sort().slice(0, 500);
-      const options = $(list);
-      if (options.childElementCount === known.length && known.every((value, at) => options.children[at].value === value)) return;
-      options.replaceChildren(...known.map((value) => make("option", { value })));
+      const [options, had] = [$(list), [...$(list).children].map(({ value }) => value)];
+      if (had.join("\n") !== known.join("\n")) options.replaceChildren(...known.map((value) => make("option", { value })));
     };
     names("routes", "wsgate_websockets_open", "route");
     names("addresses", "wsgate_backend_usable", "backend");

@@ -10,17 +10,20 @@ const bytesPerSecond = (value) => `${bytes(value)}/s`;
 
 const QUANTILES = [["median", 0.5], ["p99", 0.99]];
 const quantiles = (name) => (step) => QUANTILES.map(([title, q]) => [title, step.quantile(name, q)]);
-const spread = (title, name, wish) => ({ title, needs: name, series: QUANTILES.map(([title]) => title), of: quantiles(name), ...wish });
+const spread = (title, name, wish) => (
+  { title, needs: name, series: QUANTILES.map(([title]) => title), of: quantiles(name), ...wish });
 const times = (title, name) => spread(title, name, { text: delay, floor: 0.001 });
 
 const WAYS = ["in", "out"]; // from clients, and to them
 const BEGINNINGS = [
-  ["TCP", "wsgate_tcp_connections_accepted_total"], ["TLS", "wsgate_tls_handshakes_total"], ["WebSocket", "wsgate_websockets_opened_total"],
+  ["TCP", "wsgate_tcp_connections_accepted_total"],
+  ["TLS", "wsgate_tls_handshakes_total"],
+  ["WebSocket", "wsgate_websockets_opened_total"],
 ];
 
 const words = (text) => text.replaceAll("_", " ");
 
-/** What is plotted. `of(step, metrics)` gives pairs of a name and a value; `needs` is a histogram that may not be there. */
+/** What is plotted. `of(step, metrics)` gives pairs of a name and a value; without the histogram `needs` it is not shown. */
 const PLOTS = [
   {
     title: "Open WebSockets, by route", stacked: true, floor: 5, text: count, none: "none are open",
@@ -67,24 +70,28 @@ const PLOTS = [
   },
 ];
 
+const counted = (title, name, beside) => [title, (metrics) => count(metrics.sum(name)), beside];
+const started = (metrics) => metrics.sum("process_start_time_seconds");
+
 /** The figures on top: a name, what it is now, and what stands small beside it. */
 const TILES = [
   ["Open", (metrics) => count(metrics.sum("wsgate_websockets_open")), (metrics) => {
     const states = ["queued", "ending", "held"].map((state) => [state, metrics.sum("wsgate_websockets_in_state", { state })]);
     return states.filter(([, value]) => value > 0).map(([state, value]) => `${count(value)} ${state}`).join(", ") || "all at ease";
   }],
-  ["On their way in", (metrics) => count(metrics.sum("wsgate_tcp_connections_pending")), () => "no WebSocket yet"],
-  ["Opened", (metrics) => count(metrics.sum("wsgate_websockets_opened_total")), () => "since the start"],
-  ["Refused", (metrics) => count(metrics.sum("wsgate_requests_refused_total")), () => "since the start"],
-  ["Payload", (metrics) => bytes(metrics.sum("wsgate_data_bytes_total")), () => "both ways, since the start"],
+  counted("On their way in", "wsgate_tcp_connections_pending", () => "no WebSocket yet"),
+  counted("Opened", "wsgate_websockets_opened_total", () => "since the start"),
+  counted("Refused", "wsgate_requests_refused_total", () => "since the start"),
+  ["Payload", (metrics) => bytes(metrics.sum("wsgate_data_bytes_total")), () => "both ways"],
   ["Memory", (metrics) => bytes(metrics.sum("process_resident_memory_bytes")), () => "resident"],
-  ["Descriptors", (metrics) => count(metrics.sum("process_open_fds")), (metrics) => `of ${count(metrics.sum("process_max_fds"))}`],
-  ["Up", (metrics, now) => span(now / 1000 - metrics.sum("process_start_time_seconds")), (metrics) => since(metrics)],
+  counted("Descriptors", "process_open_fds", (metrics) => `of ${count(metrics.sum("process_max_fds"))}`),
+  ["Up", (metrics, now) => span(now / 1000 - started(metrics)), (metrics) => `since ${MOMENT.format(started(metrics) * 1000)}`],
 ];
 
-const MOMENT = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
 const CLOCK = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
-const since = (metrics) => `since ${MOMENT.format(metrics.sum("process_start_time_seconds") * 1000)}`;
+const MOMENT = new Intl.DateTimeFormat(undefined, {
+  day: "numeric", month: "short", hour: "2-digit", minute: "2-digit",
+});
 
 export class Overview {
   #looked = null; // the moment that is pointed at, or null for the last one

@@ -73,13 +73,15 @@ export class Plot {
   draw(until, looked) {
     const names = this.#names();
     this.#drawn = { until, names };
-    const points = this.#moments.map((moment) => ({ x: WIDE * (1 - (until - moment.at) / SPAN), y: this.#values(moment, names) }));
-    const height = ({ y }) => (this.stacked ? y.reduce((sum, value) => sum + (value ?? 0), 0) : Math.max(0, ...y.filter(Number.isFinite)));
+    const across = ({ at }) => WIDE * (1 - (until - at) / SPAN);
+    const points = this.#moments.map((moment) => ({ x: across(moment), y: this.#values(moment, names) }));
+    const known = ({ y }) => y.filter(Number.isFinite);
+    const height = (point) => (this.stacked ? known(point).reduce((sum, value) => sum + value, 0) : Math.max(0, ...known(point)));
     const top = ceiling(Math.max(this.floor, ...points.map(height)), this.binary);
     write(this.top, this.text(top));
     const down = (value) => HIGH - 1 - ((HIGH - 2) * value) / top;
     names.forEach((_, at) => {
-      this.#paths[at] ??= this.svg.insertBefore(draw("path", { "data-hue": at, class: this.stacked ? "area" : "line" }), this.cursor);
+      this.#paths[at] ??= this.#path(at);
       mark(this.#paths[at], "d", this.stacked ? area(points, at, down) : line(points, at, down));
     });
     this.#paths.slice(names.length).forEach((path) => mark(path, "d", ""));
@@ -103,6 +105,10 @@ export class Plot {
     this.#entries.forEach(({ item }, at) => { item.hidden = at >= names.length; });
     this.quiet ??= this.legend.appendChild(make("li", { class: "quiet-entry" }, this.none));
     this.quiet.hidden = names.length > 0;
+  }
+
+  #path(hue) {
+    return this.svg.insertBefore(draw("path", { "data-hue": hue, class: this.stacked ? "area" : "line" }), this.cursor);
   }
 
   #entry(hue) {

@@ -7,8 +7,9 @@ import { Table, badges, kept, named } from "./?asset=table.js";
 const LIMIT = 100;
 
 function states({ read_only: readOnly, slow, fixed }) {
-  const all = [readOnly && ["plain", "read only"], slow > 0 && ["busy", `slow: ${span(slow)}`], fixed && ["plain", "fixed"]];
-  return all.filter(Boolean);
+  return [
+    readOnly && ["plain", "read only"], slow > 0 && ["busy", `slow: ${span(slow)}`], fixed && ["plain", "fixed"],
+  ].filter(Boolean);
 }
 
 export class Rooms {
@@ -22,10 +23,7 @@ export class Rooms {
       empty: "No route leads to a hub.",
       key: ({ hub }) => hub,
       columns: [
-        { title: "Hub", kind: "wide", fill: kept(() => button("", ({ currentTarget }) => this.#choose(currentTarget.textContent), { class: "id" }), (element, { hub }) => {
-          write(element, hub);
-          mark(element, "aria-pressed", hub === this.hub);
-        }) },
+        { title: "Hub", kind: "wide", fill: this.#chooser() },
         { title: "Rooms", number: true, text: ({ rooms }) => count(rooms) },
         { title: "Members", number: true, text: ({ members }) => count(members) },
       ],
@@ -35,7 +33,7 @@ export class Rooms {
       empty: "There is no room.",
       key: ({ room }) => room,
       columns: [
-        { title: "Room", kind: "wide", fill: named(({ room }) => room || "(the hub's own path)") },
+        { title: "Room", kind: "wide", fill: named(({ room }) => room) },
         { title: "Members", number: true, text: ({ members }) => count(members) },
         { title: "Messages kept", number: true, text: ({ messages }) => count(messages) },
         { title: "State", fill: badges(states) },
@@ -47,9 +45,15 @@ export class Rooms {
     $("rooms-next").addEventListener("click", () => this.#turn(this.#last));
   }
 
-  #choose(hub) {
-    this.hub = hub;
-    this.#turn("");
+  #chooser() {
+    const create = () => button("", ({ currentTarget }) => {
+      this.hub = currentTarget.textContent;
+      this.#turn("");
+    }, { class: "id" });
+    return kept(create, (element, { hub }) => {
+      write(element, hub);
+      mark(element, "aria-pressed", hub === this.hub);
+    });
   }
 
   #turn(after) {

@@ -4,10 +4,10 @@ import { $, button, make } from "./?asset=make.js";
 
 let away = null; // what is to be done when the dialog has closed
 
-/** Shows the dialog with this title and content. Escape and its last button close it; `closed()` hears of that. */
+/** Shows the dialog with this title and content. Escape and its last button lead back; `closed()` hears of that. */
 export function open(title, content, closed = null) {
   $("sheet-title").replaceChildren(...title);
-  $("sheet-body").replaceChildren(...content, button("Close", close, { class: "last" }));
+  $("sheet-body").replaceChildren(...content, button("Back", close, { class: "last" }));
   away = closed;
   if (!$("sheet").open) $("sheet").showModal();
 }
@@ -41,7 +41,7 @@ export function field(label, attributes) {
   return { input, row: make("label", {}, label, " ", input) };
 }
 
-/** Asks whether it shall be done. With `word`, that has to be typed first: what cannot be undone is not done by a slip. */
+/** Asks whether it shall be done. With `word`, that has to be typed first: nothing final is done by a slip. */
 export function confirm({ title, text, verb, word = null, action }) {
   const trouble = troubles();
   const typed = word && field(`Type “${word}” if that is what you want`, { id: "sheet-word", required: "", pattern: word });
@@ -49,7 +49,6 @@ export function confirm({ title, text, verb, word = null, action }) {
     event.preventDefault();
     if (await attempt(action, trouble)) close();
   };
-  const form = make("form", { onsubmit }, ...text.map((line) => make("p", {}, ...line)), ...(typed ? [typed.row] : []),
-    trouble, make("button", { type: "submit", class: "grave" }, verb));
-  open(title, [form]);
+  const rows = [...text.map((line) => make("p", {}, ...line)), ...(typed ? [typed.row] : []), trouble];
+  open(title, [make("form", { onsubmit }, ...rows, make("button", { type: "submit", class: "grave" }, verb))]);
 }

@@ -14,13 +14,14 @@ export class Table {
     this.heads = columns.map((column) => this.#head(column));
     this.body = make("tbody");
     this.empty = make("p", { class: "empty", hidden: "" }, empty);
-    const table = make("table", {}, make("caption", { class: "quiet" }, caption), make("thead", {}, make("tr", {}, ...this.heads)), this.body);
+    const head = make("thead", {}, make("tr", {}, ...this.heads));
+    const table = make("table", {}, make("caption", { class: "quiet" }, caption), head, this.body);
     this.element = make("div", { class: "table" }, table, this.empty);
   }
 
   #head({ title, sort, number, kind }) {
-    const wanted = sort && this.sorted;
-    return make("th", { scope: "col", class: number ? "number" : kind }, wanted ? button(title, () => this.sorted(sort)) : title);
+    const content = sort && this.sorted ? button(title, () => this.sorted(sort)) : title;
+    return make("th", { scope: "col", class: number ? "number" : kind }, content);
   }
 
   /** Says by what it is sorted: a name, with `-` from the largest. */

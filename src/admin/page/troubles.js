@@ -7,7 +7,8 @@ const FULL = 0.85; // of the descriptors
 
 const FOUND = [
   (metrics, now, drains) => metrics.lines("wsgate_backend_usable")
-    .filter(({ labels, value }) => value === 0 && !drains.some(({ pool, backend }) => pool === labels.pool && backend === labels.backend))
+    .filter(({ labels: { pool, backend }, value }) => (
+      value === 0 && !drains.some((drain) => drain.pool === pool && drain.backend === backend)))
     .map(({ labels }) => ["grave", `Backend ${labels.backend} of pool ${labels.pool} gets no clients`]),
   (metrics) => metrics.lines("wsgate_pool_waiting").filter(({ value }) => value > 0).map(({ labels, value }) => (
     ["busy", `${several(value, "client")} wait for a place in pool ${labels.pool}`])),
