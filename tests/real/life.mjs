@@ -58,7 +58,7 @@ connections_per_backend = 200
     gate.door = /admin="(http:\/\/[^"]+)"/.exec(gate.errors)?.[1];
     await new Promise(setImmediate);
   }
-  return { gate, backends: [one.url, two.url, legacy.url] };
+  return gate;
 }
 
 /** Does it again and again, after a while that is never the same, until the stage is cleared. */
@@ -112,8 +112,11 @@ export function talkers(t, gate, room = '/chat/lobby', talk = TALK) {
   const there = names.map((name) => new Promise((resolve) => {
     sockets.get(name).on('message', (data) => {
       const { type } = JSON.parse(data);
-      if (type === 'hello') tell(name, { type: 'name', name });
-      if (type === 'name' || type === 'ack') resolve();
+      if (type === 'hello') {
+        tell(name, { type: 'name', name });
+        tell(name, { type: 'join' });
+      }
+      if (type === 'joined') resolve();
     });
   }));
   const say = (at) => {
@@ -130,7 +133,7 @@ export function bustle(t, gate) {
   const prices = () => come('/prices', { every: 900 / waves(), size: 700, stays: 20_000 + randomInt(90_000) });
   const support = () => come('/support', { every: 4000, size: 200, stays: 30_000 + randomInt(60_000) });
   const echo = () => come('/echo', { every: 2500, size: 2000, stays: 15_000 + randomInt(30_000) });
-  const member = () => come('/chat/lobby', { every: 60_000, size: 40, stays: 40_000 + randomInt(60_000) });
+  const member = () => come('/chat/garden', { every: 60_000, size: 40, stays: 40_000 + randomInt(60_000) });
   for (let i = 0; i < 70; i += 1) prices();
   for (let i = 0; i < 12; i += 1) support();
   for (let i = 0; i < 8; i += 1) echo();

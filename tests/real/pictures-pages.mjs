@@ -4,7 +4,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import zlib from 'node:zlib';
+import { packed } from './png.mjs';
 import { TOKEN, bustle, stage, talkers, town } from './life.mjs';
 import { chromiumBrowser } from './support.mjs';
 
@@ -13,43 +13,13 @@ const SECONDS = Number(process.argv[2] ?? 300);
 
 const wait = (seconds) => new Promise((resolve) => { setTimeout(resolve, seconds * 1000); });
 
-/** The same picture in fewer bytes: what Chromium has packed in haste is packed anew, and only what is needed is kept. */
-function packed(png) {
-  const parts = [];
-  for (let at = 8; at < png.length; at += 12 + png.readUInt32BE(at)) {
-    const end = at + 8 + png.readUInt32BE(at);
-    parts.push({ type: png.toString('latin1', at + 4, at + 8), data: png.subarray(at + 8, end) });
-  }
-  const data = (type) => Buffer.concat(parts.filter((part) => part.type === type).map((part) => part.data));
-  const chunk = (type, data) => {
-    const body = Buffer.concat([Buffer.from(type, 'latin1'), data]);
-    const [length, sum] = [Buffer.alloc(4), Buffer.alloc(4)];
-    length.writeUInt32BE(data.length);
-    sum.writeUInt32BE(crc(body));
-    return Buffer.concat([length, body, sum]);
-  };
-  const lines = zlib.inflateSync(data('IDAT'));
-  const tries = [zlib.constants.Z_DEFAULT_STRATEGY, zlib.constants.Z_FILTERED].map((strategy) => (
-    zlib.deflateSync(lines, { level: 9, memLevel: 9, strategy })));
-  const best = tries.reduce((one, other) => (other.length < one.length ? other : one));
-  const all = [chunk('IHDR', data('IHDR')), chunk('IDAT', best), chunk('IEND', Buffer.alloc(0))];
-  return Buffer.concat([png.subarray(0, 8), ...all]);
-}
-
-const CRC = Array.from({ length: 256 }, (_, n) => {
-  let sum = n;
-  for (let k = 0; k < 8; k += 1) sum = sum & 1 ? 0xedb88320 ^ (sum >>> 1) : sum >>> 1;
-  return sum >>> 0;
-});
-const crc = (bytes) => ~bytes.reduce((sum, byte) => CRC[(sum ^ byte) & 255] ^ (sum >>> 8), -1) >>> 0;
-
 async function take(page, name) {
   const picture = packed(await page.screenshot());
   await writeFile(path.join(PLACE, `${name}.png`), picture);
   console.log(`${name}.png: ${Math.round(picture.length / 1024)} KiB`);
 }
 
-const SIZES = { chat: { width: 1120, height: 720 }, admin: { width: 1360, height: 850 } };
+const SIZES = { chat: { width: 1120, height: 720 }, admin: { width: 1360, height: 760 } };
 
 /** A page by day and one by night, each with a name for its pictures. */
 async function pages(t, browser, address, size, prepare) {
@@ -96,7 +66,7 @@ async function chat(t, browser, gate) {
   }
 }
 
-async function admin(t, browser, gate, backends) {
+async function admin(t, browser, gate) {
   const open = (page) => page.addInitScript((token) => sessionStorage.setItem('wsgate admin token', token), TOKEN);
   const desks = await pages(t, browser, gate.door, 'admin', open);
   await wait(SECONDS);
@@ -105,18 +75,10 @@ async function admin(t, browser, gate, backends) {
     await page.locator('#pulse[data-state=live]').waitFor();
     await take(page, `admin-overview-${scheme}`);
   }
-  const headers = { Authorization: `Bearer ${TOKEN}`, 'Content-Type': 'application/json' };
-  const body = JSON.stringify({ pool: 'app', backend: backends[1] });
   for (const [page, scheme] of desks) {
     await page.goto(`${page.url().split('#')[0]}#connections?sort=-bytes_out`);
     await page.locator('tbody tr').nth(20).waitFor();
     await take(page, `admin-connections-${scheme}`);
-  }
-  await fetch(`${gate.door}/drain`, { method: 'POST', headers, body });
-  for (const [page, scheme] of desks) {
-    await page.goto(`${page.url().split('#')[0]}#backends`);
-    await page.locator('.badge', { hasText: 'draining' }).first().waitFor();
-    await take(page, `admin-backends-${scheme}`);
   }
 }
 
@@ -125,10 +87,10 @@ try {
   await mkdir(PLACE, { recursive: true });
   const browser = await chromiumBrowser();
   t.after(() => browser.close());
-  const { gate, backends } = await town(t);
+  const gate = await town(t);
   bustle(t, gate);
   await chat(t, browser, gate);
-  await admin(t, browser, gate, backends);
+  await admin(t, browser, gate);
 } finally {
   await t.clear();
 }

@@ -31,14 +31,14 @@ export class Plot {
    */
   constructor({ title, series = null, stacked = false, text, floor = 0, binary = false, none = "none" }) {
     Object.assign(this, { series, stacked, text, floor, binary, none });
-    this.top = make("span", { class: "scale" });
+    this.top = make("span", { class: "scale", title: "the top of the plot" });
     this.cursor = draw("line", { class: "cursor", y1: 0, y2: HIGH, hidden: "" });
     this.svg = draw("svg", {
       viewBox: `0 0 ${WIDE} ${HIGH}`, preserveAspectRatio: "none", "aria-hidden": "true", focusable: "false",
     }, draw("path", { class: "grid", d: `M0 0.5H${WIDE}M0 ${HIGH / 2}H${WIDE}M0 ${HIGH - 0.5}H${WIDE}` }), this.cursor);
-    this.canvas = make("div", { class: "canvas" }, this.svg, this.top);
+    this.canvas = make("div", { class: "canvas" }, this.svg);
     this.legend = make("ul", { class: "legend" });
-    this.figure = make("figure", { class: "plot" }, make("figcaption", {}, title), this.canvas, this.legend);
+    this.figure = make("figure", { class: "plot" }, make("figcaption", {}, make("span", {}, title), " ", this.top), this.canvas, this.legend);
   }
 
   /** Takes down what was at a moment: pairs of a name and a value, or null. */
