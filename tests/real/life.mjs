@@ -95,7 +95,7 @@ const TALK = [
   ['Linus', 'Nice. I pulled the plug on the server for ten seconds, and nobody was thrown out.'],
   ['Margaret', 'I saw “Waiting”, then all of your messages at once. In order, too!'],
   ['Grace', 'Let us leave it in over lunch. Who watches the plots?'],
-  ['Margaret', 'I do. 🙂'],
+  ['Margaret', 'I do. They are as calm as the sea.'],
 ];
 
 /** Members of the hub, who speak its language once they are `there`: `say(at)` has one say what stands at this place. */
