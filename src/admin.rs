@@ -1,4 +1,7 @@
-//! The operator's door: health, readiness and metrics, on a listener of its own; and a desk for what else may be asked.
+//! The operator's door: health, readiness and metrics, on a listener of its own; a desk for what else may be asked, and a
+//! page that shows it all.
+
+mod page;
 
 use std::convert::Infallible;
 use std::io;
@@ -30,6 +33,9 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) trait Desk {
     /// Whether this path is the desk's.
     fn has(&self, path: &str) -> bool;
+
+    /// Whether there is a token that opens it.
+    fn is_open(&self) -> bool;
 
     /// Whether this may be asked at all: the bytes that its body may have, before anything of it is read.
     ///
@@ -94,8 +100,10 @@ impl Door {
                 let (metrics, life, desk) = (Arc::clone(&metrics), life.clone(), Rc::clone(&desk));
                 async move {
                     let is_desks = desk.has(request.uri().path());
-                    let answer = if is_desks { ask(&*desk, request).await } else { answer(&request, &metrics, &life) };
-                    Ok::<_, Infallible>(answer)
+                    Ok::<_, Infallible>(match is_desks {
+                        true => ask(&*desk, request).await,
+                        false => answer(&request, (&metrics, &life), desk.is_open()),
+                    })
                 }
             });
             let served = http1::Builder::new()
@@ -143,7 +151,11 @@ fn told(reply: Reply, is_last: bool) -> Response<Full<Bytes>> {
     answer
 }
 
-fn answer(request: &Request<Incoming>, metrics: &Metrics, life: &Life) -> Response<Full<Bytes>> {
+fn answer(
+    request: &Request<Incoming>,
+    (metrics, life): (&Metrics, &Life),
+    is_desk_open: bool,
+) -> Response<Full<Bytes>> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are answered here\n".into());
         answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
@@ -167,13 +179,34 @@ fn answer(request: &Request<Incoming>, metrics: &Metrics, life: &Life) -> Respon
             answer.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
             answer
         }
+        "/" => match page::asset(request.uri().query(), is_desk_open) {
+            Some(asset) => show(asset),
+            None => text(StatusCode::NOT_FOUND, "the page has no such part\n".into()),
+        },
         _ => text(
             StatusCode::NOT_FOUND,
-            "there are /healthz, /readyz, /metrics, and with a token /connections, /backends, /drain, /hubs, \
+            "there are / (a page), /healthz, /readyz, /metrics, and with a token /connections, /backends, /drain, /hubs, \
              /rooms, /mutes and /bans\n"
                 .into(),
         ),
     }
+}
+
+/// Nothing of it stays in a cache: the page is part of the binary, and another version must not meet this one's script.
+fn show(asset: page::Asset) -> Response<Full<Bytes>> {
+    let mut answer = Response::new(Full::from(asset.body));
+    let headers = answer.headers_mut();
+    for (name, value) in [
+        (header::CONTENT_TYPE, asset.content_type),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::CONTENT_SECURITY_POLICY, page::CONTENT_SECURITY_POLICY),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    answer
 }
 
 /// RFC 9110 §12.5.1: whoever names it, and not to say that it is unwanted, is a machine that can read it; a browser, with
@@ -207,6 +240,10 @@ mod tests {
     impl Desk for Broken {
         fn has(&self, path: &str) -> bool {
             path == "/broken" || path == "/slow"
+        }
+
+        fn is_open(&self) -> bool {
+            false
         }
 
         fn admit(&self, _: &request::Parts) -> Result<usize, Reply> {

@@ -67,6 +67,10 @@ impl admin::Desk for Desk {
         ["connections", "backends", "drain"].contains(&first) || rooms::PATHS.contains(&first)
     }
 
+    fn is_open(&self) -> bool {
+        self.office.shared.snapshot.load().token.is_some()
+    }
+
     fn admit(&self, head: &request::Parts) -> Result<usize, Reply> {
         let snapshot = self.office.shared.snapshot.load();
         let token = snapshot.token.as_ref().ok_or(Wrong::Closed).map_err(Wrong::reply)?;

@@ -81,6 +81,38 @@ async fn without_a_token_it_is_closed_and_says_why() {
 }
 
 #[tokio::test]
+async fn the_page_is_for_everybody_and_brings_nothing_with_it() {
+    let (open, _folder) = desk("", "");
+    let shut = gateway("[admin]\nlisten = \"127.0.0.1:0\"\n[[route]]\npath = \"/chat\"\nhub = {}\n");
+    for (gateway, token) in [(&open, "data-token=\"yes\""), (&shut, "data-token=\"no\"")] {
+        let page = raw(gateway, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
+        assert!(page.body.contains(token), "{}", page.body);
+        let policy = page.header("content-security-policy").expect("a policy");
+        for part in ["default-src 'none'", "frame-ancestors 'none'", "form-action 'none'", "trusted-types 'none'"] {
+            assert!(policy.contains(part) && !policy.contains("unsafe"), "{policy}");
+        }
+        for (name, value) in [
+            ("cache-control", "no-store"),
+            ("referrer-policy", "no-referrer"),
+            ("x-content-type-options", "nosniff"),
+            ("cross-origin-resource-policy", "same-origin"),
+        ] {
+            assert_eq!(page.header(name), Some(value), "{name}");
+        }
+        let script = raw(gateway, "GET /?asset=admin.js HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        assert_eq!((script.status, script.header("content-type")), (200, Some("text/javascript; charset=utf-8")));
+    }
+    assert_eq!(raw(&open, "GET /?asset=token HTTP/1.1\r\nHost: a\r\n\r\n").await.status, 404);
+    assert_eq!(raw(&open, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n").await.status, 405);
+    // A page elsewhere, whose browser asks whether it may send the token, is not told that it may.
+    let asked = "OPTIONS /connections HTTP/1.1\r\nHost: a\r\nOrigin: https://elsewhere.example\r\n\
+                 Access-Control-Request-Method: GET\r\nAccess-Control-Request-Headers: authorization\r\n\r\n";
+    let answer = raw(&open, asked).await;
+    assert_eq!((answer.status, answer.header("access-control-allow-origin")), (401, None));
+}
+
+#[tokio::test]
 async fn a_token_may_be_in_the_environment() {
     let folder = tempfile::tempdir().expect("folder");
     let text = "[admin]\nlisten = \"127.0.0.1:0\"\ntoken_env = \"WSGATE_TEST_NO_SUCH_TOKEN\"\n\

@@ -65,6 +65,13 @@ export const wide = () => {
   return [...page, ...out.map((element) => `${element.tagName} ${element.id} ${element.className}`)];
 };
 
+/** Controls that a pointer misses: under 24 px in either direction (WCAG 2.2, 2.5.8). */
+export const tiny = () => [...document.querySelectorAll('button, input, select, textarea, nav a')]
+  .filter((element) => element.checkVisibility())
+  .map((element) => [element, element.getBoundingClientRect()])
+  .filter(([, { width, height }]) => width < 24 || height < 24)
+  .map(([element, { width, height }]) => `${element.id || element.textContent}: ${width} × ${height}`);
+
 /** Controls that a thumb misses: under 44 px in either direction. Links within a text are as large as their words. */
 export const slim = () => [...document.querySelectorAll('button, input, select, textarea, nav a')]
   .filter((element) => element.checkVisibility())

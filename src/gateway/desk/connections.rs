@@ -1,6 +1,7 @@
 //! Open WebSockets at the desk: listed, told of one by one, and sent home.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::time::Duration;
 
@@ -37,12 +38,13 @@ pub(super) async fn serve(office: &Office, head: &request::Parts) -> Result<Repl
 }
 
 async fn list(office: &Office, asked: Option<&str>) -> Result<Reply, Wrong> {
-    let (mut wanted, mut page) = (Wanted::default(), Page::default());
-    query::read(asked, |key, value| Ok(page.take(key, value)? || wanted.take(key, value)?))?;
+    let (mut wanted, mut page, mut sorting) = (Wanted::default(), Page::default(), Sorting::default());
+    query::read(asked, |key, value| {
+        Ok(page.take(key, value)? || sorting.take(key, value)? || wanted.take(key, value)?)
+    })?;
     let Census { mut sessions, missing } = office.survey(None).await?;
     sessions.retain(|report| wanted.is(report));
-    // Numbers only grow: what comes while somebody turns pages comes behind what was shown.
-    sessions.sort_unstable_by_key(|report| report.number);
+    sorting.sort(&mut sessions);
     let shown_now: Vec<Value> = sessions.iter().skip(page.offset).take(page.limit).map(told).collect();
     let more = sessions.len() > page.offset.saturating_add(shown_now.len());
     Ok(shown(&json!({ "count": sessions.len(), "missing": missing, "more": more, "connections": shown_now })))
@@ -155,6 +157,51 @@ impl Wanted {
     }
 }
 
+/// In which order they are shown: by one of the fields that are told of each.
+#[derive(Default)]
+struct Sorting {
+    by: Option<fn(&Report, &Report) -> Ordering>,
+    is_reversed: bool,
+}
+
+impl Sorting {
+    /// Takes a word that is about this; whether it is one.
+    fn take(&mut self, key: &str, value: &str) -> Result<bool, Wrong> {
+        if key != "sort" {
+            return Ok(false);
+        }
+        let name = value.strip_prefix('-');
+        self.is_reversed = name.is_some();
+        self.by = Some(match name.unwrap_or(value) {
+            "id" => |a, b| a.number.cmp(&b.number),
+            "route" => |a, b| a.route.route.cmp(&b.route.route),
+            "address" => |a, b| a.address.cmp(&b.address),
+            "host" => |a, b| a.host.cmp(&b.host),
+            "tls" => |a, b| a.tls.cmp(b.tls),
+            "backend" => |a, b| a.backend.cmp(&b.backend),
+            "age_seconds" => |a, b| a.age.cmp(&b.age),
+            "idle_seconds" => |a, b| a.state.idle.cmp(&b.state.idle),
+            "frames_in" => |a, b| a.frames.0.cmp(&b.frames.0),
+            "frames_out" => |a, b| a.frames.1.cmp(&b.frames.1),
+            "bytes_in" => |a, b| a.bytes.0.cmp(&b.bytes.0),
+            "bytes_out" => |a, b| a.bytes.1.cmp(&b.bytes.1),
+            "queued_bytes" => |a, b| a.state.queued.cmp(&b.state.queued),
+            "ending" => |a, b| a.state.is_ending.cmp(&b.state.is_ending),
+            "held" => |a, b| a.state.is_held.cmp(&b.state.is_held),
+            _ => return Err(Wrong::Field("sort")),
+        });
+        Ok(true)
+    }
+
+    fn sort(&self, sessions: &mut [Report]) {
+        // Numbers only grow: what comes while somebody turns pages comes behind what was shown.
+        sessions.sort_unstable_by_key(|report| report.number);
+        if let Some(by) = self.by {
+            sessions.sort_by(|a, b| if self.is_reversed { by(b, a) } else { by(a, b) });
+        }
+    }
+}
+
 /// What they are told.
 #[derive(Debug, Default)]
 struct Farewell {
@@ -217,6 +264,39 @@ mod tests {
         assert!(!wanted("address=0.0.0.0/0").expect("network").is(&nowhere));
         for text in ["address=192.0.2.7/24", "older_than=5", "min_bytes=-1", "rout=/", "route=/&route=/b", "limit=1"] {
             assert!(wanted(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_list_has_the_order_that_is_asked_for() {
+        let sessions = |text: &str| {
+            let mut sorting = Sorting::default();
+            query::read(Some(text), |key, value| sorting.take(key, value)).map(|()| {
+                let facts = [(3, 9, (1, 8)), (1, 5, (4, 4)), (2, 5, (0, 1))];
+                let made = facts.map(|(number, age, bytes)| Report {
+                    number,
+                    age: Duration::from_secs(age),
+                    bytes,
+                    ..Report::of_nobody()
+                });
+                let mut made = made.to_vec();
+                sorting.sort(&mut made);
+                made.iter().map(|report| report.number).collect::<Vec<_>>()
+            })
+        };
+        for (text, order) in [
+            ("", [1, 2, 3]),
+            ("sort=-id", [3, 2, 1]),
+            // Those that are alike stand by number, both ways.
+            ("sort=age_seconds", [1, 2, 3]),
+            ("sort=-age_seconds", [3, 1, 2]),
+            ("sort=bytes_in", [2, 3, 1]),
+            ("sort=-bytes_out", [3, 1, 2]),
+        ] {
+            assert_eq!(sessions(text).expect(text), order, "{text}");
+        }
+        for text in ["sort=", "sort=-", "sort=name", "sort=held&sort=id"] {
+            assert!(sessions(text).is_err(), "{text}");
         }
     }
 
