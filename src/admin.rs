@@ -169,8 +169,8 @@ fn answer(request: &Request<Incoming>, metrics: &Metrics, life: &Life) -> Respon
         }
         _ => text(
             StatusCode::NOT_FOUND,
-            "there are /healthz, /readyz, /metrics, and with a token /connections, /backends, /drain, /hubs, \
-             /rooms, /mutes and /bans\n"
+            "there are /healthz, /readyz, /metrics, and with a token /connections, /backends, /drain, \
+             /reload, /config, /hubs, /rooms, /mutes and /bans\n"
                 .into(),
         ),
     }

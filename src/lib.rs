@@ -46,8 +46,8 @@ mod telemetry;
 mod tls;
 pub mod wire;
 
-pub use config::{BUILT_IN, Change, Config, Listen, LogFormat, Overrides, Problem, Problems, Target};
-pub use gateway::{Gateway, Handle, StartError, Totals, check};
+pub use config::{BUILT_IN, Change, ChangeKind, Config, Listen, LogFormat, Overrides, Problem, Problems, Target};
+pub use gateway::{Gateway, Handle, ReloadError, Reloaded, StartError, Totals, admin_token, check};
 #[cfg(feature = "fuzzing")]
 pub use hub::try_requests;
 pub use lifecycle::Phase;

@@ -12,10 +12,10 @@ use wsgate::{Config, Gateway, Handle, LogFormat, Overrides, Phase, Problem, Prob
 use crate::arguments::Arguments;
 use crate::journal::{Journal, Last};
 use crate::output::{FAILED, complain, print, say};
-use crate::panics;
+use crate::{panics, reloading};
 
 /// The configuration, or something that it names, is wrong (EX_CONFIG of sysexits.h).
-const BAD_CONFIG: u8 = 78;
+pub(crate) const BAD_CONFIG: u8 = 78;
 /// The drain was cut by its deadline or by a second signal.
 const CUT: u8 = 2;
 
@@ -23,6 +23,7 @@ const CUT: u8 = 2;
 const PLACES: [&str; 2] = ["wsgate.toml", "/etc/wsgate/gateway.toml"];
 
 /// Where the configuration comes from, so that it can be read again.
+#[derive(Clone)]
 pub(crate) struct Source {
     file: Option<PathBuf>,
     overrides: Overrides,
@@ -43,7 +44,8 @@ impl Source {
         }
     }
 
-    fn name(&self) -> String {
+    /// As messages name it.
+    pub(crate) fn name(&self) -> String {
         self.file.as_deref().map_or_else(|| "the built-in default".to_owned(), |file| file.display().to_string())
     }
 }
@@ -105,6 +107,7 @@ async fn run(gateway: Gateway, source: &Source, log: (&Journal, LogFormat)) -> R
         return Err(Failed::because("cannot listen for signals"));
     };
     let handle = gateway.handle();
+    reloading::provide(&handle, source);
     let addresses = gateway.addresses();
     let admin = gateway.admin_address();
     let announce = async {
@@ -117,21 +120,18 @@ async fn run(gateway: Gateway, source: &Source, log: (&Journal, LogFormat)) -> R
             Ok(totals) => Ok(conclude(&totals)),
             Err(error) => Err(Failed::because(&with_causes(&error))),
         },
-        code = obey(&handle, source, [term, int, hup]) => Ok(code),
+        code = obey(&handle, [term, int]) => Ok(code),
+        code = reloading::obey(&handle, hup) => Ok(code),
         code = announce => Ok(code),
     }
 }
 
 /// Signals become orders, as long as the gateway runs.
-async fn obey(handle: &Handle, source: &Source, [mut term, mut int, mut hup]: [Signal; 3]) -> u8 {
+async fn obey(handle: &Handle, [mut term, mut int]: [Signal; 2]) -> u8 {
     loop {
         tokio::select! {
             _ = term.recv() => {}
             _ = int.recv() => {}
-            _ = hup.recv() => {
-                reload(handle, source);
-                continue;
-            }
         }
         if handle.phase() < Phase::Draining {
             tracing::info!("draining: no new connections, the open ones are sent home; a second signal ends at once");
@@ -139,22 +139,6 @@ async fn obey(handle: &Handle, source: &Source, [mut term, mut int, mut hup]: [S
             tracing::info!("a second signal: ending at once");
         }
         handle.drain();
-    }
-}
-
-fn reload(handle: &Handle, source: &Source) {
-    match source.read().and_then(|config| handle.reload(config)) {
-        Ok(changes) if changes.is_empty() => tracing::info!("reloaded, nothing has changed but certificates"),
-        Ok(changes) => {
-            for change in changes {
-                let effect = if change.restart { "needs a restart" } else { "in force for new connections" };
-                tracing::info!(key = change.key, effect, "reloaded");
-            }
-        }
-        Err(problems) => {
-            tracing::error!("not reloaded, nothing has changed:");
-            problems.0.iter().for_each(|problem| tracing::error!("{problem}"));
-        }
     }
 }
 

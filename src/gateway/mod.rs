@@ -3,9 +3,11 @@
 mod accept;
 mod answer;
 mod answering;
+mod certificates;
 mod checks;
 mod cluster;
 mod connection;
+mod departures;
 mod desk;
 mod drain;
 mod entry;
@@ -31,8 +33,11 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use self::accept::{Bound, Door, Side, name_of};
-pub use self::error::StartError;
+pub use self::error::{ReloadError, StartError};
+pub use self::reload::Reloaded;
+use self::reload::{Purpose, Rereads};
 use self::snapshot::Snapshot;
+pub use self::token::admin_token;
 use self::worker::{Clock, Service, Worker};
 use crate::admin;
 use crate::config::{Change, Config, Listen, Problem, Problems};
@@ -65,6 +70,7 @@ struct Shared {
     site: Site,
     /// How many configurations have come into force after the first.
     reloads: watch::Sender<u64>,
+    rereads: Rereads,
 }
 
 impl Shared {
@@ -87,6 +93,7 @@ impl Shared {
                 life: Life::default(),
                 site,
                 reloads: watch::Sender::default(),
+                rereads: Rereads::default(),
             }
         })
     }
@@ -147,6 +154,20 @@ impl Handle {
     /// Everything that is wrong with it; then nothing has changed.
     pub fn reload(&self, config: Config) -> Result<Vec<Change>, Problems> {
         reload::reload(&self.shared, config)
+    }
+
+    /// From now on [`Handle::reread`] and the admin door read the configuration so, on a thread of its own. Said once.
+    pub fn read_with(&self, reader: impl Fn() -> Result<Config, Problems> + Send + Sync + 'static) {
+        self.shared.rereads.read_with(Box::new(reader));
+    }
+
+    /// Reads the configuration again and puts it into force, when those who have asked before are done; what came of it is
+    /// in the log too. Cancel safe: what has begun is brought to its end.
+    ///
+    /// # Errors
+    /// Why it was not put into force; then nothing has changed.
+    pub async fn reread(&self) -> Result<Reloaded, ReloadError> {
+        reload::reread(&self.shared, Purpose::InForce).await
     }
 }
 
@@ -226,6 +247,9 @@ impl Gateway {
         }
         tasks.spawn(checks::sweep(Arc::clone(&shared)));
         tasks.spawn(checks::keep(Arc::clone(&shared), tasks.clone()));
+        tasks.spawn(certificates::watch(Arc::clone(&shared)));
+        tasks.spawn(certificates::tell_ends(Arc::clone(&shared)));
+        tasks.spawn(departures::keep(Arc::clone(&shared), Arc::clone(&workers)));
         shared.life.enter(Phase::Running);
         shared.life.reached(Phase::Draining).await;
         let totals = drain::drain(&shared, &workers, &mut orders).await;
@@ -244,11 +268,9 @@ impl Gateway {
 /// # Errors
 /// Every problem at once.
 pub fn check(config: Config) -> Result<Vec<Problem>, Problems> {
-    let mailboxes: Arc<[Arc<Mailbox>]> = Arc::new([Arc::default()]);
     let prepared = cluster::prepare(config.cluster.as_ref());
     let cluster = prepared.as_ref().ok().and_then(Option::as_ref).map(|(cluster, _)| cluster.clone());
-    let site = Site { mailboxes, archives: None, cluster };
-    let built = Snapshot::build(config, &site, None).map(|(_, warnings)| warnings);
+    let built = Snapshot::build(config, &reload::site_to_look_at(cluster), None).map(|(_, warnings)| warnings);
     cluster::both(built, prepared.as_ref().err())
 }
 
