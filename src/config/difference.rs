@@ -224,7 +224,7 @@ mod tests {
     #[test]
     fn what_is_another_is_named_by_its_keys() {
         let found = changed(&[
-            ("echo = {}", "redirect = \"/b\"\norigins = [\"*\"]"),
+            ("echo = {}", "hub = {}\norigins = [\"*\"]"),
             ("\"ws://h\"", "\"ws://h\", \"ws://i\""),
             ("path = \"/b\"", "path = \"/c\""),
             ("self_signed", "hsts = \"1s\"\nself_signed"),
@@ -235,7 +235,7 @@ mod tests {
             told,
             [
                 ("tls", "altered", none),
-                ("route \"/a\"", "altered", &["origins", "redirect"]),
+                ("route \"/a\"", "altered", &["origins", "hub"]),
                 ("route \"/b\"", "removed", none),
                 ("route \"/c\"", "added", none),
                 ("pool.p", "altered", &["backends"]),

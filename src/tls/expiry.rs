@@ -98,7 +98,7 @@ mod tests {
         let notices = expiry.due(&[soon.clone(), served("b.pem", now + days(300))], now);
         assert_eq!(notices.len(), 1);
         assert_eq!((notices[0].source.as_str(), notices[0].name.as_str()), ("a.pem", "a.example"));
-        assert!(expiry.due(&[soon.clone()], now + days(1)).is_empty());
+        assert!(expiry.due(std::slice::from_ref(&soon), now + days(1)).is_empty());
         assert_eq!(expiry.due(&[served("a.pem", now + days(20))], now + days(1)).len(), 1, "another one, in its place");
         assert_eq!(expiry.due(&[served("a.pem", now + days(20)), soon], now + days(3)).len(), 1);
     }

@@ -17,7 +17,7 @@ use crate::config::{CertificateFiles, ClientCertificates, Problem, Tls};
 
 /// What tells one state of a file from another without reading it, wherever a symbolic link leads by now. `None`: it
 /// cannot be seen.
-pub(super) type Stamp = Option<[i64; 6]>;
+pub(super) type Stamp = Option<[i64; 7]>;
 
 /// The files as they were when they were read, and who has named them.
 #[derive(Clone, Debug, Default)]
@@ -163,9 +163,9 @@ fn stamps_of_clients(wishes: &ClientCertificates) -> [Stamp; 2] {
 /// The last change of the inode is among them: a file may be replaced by one of the same size that is dated back.
 fn stamp(path: &Path) -> Stamp {
     let about = fs::metadata(path).ok()?;
-    let identity = [about.dev(), about.ino(), about.size()].map(u64::cast_signed);
-    let [device, inode, size] = identity;
-    Some([device, inode, size, about.mtime(), about.mtime_nsec(), about.ctime() ^ about.ctime_nsec().rotate_left(32)])
+    let [device, inode, size] = [about.dev(), about.ino(), about.size()].map(u64::cast_signed);
+    let (written, changed) = ((about.mtime(), about.mtime_nsec()), (about.ctime(), about.ctime_nsec()));
+    Some([device, inode, size, written.0, written.1, changed.0, changed.1])
 }
 
 #[cfg(test)]
