@@ -185,8 +185,8 @@ fn answer(
         },
         _ => text(
             StatusCode::NOT_FOUND,
-            "there are / (a page), /healthz, /readyz, /metrics, and with a token /connections, /backends, /drain, /hubs, \
-             /rooms, /mutes and /bans\n"
+            "there are / (a page), /healthz, /readyz, /metrics, and with a token /connections, /backends, /drain, \
+             /reload, /config, /hubs, /rooms, /mutes and /bans\n"
                 .into(),
         ),
     }

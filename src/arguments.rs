@@ -70,6 +70,17 @@ pub(crate) enum Command {
     Probe(Probe),
     /// Ask the admin door of the configuration whether the gateway is ready: 0 if so, else 1
     Health,
+    /// Have the running gateway read its configuration again, through the admin door of the configuration, and tell what
+    /// has changed
+    #[command(after_help = AFTER_RELOAD)]
+    Reload {
+        /// Only tell what would change, and what would become of open WebSockets
+        #[arg(long)]
+        dry_run: bool,
+        /// Print the gateway's answer, one JSON object, instead of text
+        #[arg(long)]
+        json: bool,
+    },
     /// Print the manual page, or that of one command
     Man {
         /// The command
@@ -130,6 +141,11 @@ const AFTER: &str = "\
 Signals: SIGTERM and SIGINT drain (a second one ends at once), SIGHUP reads the configuration again, SIGUSR2 starts \
 the program anew and hands its listeners over, so that an upgrade refuses nobody.
 Exit: 0 after a clean drain, 1 could not start, 2 drain cut short, 64 wrong usage, 78 bad configuration.";
+
+const AFTER_RELOAD: &str = "\
+Needs [admin] with token_file or token_env. Nobody is closed whose route leads where it did and whose backend is still in \
+its pool; who has to go is sent home with 1012, few at a time (drain_pace).
+Exit: 0 done, 1 the gateway could not be asked, 78 the configuration is wrong, and nothing has changed.";
 
 const AFTER_PROBE: &str = "\
 The probe's messages (\"wsgate probe …\") reach whoever is connected to a chat. Experiments that some servers do not \

@@ -1,13 +1,9 @@
 //! `wsgate health`: asks the admin door of a running gateway whether it is ready, for containers that have no curl.
 
-use std::io::{self, ErrorKind, Read as _, Write as _};
-use std::path::Path;
-use std::time::{Duration, Instant};
-
-use socket2::{Domain, SockAddr, Socket, Type};
-use wsgate::Listen;
+use std::time::Duration;
 
 use crate::arguments::Arguments;
+use crate::door::{Question, ask};
 use crate::output::say;
 use crate::serve::{Source, fail, tell_problems};
 
@@ -25,134 +21,11 @@ pub(crate) fn health(arguments: &Arguments) -> u8 {
     let Some(admin) = config.admin else {
         return fail("the configuration has no [admin] listen that could be asked");
     };
-    match ask(&admin.listen, PATIENCE) {
+    // Into an empty buffer: one write, which waits for nobody.
+    let request = b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    match ask(&admin.listen, &Question { request, patience: PATIENCE, longest: LONGEST }) {
         Ok(answer) if answer.starts_with("HTTP/1.1 200 ") => say("ready\n"),
         Ok(answer) => fail(&format!("not ready: {}", answer.lines().last().unwrap_or("an empty answer"))),
         Err(error) => fail(&format!("the admin door does not answer: {error}")),
-    }
-}
-
-/// The whole answer. Nothing is waited for beyond `patience`, whatever the door does.
-fn ask(door: &Listen, patience: Duration) -> io::Result<String> {
-    // The kernel says of a blocking socket whose time is over that it would block.
-    let late = |error: io::Error| match error.kind() {
-        ErrorKind::WouldBlock | ErrorKind::TimedOut => {
-            io::Error::new(ErrorKind::TimedOut, format!("not within {patience:?}"))
-        }
-        _ => error,
-    };
-    let deadline = Instant::now() + patience;
-    connect(door, deadline).and_then(|stream| talk(stream, deadline)).map_err(late)
-}
-
-fn connect(door: &Listen, deadline: Instant) -> io::Result<Socket> {
-    match door {
-        // An unspecified address (0.0.0.0, [::]) is this machine's own to whoever connects to it.
-        Listen::Tcp(address) => {
-            let socket = Socket::new(Domain::for_address(*address), Type::STREAM, None)?;
-            socket.connect_timeout(&SockAddr::from(*address), left(deadline)?)?;
-            Ok(socket)
-        }
-        Listen::Unix(path) => connect_unix(path, deadline),
-    }
-}
-
-/// A listener that accepts nobody keeps whoever connects waiting, for as long as a write may take (unix(7), SO_SNDTIMEO).
-fn connect_unix(path: &Path, deadline: Instant) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    socket.set_write_timeout(Some(left(deadline)?))?;
-    socket.connect(&SockAddr::unix(path)?)?;
-    Ok(socket)
-}
-
-fn talk(mut stream: Socket, deadline: Instant) -> io::Result<String> {
-    stream.set_write_timeout(Some(left(deadline)?))?;
-    // Into an empty buffer: one write, which waits for nobody.
-    stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
-    let mut answer = Vec::new();
-    let mut piece = [0; 1024];
-    while answer.len() < LONGEST {
-        stream.set_read_timeout(Some(left(deadline)?))?;
-        match stream.read(&mut piece) {
-            Ok(0) => break,
-            Ok(count) => answer.extend_from_slice(&piece[..count]),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    String::from_utf8(answer).map_err(io::Error::other)
-}
-
-/// The time that is left, which is never none.
-fn left(deadline: Instant) -> io::Result<Duration> {
-    let left = deadline.saturating_duration_since(Instant::now());
-    if left.is_zero() { Err(ErrorKind::TimedOut.into()) } else { Ok(left) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::net::TcpListener;
-    use std::os::unix::net::UnixListener;
-    use std::thread;
-
-    /// Short, for doors that never answer.
-    const SHORT: Duration = Duration::from_millis(200);
-
-    fn is_late(answer: io::Result<String>) {
-        let error = answer.expect_err("no answer");
-        assert_eq!((error.kind(), error.to_string()), (ErrorKind::TimedOut, "not within 200ms".to_owned()));
-    }
-
-    #[test]
-    fn a_door_that_accepts_nobody_is_not_waited_for() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("door");
-        let address = SockAddr::unix(&path).expect("an address");
-        let stream = || Socket::new(Domain::UNIX, Type::STREAM, None).expect("a socket");
-        let door = stream();
-        door.bind(&address).expect("bound");
-        door.listen(0).expect("listening");
-        // Until there is no room for one more.
-        let mut waiting = Vec::new();
-        loop {
-            let one = stream();
-            one.set_nonblocking(true).expect("switched");
-            match one.connect(&address) {
-                Ok(()) => waiting.push(one),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) => panic!("{error}"),
-            }
-        }
-        is_late(ask(&Listen::Unix(path), SHORT));
-    }
-
-    #[test]
-    fn a_door_that_says_nothing_is_not_waited_for() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("door");
-        let _door = UnixListener::bind(&path).expect("bound");
-        is_late(ask(&Listen::Unix(path), SHORT));
-        let door = TcpListener::bind("127.0.0.1:0").expect("bound");
-        is_late(ask(&Listen::Tcp(door.local_addr().expect("an address")), SHORT));
-    }
-
-    #[test]
-    fn a_door_that_goes_on_and_on_has_no_more_time_than_another() {
-        let door = TcpListener::bind("127.0.0.1:0").expect("bound");
-        let address = door.local_addr().expect("an address");
-        thread::scope(|scope| {
-            scope.spawn(|| {
-                let (mut stream, _) = door.accept().expect("accepted");
-                stream.set_read_timeout(Some(SHORT / 10)).expect("set");
-                // A byte now and then, for as long as there is somebody.
-                while stream.write_all(b"H").is_ok() {
-                    if matches!(stream.read(&mut [0; 256]), Ok(0)) {
-                        break;
-                    }
-                }
-            });
-            is_late(ask(&Listen::Tcp(address), SHORT));
-        });
     }
 }

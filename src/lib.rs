@@ -46,8 +46,10 @@ mod telemetry;
 mod tls;
 pub mod wire;
 
-pub use config::{BUILT_IN, Change, Config, Listen, LogFormat, Overrides, Problem, Problems, Target};
-pub use gateway::{Gateway, Handle, Inherited, Listeners, StartError, Totals, Turn, check};
+pub use config::{BUILT_IN, Change, ChangeKind, Config, Listen, LogFormat, Overrides, Problem, Problems, Target};
+pub use gateway::{
+    Gateway, Handle, Inherited, Listeners, ReloadError, Reloaded, StartError, Totals, Turn, admin_token, check,
+};
 #[cfg(feature = "fuzzing")]
 pub use hub::try_requests;
 pub use lifecycle::Phase;

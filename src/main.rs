@@ -2,6 +2,7 @@
 
 mod arguments;
 mod descriptors;
+mod door;
 mod health;
 mod inherited;
 mod journal;
@@ -12,6 +13,7 @@ mod panics;
 mod passing;
 mod predecessor;
 mod probing;
+mod reloading;
 mod serve;
 mod signals;
 mod successor;
@@ -46,6 +48,9 @@ fn main() -> ExitCode {
         Some(Command::Check) => serve::check(&arguments),
         Some(Command::Cert { out, names }) => certificate(out, names),
         Some(Command::Health) => health::health(&arguments),
+        Some(Command::Reload { dry_run, json }) => {
+            reloading::reload(&arguments, reloading::Wish { dry_run: *dry_run, json: *json })
+        }
         Some(Command::Man { of }) => manual::page(of.as_deref()),
         Some(Command::Completions { shell }) => manual::completions(*shell),
         Some(Command::Probe(wishes)) => probing::probe(wishes, arguments.origin.first()),

@@ -6,18 +6,18 @@ use std::sync::Arc;
 
 use tokio::runtime::{Builder, LocalOptions};
 use tracing_subscriber::EnvFilter;
-use wsgate::{Config, Gateway, Handle, LogFormat, Overrides, Phase, Problem, Problems, StartError, Totals};
+use wsgate::{Config, Gateway, LogFormat, Overrides, Phase, Problem, Problems, StartError, Totals};
 
 use crate::arguments::Arguments;
 use crate::inherited::Inheritance;
 use crate::journal::{Journal, Last};
 use crate::output::{FAILED, complain, print, say};
-use crate::panics;
 use crate::signals::{Office, Signals};
 use crate::successor::Program;
+use crate::{panics, reloading};
 
 /// The configuration, or something that it names, is wrong (EX_CONFIG of sysexits.h).
-const BAD_CONFIG: u8 = 78;
+pub(crate) const BAD_CONFIG: u8 = 78;
 /// The drain was cut by its deadline or by a second signal.
 const CUT: u8 = 2;
 
@@ -25,6 +25,7 @@ const CUT: u8 = 2;
 const PLACES: [&str; 2] = ["wsgate.toml", "/etc/wsgate/gateway.toml"];
 
 /// Where the configuration comes from, so that it can be read again.
+#[derive(Clone)]
 pub(crate) struct Source {
     file: Option<PathBuf>,
     overrides: Overrides,
@@ -45,7 +46,8 @@ impl Source {
         }
     }
 
-    fn name(&self) -> String {
+    /// As messages name it.
+    pub(crate) fn name(&self) -> String {
         self.file.as_deref().map_or_else(|| "the built-in default".to_owned(), |file| file.display().to_string())
     }
 }
@@ -127,6 +129,7 @@ async fn run(
     let Office { handle, source, notify, .. } = office;
     log.0.report_to(handle.clone());
     gateway.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
+    reloading::provide(handle, source);
     let addresses = gateway.addresses();
     let admin = gateway.admin_address();
     let tell = async {
@@ -150,28 +153,6 @@ async fn run(
     };
     let code = conclude(&totals);
     Ok(if office.leave_to_heir() { code } else { FAILED })
-}
-
-/// Puts what is in the file now into force, and tells what has changed, or why nothing has; whether it did.
-pub(crate) fn reload(handle: &Handle, source: &Source) -> bool {
-    match source.read().and_then(|config| handle.reload(config)) {
-        Ok(changes) if changes.is_empty() => {
-            tracing::info!("reloaded, nothing has changed but certificates");
-            true
-        }
-        Ok(changes) => {
-            for change in changes {
-                let effect = if change.restart { "needs a restart" } else { "in force for new connections" };
-                tracing::info!(key = change.key, effect, "reloaded");
-            }
-            true
-        }
-        Err(problems) => {
-            tracing::error!("not reloaded, nothing has changed:");
-            problems.0.iter().for_each(|problem| tracing::error!("{problem}"));
-            false
-        }
-    }
 }
 
 /// One line for each listener on standard output: the contract, scripts wait for these lines. And where to look on

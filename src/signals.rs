@@ -10,21 +10,27 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use wsgate::{Handle, Phase, Turn};
 
 use crate::notify::Notify;
-use crate::serve::{Source, reload};
+use crate::reloading;
+use crate::serve::Source;
 use crate::successor::{Heir, Program};
 
 /// The signals that are listened to; from then on none of them ends the process by itself.
 pub(crate) struct Signals {
+    others: Others,
+    /// Waits for a gateway, and then for the reload before.
+    hup: Signal,
+}
+
+/// Those that wait for nothing.
+struct Others {
     term: Signal,
     int: Signal,
-    hup: Signal,
     usr2: Signal,
 }
 
-/// What a signal asks for.
+/// What a signal asks for that is not to wait for a reload.
 enum Order {
     Leave,
-    Reload,
     Upgrade,
 }
 
@@ -45,23 +51,24 @@ impl Signals {
     /// # Errors
     /// Those of the system.
     pub(crate) fn listen() -> io::Result<Self> {
-        let [term, int, hup, usr2] =
-            [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup(), SignalKind::user_defined2()]
+        let [term, int, usr2, hup] =
+            [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::user_defined2(), SignalKind::hangup()]
                 .map(signal);
-        Ok(Self { term: term?, int: int?, hup: hup?, usr2: usr2? })
+        Ok(Self { others: Others { term: term?, int: int?, usr2: usr2? }, hup: hup? })
     }
 
-    /// Waits until the process is to end; reloads and upgrades have to wait for a gateway. Cancel safe.
+    /// Waits until the process is to end; upgrades have to wait for a gateway. Cancel safe.
     pub(crate) async fn leave(&mut self) {
-        while !matches!(self.next().await, Order::Leave) {}
+        while !matches!(self.others.next().await, Order::Leave) {}
     }
+}
 
+impl Others {
     /// Cancel safe.
     async fn next(&mut self) -> Order {
         tokio::select! {
             _ = self.term.recv() => Order::Leave,
             _ = self.int.recv() => Order::Leave,
-            _ = self.hup.recv() => Order::Reload,
             _ = self.usr2.recv() => Order::Upgrade,
         }
     }
@@ -89,7 +96,15 @@ impl<'a> Office<'a> {
     }
 
     /// Never ends.
-    pub(crate) async fn obey(&self, mut signals: Signals) -> u8 {
+    pub(crate) async fn obey(&self, signals: Signals) -> u8 {
+        let Signals { others, hup } = signals;
+        tokio::select! {
+            code = self.reload_at(hup) => code,
+            code = self.obey_others(others) => code,
+        }
+    }
+
+    async fn obey_others(&self, mut signals: Others) -> u8 {
         let mut upgrade: Option<Upgrade<'_>> = None;
         let mut is_told_to_leave = false;
         loop {
@@ -114,7 +129,6 @@ impl<'a> Office<'a> {
                     self.leave(is_told_to_leave);
                     is_told_to_leave = true;
                 }
-                Order::Reload => self.reload(),
                 Order::Upgrade if upgrade.is_some() || self.handle.phase() != Phase::Running => {
                     tracing::warn!(phase = %self.handle.phase(), "upgrade: not now, one is under way or this one leaves");
                 }
@@ -140,12 +154,16 @@ impl<'a> Office<'a> {
         self.handle.drain();
     }
 
-    fn reload(&self) {
-        self.notify.reloading();
-        self.notify.ready(match reload(&self.handle, self.source) {
-            true => "serving",
-            false => "serving; the last reload was refused, see the log",
-        });
+    /// Each SIGHUP is a reload; those that come while one is under way are one more together. Never ends.
+    async fn reload_at(&self, mut hup: Signal) -> u8 {
+        loop {
+            hup.recv().await;
+            self.notify.reloading();
+            self.notify.ready(match reloading::reread(&self.handle).await {
+                true => "serving",
+                false => "serving; the last reload was refused, see the log",
+            });
+        }
     }
 
     /// The manager must know before the other one speaks.

@@ -1,5 +1,7 @@
 //! What changed between two configurations, and what of it a running gateway cannot take up.
 
+mod parts;
+
 use std::collections::BTreeMap;
 
 use super::{Admin, Config, Listen, Pool, Route, Target, ToHttps};
@@ -9,8 +11,55 @@ use super::{Admin, Config, Listen, Pool, Route, Target, ToHttps};
 pub struct Change {
     /// As the file writes it: `limits.pending`, `route "/chat"`, `pool.php`.
     pub key: String,
+    /// What became of it.
+    pub kind: ChangeKind,
+    /// The keys in it that are not what they were; empty where it was added or removed, or is one key.
+    pub parts: Vec<&'static str>,
     /// Whether the change waits for a restart.
     pub restart: bool,
+    /// What it is about.
+    pub(crate) subject: Subject,
+}
+
+/// What became of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChangeKind {
+    /// It was not there before.
+    Added,
+    /// It is there no more.
+    Removed,
+    /// It is another.
+    Altered,
+}
+
+impl ChangeKind {
+    /// In one word.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Added => "added",
+            Self::Removed => "removed",
+            Self::Altered => "altered",
+        }
+    }
+}
+
+/// What a change is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Subject {
+    /// The gateway as a whole.
+    Gateway,
+    /// The route of this host and path.
+    Route(String),
+    /// The pool of this name.
+    Pool(String),
+}
+
+impl Change {
+    fn of_gateway(key: &str, restart: bool) -> Self {
+        let (kind, parts, subject) = (ChangeKind::Altered, Vec::new(), Subject::Gateway);
+        Self { key: key.to_owned(), kind, parts, restart, subject }
+    }
 }
 
 /// Every difference between two configurations, in the order of the file; empty when they are the same.
@@ -57,10 +106,12 @@ pub(crate) fn difference(old: &Config, new: &Config) -> Vec<Change> {
     let mut changes: Vec<Change> = fixed
         .into_iter()
         .filter(|(_, changed, _)| *changed)
-        .map(|(key, _, restart)| Change { key: key.to_owned(), restart })
+        .map(|(key, _, restart)| Change::of_gateway(key, restart))
         .collect();
-    changes.extend(named(&by_place(routes), &by_place(&new.routes)));
-    changes.extend(named(&by_name(pools), &by_name(&new.pools)));
+    let route = |name: &str| (format!("route \"{name}\""), Subject::Route(name.to_owned()));
+    changes.extend(named(&by_place(routes), &by_place(&new.routes), route, parts::of_route));
+    let pool = |name: &str| (format!("pool.{name}"), Subject::Pool(name.to_owned()));
+    changes.extend(named(&by_name(pools), &by_name(&new.pools), pool, parts::of_pool));
     changes
 }
 
@@ -70,13 +121,13 @@ impl Config {
         let mut changes = Vec::new();
         let before = by_place(&old.routes);
         for route in &mut self.routes {
-            let key = place_of(route);
+            let name = route.name();
             if let (Target::Hub(hub), Some(Target::Hub(known))) =
-                (&mut route.target, before.get(&key).map(|route| &route.target))
+                (&mut route.target, before.get(&name).map(|route| &route.target))
                 && hub.history_store != known.history_store
             {
                 hub.history_store.clone_from(&known.history_store);
-                changes.push(Change { key: format!("{key}.hub.history_store"), restart: true });
+                changes.push(Change::of_gateway(&format!("route \"{name}\".hub.history_store"), true));
             }
         }
         changes
@@ -92,23 +143,32 @@ fn listens(admin: &Option<Admin>) -> Option<&Listen> {
 }
 
 /// Added, removed and altered entries of two maps, none of which needs a restart.
-fn named<T: PartialEq>(old: &BTreeMap<String, &T>, new: &BTreeMap<String, &T>) -> Vec<Change> {
-    let gone_or_altered = old.iter().filter(|(key, value)| new.get(*key) != Some(*value));
-    let added = new.iter().filter(|(key, _)| !old.contains_key(*key));
-    gone_or_altered.chain(added).map(|(key, _)| Change { key: key.clone(), restart: false }).collect()
+fn named<T: PartialEq>(
+    old: &BTreeMap<String, &T>,
+    new: &BTreeMap<String, &T>,
+    name: impl Fn(&str) -> (String, Subject),
+    parts: impl Fn(&T, &T) -> Vec<&'static str>,
+) -> Vec<Change> {
+    let change = |name: (String, Subject), kind, parts| {
+        let (key, subject) = name;
+        Change { key, kind, parts, restart: false, subject }
+    };
+    let gone_or_altered = old.iter().filter_map(|(key, value)| match new.get(key) {
+        None => Some(change(name(key), ChangeKind::Removed, Vec::new())),
+        Some(now) if now != value => Some(change(name(key), ChangeKind::Altered, parts(value, now))),
+        Some(_) => None,
+    });
+    let added = new.keys().filter(|key| !old.contains_key(*key));
+    gone_or_altered.chain(added.map(|key| change(name(key), ChangeKind::Added, Vec::new()))).collect()
 }
 
 /// A route is the same route while its host and path are.
 fn by_place(routes: &[Route]) -> BTreeMap<String, &Route> {
-    routes.iter().map(|route| (place_of(route), route)).collect()
-}
-
-fn place_of(route: &Route) -> String {
-    format!("route \"{}{}\"", route.host.as_deref().unwrap_or(""), route.path)
+    routes.iter().map(|route| (route.name(), route)).collect()
 }
 
 fn by_name(pools: &BTreeMap<String, Pool>) -> BTreeMap<String, &Pool> {
-    pools.iter().map(|(name, pool)| (format!("pool.{name}"), pool)).collect()
+    pools.iter().map(|(name, pool)| (name.clone(), pool)).collect()
 }
 
 #[cfg(test)]
@@ -122,12 +182,16 @@ mod tests {
         [pool.p]\nbackends = [\"ws://h\"]\n";
 
     fn changes(replace: &[(&str, &str)]) -> Vec<(String, bool)> {
+        changed(replace).into_iter().map(|change| (change.key, change.restart)).collect()
+    }
+
+    fn changed(replace: &[(&str, &str)]) -> Vec<Change> {
         let config = |text: &str| Config::parse(text, "t", Path::new("")).expect("valid");
         let new = replace.iter().fold(OLD.to_owned(), |text, (from, to)| {
             assert!(text.contains(from), "{from}");
             text.replace(from, to)
         });
-        difference(&config(OLD), &config(&new)).into_iter().map(|change| (change.key, change.restart)).collect()
+        difference(&config(OLD), &config(&new))
     }
 
     #[test]
@@ -157,5 +221,27 @@ mod tests {
         assert_eq!(changes(&[("\"/a\"\n", "\"/a\"\nlimits = { utf8 = false }\n")]), [route("/a")]);
         // A session's limit in `[limits]` is seen where it takes effect.
         assert_eq!(changes(&[("pending = 7", "pending = 7\nutf8 = false")]), [route("/a"), route("/b")]);
+    }
+
+    #[test]
+    fn what_is_another_is_named_by_its_keys() {
+        let found = changed(&[
+            ("echo = {}", "hub = {}\norigins = [\"*\"]"),
+            ("\"ws://h\"", "\"ws://h\", \"ws://i\""),
+            ("path = \"/b\"", "path = \"/c\""),
+            ("self_signed", "hsts = \"1s\"\nself_signed"),
+        ]);
+        let told: Vec<_> = found.iter().map(|change| (&*change.key, change.kind.word(), &*change.parts)).collect();
+        let none: &[&str] = &[];
+        assert_eq!(
+            told,
+            [
+                ("tls", "altered", none),
+                ("route \"/a\"", "altered", &["origins", "hub"]),
+                ("route \"/b\"", "removed", none),
+                ("route \"/c\"", "added", none),
+                ("pool.p", "altered", &["backends"]),
+            ]
+        );
     }
 }

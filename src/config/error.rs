@@ -140,7 +140,7 @@ fn quoted(text: &str) -> String {
 }
 
 /// Hides what may be a secret: PEM, the user part of a URL (to the last `@`, which no password can outrun), a query.
-fn masked(text: &str) -> Cow<'_, str> {
+pub(crate) fn masked(text: &str) -> Cow<'_, str> {
     if text.contains("-----BEGIN") {
         return Cow::Borrowed("…");
     }

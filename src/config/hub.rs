@@ -197,6 +197,12 @@ impl NamePattern {
         Ok(Self { text: text.to_owned(), regex: Some(regex) })
     }
 
+    /// As the owner wrote it.
+    #[must_use]
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Whether a room may be called so.
     #[must_use]
     pub fn allows(&self, name: &str) -> bool {

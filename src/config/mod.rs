@@ -13,11 +13,13 @@ mod pages;
 mod pool;
 mod profile;
 mod quantity;
+mod route;
 
 pub(crate) use address::backend;
 pub(crate) use backend_head::{BackendHead, Subprotocol};
-pub use difference::Change;
-pub(crate) use difference::difference;
+pub use difference::{Change, ChangeKind};
+pub(crate) use difference::{Subject, difference};
+pub(crate) use error::masked;
 pub use error::{Problem, Problems};
 pub use file::{BUILT_IN, Overrides};
 pub(crate) use hub::{Filter, FixedRoom, HistoryStore, Hub, NamePattern, RoomSecret, SayRate, Secret, Unfiltered};
@@ -27,7 +29,9 @@ pub(crate) use pool::{
     Backend, Balance, Check, Ejection, HashBy, Health, Pool, ProxyProtocol, SourceAddress, Transport,
 };
 pub(crate) use profile::{Habits, Profile, Treatment};
-pub(crate) use quantity::{read_duration, read_networks, read_size};
+pub(crate) use quantity::{duration_text, rate_text, read_duration, read_networks, read_size};
+pub use route::Target;
+pub(crate) use route::{Origins, Proxy, Refuse, Route};
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -36,11 +40,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use self::auth::Auth;
 use self::cluster::Cluster;
 pub(crate) use crate::limits::{AddressLimits, GatewayLimits, Rate, SessionLimits, SlowClient};
-use crate::wire::close::Code;
-use crate::wire::origin::OriginRule;
 
 /// A whole configuration, as checked and complete as it can be without opening certificates or sockets.
 #[derive(Clone, Debug, PartialEq)]
@@ -133,6 +134,8 @@ pub struct Tls {
     pub hsts: Option<Duration>,
     /// Whose certificates clients may show; absent: they are not asked for one.
     pub clients: Option<ClientCertificates>,
+    /// How often it is looked whether files of certificates have changed; absent: never.
+    pub watch: Option<Duration>,
 }
 
 /// Which certificates of clients are good.
@@ -213,83 +216,4 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
-}
-
-/// A host and path, who may come in, and where it leads.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Route {
-    /// Starts with `/`; matches itself and what is below it.
-    pub path: String,
-    /// Lower case; absent: any host.
-    pub host: Option<String>,
-    /// Who may come in from a browser.
-    pub origins: Origins,
-    /// Whether a request without Origin is refused.
-    pub require_origin: bool,
-    /// How a request is refused.
-    pub refuse: Refuse,
-    /// Open WebSockets on this route; absent: only the gateway's own limit.
-    pub connections: Option<usize>,
-    /// The route's own caps by address, counted apart from the gateway's; absent: the gateway's.
-    pub address: Option<AddressLimits>,
-    /// How a client shows that it may come in; absent: it need not.
-    pub auth: Option<Auth>,
-    /// What one session may do.
-    pub limits: SessionLimits,
-    /// Whether a client without a certificate of its own is refused here.
-    pub client_certificate: bool,
-    /// Where its WebSockets lead.
-    pub target: Target,
-    /// Where its other requests go; always there with [`Target::Pages`].
-    pub pages: Option<Pages>,
-}
-
-/// How a sound upgrade request is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refuse {
-    /// With a status and one plain line, which browsers hide from the page.
-    Http,
-    /// With a WebSocket that is closed at once: with this code, or the one of the refusal.
-    Close(Option<Code>),
-}
-
-/// Which Origins a route lets in (RFC 6454).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origins {
-    /// Only the origin that the request's own Host names.
-    SameHost,
-    /// Any origin, `null` included.
-    Any,
-    /// These and no others.
-    List(Vec<OriginRule>),
-}
-
-/// Where a route leads.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Target {
-    /// The built-in chat hub.
-    Hub(Hub),
-    /// Every message comes back.
-    Echo,
-    /// A pool of backends.
-    Proxy(Proxy),
-    /// A plain GET of exactly this path is sent elsewhere with 302.
-    Redirect(String),
-    /// Nowhere: only ordinary HTTP is served here.
-    Pages,
-}
-
-/// A route to a pool of backends.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Proxy {
-    /// The pool's name; a key of [`Config::pools`].
-    pub pool: String,
-    /// How much help the backend needs.
-    pub profile: Profile,
-    /// The parts of the profile, each as the route wants it; absent for [`Profile::Transparent`].
-    pub legacy: Option<Legacy>,
-    /// What it gets to see of a request.
-    pub head: BackendHead,
-    /// How its clients are kept while it restarts; absent: not at all, and never with [`Profile::Transparent`].
-    pub hold: Option<Hold>,
 }

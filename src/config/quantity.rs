@@ -48,7 +48,7 @@ pub(crate) fn read_duration(text: &str) -> Option<Duration> {
 }
 
 /// Writes a duration as [`read_duration`] reads it (whole milliseconds).
-pub(super) fn duration_text(duration: Duration) -> String {
+pub(crate) fn duration_text(duration: Duration) -> String {
     let mut left = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     if left == 0 {
         return "0s".to_owned();
@@ -96,6 +96,14 @@ pub(super) fn read_rate(text: &str) -> Option<Option<Rate>> {
     Some(NonZeroU32::new(count).map(|count| Rate { count, per }))
 }
 
+/// Writes a rate as [`read_rate`] reads it.
+pub(crate) fn rate_text(rate: Option<Rate>) -> String {
+    let Some(rate) = rate else { return "0/s".to_owned() };
+    // There is no rate in another unit.
+    let unit = RATE_UNITS.iter().find(|(_, seconds)| *seconds == rate.per.as_secs()).map_or("s", |(unit, _)| unit);
+    format!("{}/{unit}", rate.count)
+}
+
 /// Plain digits only: no sign, no underscore, no fraction.
 fn leading_number(text: &str) -> Option<(u64, &str)> {
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -107,11 +115,6 @@ fn leading_number(text: &str) -> Option<(u64, &str)> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-
-    fn rate_text(rate: Rate) -> String {
-        let unit = RATE_UNITS.iter().find(|(_, seconds)| *seconds == rate.per.as_secs()).expect("unit").0;
-        format!("{}/{unit}", rate.count)
-    }
 
     #[test]
     fn durations() {
@@ -193,7 +196,7 @@ mod tests {
         #[test]
         fn rates_round_trip(count in 1u32.., seconds in prop::sample::select(vec![1u64, 60, 3600])) {
             let rate = Rate { count: NonZeroU32::new(count).expect("not zero"), per: Duration::from_secs(seconds) };
-            prop_assert_eq!(read_rate(&rate_text(rate)), Some(Some(rate)));
+            prop_assert_eq!(read_rate(&rate_text(Some(rate))), Some(Some(rate)));
         }
 
         #[test]

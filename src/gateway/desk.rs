@@ -1,9 +1,11 @@
 //! The desk behind the admin door: what may be seen and done over HTTP by whoever has the token.
 
 mod backends;
+mod config;
 mod connections;
 mod drains;
 mod query;
+mod reload;
 mod rooms;
 mod wrong;
 
@@ -56,6 +58,8 @@ impl Desk {
             "connections" => connections::serve(&self.office, head).await,
             "backends" => backends::serve(&self.office.shared.snapshot.load(), head),
             "drain" => drains::serve(&self.office, head, body).await,
+            "config" => config::serve(&self.office.shared.snapshot.load().config, head),
+            "reload" => reload::serve(&self.office, head, body).await,
             _ => rooms::serve(&self.office.shared.snapshot.load(), head, body),
         }
     }
@@ -64,7 +68,7 @@ impl Desk {
 impl admin::Desk for Desk {
     fn has(&self, path: &str) -> bool {
         let first = path.split('/').nth(1).unwrap_or_default();
-        ["connections", "backends", "drain"].contains(&first) || rooms::PATHS.contains(&first)
+        ["connections", "backends", "drain", "reload", "config"].contains(&first) || rooms::PATHS.contains(&first)
     }
 
     fn is_open(&self) -> bool {
@@ -81,7 +85,7 @@ impl admin::Desk for Desk {
         if !shown.is_some_and(|(_, shown)| token.is(shown.trim())) {
             return Err(Wrong::Token.reply());
         }
-        if takes_body(&head.method) && !is_json(head) {
+        if takes_body(&head.method) && !is_json(head) && !has_no_body(head) {
             return Err(Wrong::ContentType.reply());
         }
         Ok(snapshot.config.admin.as_ref().map_or(0, |admin| admin.body))
@@ -112,6 +116,11 @@ fn rest_of(head: &request::Parts) -> &str {
 
 fn takes_body(method: &Method) -> bool {
     matches!(*method, Method::POST | Method::PUT | Method::PATCH)
+}
+
+/// What is said there all stands in the query.
+fn has_no_body(head: &request::Parts) -> bool {
+    first_part(head) == "reload"
 }
 
 /// RFC 8259 §11: JSON has no parameter that would change it.

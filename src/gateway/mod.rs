@@ -4,9 +4,11 @@ mod accept;
 mod answer;
 mod answering;
 mod bound;
+mod certificates;
 mod checks;
 mod cluster;
 mod connection;
+mod departures;
 mod desk;
 mod drain;
 mod entry;
@@ -35,10 +37,13 @@ use tokio::sync::watch;
 
 use self::accept::{Door, Side};
 use self::bound::Bound;
-pub use self::error::StartError;
+pub use self::error::{ReloadError, StartError};
 pub use self::handover::Turn;
 pub use self::listeners::{Inherited, Listeners};
+pub use self::reload::Reloaded;
+use self::reload::{Purpose, Rereads};
 use self::snapshot::Snapshot;
+pub use self::token::admin_token;
 use self::worker::{Clock, Service, Worker};
 use crate::admin;
 use crate::config::{Change, Config, Problem, Problems};
@@ -70,6 +75,7 @@ struct Shared {
     reloads: watch::Sender<u64>,
     /// The threads that serve, while it runs.
     crew: OnceLock<Weak<[Worker]>>,
+    rereads: Rereads,
 }
 
 impl Shared {
@@ -93,6 +99,7 @@ impl Shared {
                 site,
                 reloads: watch::Sender::default(),
                 crew: OnceLock::new(),
+                rereads: Rereads::default(),
             }
         })
     }
@@ -155,6 +162,20 @@ impl Handle {
     /// Everything that is wrong with it; then nothing has changed.
     pub fn reload(&self, config: Config) -> Result<Vec<Change>, Problems> {
         reload::reload(&self.shared, config)
+    }
+
+    /// From now on [`Handle::reread`] and the admin door read the configuration so, on a thread of its own. Said once.
+    pub fn read_with(&self, reader: impl Fn() -> Result<Config, Problems> + Send + Sync + 'static) {
+        self.shared.rereads.read_with(Box::new(reader));
+    }
+
+    /// Reads the configuration again and puts it into force, when those who have asked before are done; what came of it is
+    /// in the log too. Cancel safe: what has begun is brought to its end.
+    ///
+    /// # Errors
+    /// Why it was not put into force; then nothing has changed.
+    pub async fn reread(&self) -> Result<Reloaded, ReloadError> {
+        reload::reread(&self.shared, Purpose::InForce).await
     }
 }
 
@@ -238,6 +259,9 @@ impl Gateway {
         open_doors(listeners, &shared, &workers, &tasks);
         tasks.spawn(checks::sweep(Arc::clone(&shared)));
         tasks.spawn(checks::keep(Arc::clone(&shared), tasks.clone()));
+        tasks.spawn(certificates::watch(Arc::clone(&shared)));
+        tasks.spawn(certificates::tell_ends(Arc::clone(&shared)));
+        tasks.spawn(departures::keep(Arc::clone(&shared), Arc::clone(&workers)));
         shared.life.enter(Phase::Running);
         handover::last_in(&shared).await;
         let totals = drain::drain(&shared, &workers, &mut orders).await;
@@ -272,11 +296,9 @@ fn open_doors(listeners: Listeners, shared: &Arc<Shared>, workers: &Arc<[Worker]
 /// # Errors
 /// Every problem at once.
 pub fn check(config: Config) -> Result<Vec<Problem>, Problems> {
-    let mailboxes: Arc<[Arc<Mailbox>]> = Arc::new([Arc::default()]);
     let prepared = cluster::prepare(config.cluster.as_ref());
     let cluster = prepared.as_ref().ok().and_then(Option::as_ref).map(|(cluster, _)| cluster.clone());
-    let site = Site { mailboxes, archives: None, cluster };
-    let built = Snapshot::build(config, &site, None).map(|(_, warnings)| warnings);
+    let built = Snapshot::build(config, &reload::site_to_look_at(cluster), None).map(|(_, warnings)| warnings);
     cluster::both(built, prepared.as_ref().err())
 }
 

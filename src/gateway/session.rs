@@ -1,10 +1,12 @@
 //! An open WebSocket at its place: run to its end, and told of in its record.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use super::departures;
 use super::farewell::Farewell;
 use super::worker::{Load, Local};
 use crate::admission::caps::Permit;
@@ -57,6 +59,14 @@ impl Session {
     pub(super) fn start(self, local: &Local, socket: Socket, record: Record, load: Load) {
         let Self { place, route, limits, permit } = self;
         let entry = local.roster.enter();
+        let backend = match &place {
+            Place::Backend { dialled, .. } => Some(dialled.lease.backend()),
+            Place::Room(_) | Place::Echo => None,
+        };
+        // It was let in by a configuration that can be over by now.
+        if !local.shared.snapshot.load().keeps(&route, backend) {
+            local.roster.order(&HashSet::from([entry.number()]), &departures::order());
+        }
         let vigil = Vigil::new(limits, entry.now());
         let held = Held { _permit: permit, stay: record.upgraded(&route), _load: load };
         match place {

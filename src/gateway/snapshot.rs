@@ -39,7 +39,8 @@ pub(super) struct Snapshot {
 /// One route, live.
 #[derive(Clone)]
 pub(super) struct LiveRoute {
-    /// Host and path, as logs and counters name it.
+    /// Host and path, as logs and counters name it. The very same before and after a reload while it leads to the same
+    /// place.
     pub(super) route: Arc<Route>,
     pub(super) limits: Arc<SessionLimits>,
     /// Who judges clients, if anybody does.
@@ -89,8 +90,9 @@ impl Snapshot {
         let hubs = build_hubs(&config, site, &filters, before, &mut problems);
         let token = config.admin.as_ref().and_then(|admin| admin.token.as_ref()).map(Token::read);
         let token = token.transpose().map_err(|found| problems.extend(found.0)).ok().flatten();
-        // With problems so far nothing is swapped: the certificates are read only to tell what is wrong with them too.
-        let tls = build_tls(&config, before.filter(|_| problems.is_empty()));
+        // With problems so far nothing is swapped, nor where all is only looked at: the certificates are read to tell what is
+        // wrong with them too.
+        let tls = build_tls(&config, before.filter(|_| problems.is_empty() && site.archives.is_some()));
         let (tls, warnings) = match tls {
             Ok(made) if problems.is_empty() => made,
             Ok(_) => return Err(Problems::new(problems)),
@@ -232,7 +234,7 @@ fn build_guards(config: &Config, before: Option<&Snapshot>, problems: &mut Vec<P
 }
 
 fn name_of(route: &config::Route) -> Route {
-    Route { route: format!("{}{}", route.host.as_deref().unwrap_or(""), route.path) }
+    Route { route: route.name() }
 }
 
 fn trust(name: &str, wishes: &config::Pool) -> Result<Trust, Vec<Problem>> {

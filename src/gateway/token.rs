@@ -7,7 +7,7 @@ use std::path::Path;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{Digest, SHA256, digest};
 
-use crate::config::{AdminToken, Problem, Problems};
+use crate::config::{AdminToken, Config, Problem, Problems};
 
 /// Bytes of a token: fewer can be guessed.
 const LENGTH: std::ops::RangeInclusive<usize> = 16..=1024;
@@ -22,23 +22,7 @@ impl Token {
     /// # Errors
     /// A file or a variable that is not there, or holds no token.
     pub(super) fn read(place: &AdminToken) -> Result<Self, Problems> {
-        let (name, key, text) = match place {
-            AdminToken::File(path) => (path.display().to_string(), "admin.token_file", read_file(path)),
-            AdminToken::Variable(name) => {
-                let text = std::env::var(name).map_err(|error| error.to_string());
-                (name.clone(), "admin.token_env", text)
-            }
-        };
-        let read = text.and_then(|text| Self::parse(&text));
-        read.map_err(|wrong| Problems::new(vec![Problem::new(name, key, wrong).allowing(ALLOWED)]))
-    }
-
-    fn parse(text: &str) -> Result<Self, String> {
-        let line = text.lines().next().unwrap_or_default();
-        match LENGTH.contains(&line.len()) && line.trim() == line {
-            true => Ok(Self::of(line)),
-            false => Err("there is no token in it".to_owned()),
-        }
+        text_of(place).map(|text| Self::of(&text))
     }
 
     fn of(text: &str) -> Self {
@@ -49,6 +33,34 @@ impl Token {
     #[must_use]
     pub(super) fn is(&self, shown: &str) -> bool {
         verify_slices_are_equal(self.0.as_ref(), digest(&SHA256, shown.as_bytes()).as_ref()).is_ok()
+    }
+}
+
+/// The token of a configuration's admin door, for whoever is to ask there; `None`: nobody can.
+///
+/// # Errors
+/// A file or a variable that is not there, or holds no token.
+pub fn admin_token(config: &Config) -> Result<Option<String>, Problems> {
+    config.admin.as_ref().and_then(|admin| admin.token.as_ref()).map(text_of).transpose()
+}
+
+fn text_of(place: &AdminToken) -> Result<String, Problems> {
+    let (name, key, text) = match place {
+        AdminToken::File(path) => (path.display().to_string(), "admin.token_file", read_file(path)),
+        AdminToken::Variable(name) => {
+            let text = std::env::var(name).map_err(|error| error.to_string());
+            (name.clone(), "admin.token_env", text)
+        }
+    };
+    let read = text.and_then(|text| parse(&text).map(str::to_owned));
+    read.map_err(|wrong| Problems::new(vec![Problem::new(name, key, wrong).allowing(ALLOWED)]))
+}
+
+fn parse(text: &str) -> Result<&str, String> {
+    let line = text.lines().next().unwrap_or_default();
+    match LENGTH.contains(&line.len()) && line.trim() == line {
+        true => Ok(line),
+        false => Err("there is no token in it".to_owned()),
     }
 }
 
@@ -65,10 +77,10 @@ mod tests {
 
     #[test]
     fn a_token_is_the_first_line_and_only_that() {
-        let token = Token::parse("0123456789abcdef\nmore\n").expect("token");
+        let token = Token::of(parse("0123456789abcdef\nmore\n").expect("token"));
         assert!(token.is("0123456789abcdef") && !token.is("0123456789abcdeF") && !token.is(""));
         for text in ["", "short", "0123456789abcde", " 0123456789abcdef", &"x".repeat(1025)] {
-            assert!(Token::parse(text).is_err(), "{text}");
+            assert!(parse(text).is_err(), "{text}");
         }
     }
 }

@@ -207,6 +207,19 @@ impl Drop for Service {
     }
 }
 
+/// Does this on a thread of its own, for it may have to wait for a disk; with its answer comes its end. It is done even
+/// when nobody waits for it any more.
+pub(super) fn aside<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<oneshot::Receiver<T>> {
+    let (answer, wait) = oneshot::channel();
+    thread::Builder::new().name(name.to_owned()).spawn(move || {
+        let _ = answer.send(work());
+    })?;
+    Ok(wait)
+}
+
 /// Tasks of the gateway's own, on the runtime of whoever runs it.
 pub(super) fn service_tasks() -> Tasks {
     Tasks::default()

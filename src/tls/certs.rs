@@ -34,6 +34,11 @@ pub(super) struct Pair {
 }
 
 impl Pair {
+    /// Whether clients are shown the same.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        self.certified.cert == other.certified.cert
+    }
+
     /// The leaf's kind of key.
     pub(super) fn algorithm(&self) -> SignatureAlgorithm {
         self.certified.key.algorithm()

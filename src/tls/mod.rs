@@ -3,6 +3,7 @@
 mod certs;
 mod chain;
 mod client;
+mod expiry;
 mod finding;
 mod folder;
 mod issue;
@@ -11,13 +12,16 @@ mod pem;
 mod public_key;
 mod sni;
 mod trust;
+mod watch;
 
 pub(crate) use certs::read_roots;
 pub(crate) use client::Identity;
+pub(crate) use expiry::Expiry;
 pub use folder::{Made, make_certificate};
 pub use issue::IssueError;
 pub(crate) use issue::self_signed;
 pub(crate) use public_key::{KeyKind, read_public_key};
+pub(crate) use watch::{Refreshed, Watch};
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -36,6 +40,7 @@ use certs::Pair;
 use client::Clients;
 use finding::{Findings, Place};
 use sni::{Resolver, Table};
+use watch::Seen;
 
 use crate::config::{Problem, Problems, Tls, TlsVersion};
 use crate::socket::TlsFacts;
@@ -72,6 +77,8 @@ struct Pairs {
     all: Vec<Pair>,
     /// The last of `all`, with the names it was made for as the configuration wrote them.
     made: Option<(Vec<String>, Pair)>,
+    /// The files that they came from.
+    seen: Seen,
 }
 
 impl Acceptor {
@@ -199,7 +206,7 @@ impl std::fmt::Debug for Acceptor {
 fn load(tls: &Tls, now: SystemTime, before: &Pairs) -> Result<(Pairs, Option<Clients>, Vec<Problem>), Problems> {
     let mut findings = Findings::default();
     let seconds = seconds(now);
-    let mut pairs = Pairs::default();
+    let mut pairs = Pairs { seen: Seen::of(tls), ..Pairs::default() };
     for (at, files) in tls.certificates.iter().enumerate() {
         pairs.all.extend(certs::load(files, &format!("tls.certificates[{at}]"), seconds, &mut findings));
     }

@@ -14,7 +14,14 @@ use crate::config::CertificateFiles;
 const BOTH: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
 
 fn tls(certificates: Vec<CertificateFiles>) -> Tls {
-    Tls { certificates, self_signed: Vec::new(), min_version: TlsVersion::Tls12, hsts: None, clients: None }
+    Tls {
+        certificates,
+        self_signed: Vec::new(),
+        min_version: TlsVersion::Tls12,
+        hsts: None,
+        clients: None,
+        watch: None,
+    }
 }
 
 fn build(tls: &Tls) -> Acceptor {

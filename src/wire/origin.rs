@@ -1,5 +1,7 @@
 //! Web origins (RFC 6454): parsed into scheme, host and port, and compared as such, never as pieces of text.
 
+use std::fmt;
+
 use url::{Host, Url};
 
 /// The origin of a request, from its `Origin` header or made from its own host.
@@ -97,6 +99,23 @@ impl OriginRule {
     }
 }
 
+/// As [`OriginRule::parse`] reads it.
+impl fmt::Display for OriginRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (below, tuple) = match self {
+            Self::Null => return f.write_str("null"),
+            Self::Exact(tuple) => ("", tuple),
+            Self::Below(tuple) => ("*.", tuple),
+        };
+        let Tuple { scheme, host, port } = tuple;
+        write!(f, "{scheme}://{below}{host}")?;
+        match (scheme.as_str(), port) {
+            (_, 0) | ("http" | "ws", 80) | ("https" | "wss", 443) => Ok(()),
+            (_, port) => write!(f, ":{port}"),
+        }
+    }
+}
+
 /// Whole labels are compared: `evilexample.com` is not below `example.com`, and neither is `example.com` itself.
 fn is_below(domain: &Host<String>, host: &Host<String>) -> bool {
     match (domain, host) {
@@ -122,6 +141,13 @@ mod tests {
         assert!(allows("https://example.com:443", "https://EXAMPLE.com"));
         assert!(!allows("https://example.com", "http://example.com"));
         assert!(!allows("https://example.com", "https://example.com:8443"));
+    }
+
+    #[test]
+    fn a_rule_is_written_as_it_is_read() {
+        for text in ["null", "https://example.com", "http://a.test:8080", "https://*.example.com", "http://[::1]:81"] {
+            assert_eq!(OriginRule::parse(text).expect("rule").to_string(), text);
+        }
     }
 
     #[test]

@@ -31,6 +31,7 @@ const SEEN: &[(&str, &str)] = &[
     ("tls.certificates.key", "keys::certificates_are_shown_by_name"),
     ("tls.self_signed", "keys::self_signed_has_the_names"),
     ("tls.hsts", "plain::answers_over_tls_say_for_how_long_it_is_to_be_https"),
+    ("tls.watch", "certificates::what_a_renewal_has_written_is_taken_up_without_touching_who_is_there"),
     ("tls.client_ca", "mtls::only_clients_with_a_certificate_get_a_connection"),
     ("tls.client_certificate", "mtls::a_route_may_ask_for_what_others_do_not_need"),
     ("tls.client_crl", "mtls::a_certificate_that_is_revoked_is_refused"),
@@ -212,12 +213,13 @@ const SEEN: &[(&str, &str)] = &[
 ];
 
 /// The modules whose tests may stand in [`SEEN`].
-const MODULES: [(&str, &str); 22] = [
+const MODULES: [(&str, &str); 23] = [
     ("chat", include_str!("chat.rs")),
     ("chat_keys", include_str!("chat_keys.rs")),
     // What waits inside is seen only there.
     ("hub_tests", include_str!("../../src/hub/tests.rs")),
     ("auth", include_str!("auth.rs")),
+    ("certificates", include_str!("certificates.rs")),
     ("cluster", include_str!("cluster.rs")),
     ("desk", include_str!("desk.rs")),
     ("filter", include_str!("filter.rs")),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use tokio::net::TcpStream;
-use wsgate::{Change, Phase};
+use wsgate::Phase;
 
 use crate::support::backend::{Backend, switch};
 use crate::support::frames::{self, BINARY, CLOSE, CONTINUATION, PING, TEXT};
@@ -350,15 +350,16 @@ async fn sighup_brings_a_new_route_and_keeps_who_is_there() {
     program.said(&["reloaded", "route \\\"/new\\\"", "in force for new connections"]).await;
     echoes(&mut program.open("/new").await, "new").await;
     echoes(&mut old, "still here").await;
-    // And away again: who is there stays until it goes.
+    // And away again: who came by it is sent home, and nobody else.
     let mut new = program.open("/new").await;
     configure(folder.path(), ECHO);
     program.signal("HUP").await;
-    within("the second reload", async {
-        while Peer::connect(program.address()).await.upgrade("/new", &[]).await.status != 404 {}
-    })
-    .await;
-    echoes(&mut new, "until it goes").await;
+    let close = new.message().await;
+    assert_eq!((close.code(), close.reason().as_str()), (1012, "service restart"));
+    new.agree(&close).await;
+    program.said(&["sent home, for the way that they came by is gone", "websockets=1"]).await;
+    assert_eq!(Peer::connect(program.address()).await.upgrade("/new", &[]).await.status, 404);
+    echoes(&mut old, "and still here").await;
 }
 
 #[tokio::test]
@@ -491,7 +492,8 @@ async fn members_and_history_of_a_hub_live_through_a_reload() {
     anna.say("before").await;
     assert_eq!(anna.message().await.text(), "User #1: before");
     let changes = gateway.handle.reload(parse(HUB)).expect("reload");
-    assert_eq!(changes, [Change { key: "route \"/echo\"".into(), restart: false }]);
+    let told: Vec<_> = changes.iter().map(|change| (&*change.key, change.kind.word(), change.restart)).collect();
+    assert_eq!(told, [("route \"/echo\"", "removed", false)]);
     let mut bert = gateway.open("/chat/garden").await;
     assert_eq!(bert.message().await.text(), "User #1: before");
     bert.say("after").await;

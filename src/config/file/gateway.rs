@@ -35,6 +35,9 @@ const CLIENTS: [(&str, Wanted); 3] =
 const LISTEN_PLAIN: &str = r#"a list such as ["0.0.0.0:80"]"#;
 /// Browsers forget what is longer, or do not believe it.
 const HSTS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(10 * 365 * 24 * 3600);
+/// How often files of certificates are looked at.
+const WATCH: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(24 * 3600);
+pub(super) const WATCH_DEFAULT: Option<Duration> = Some(Duration::from_secs(10));
 const NAMES: &str = r#"a list such as ["localhost", "127.0.0.1"]"#;
 const VERSIONS: [(&str, TlsVersion); 2] = [("1.2", TlsVersion::Tls12), ("1.3", TlsVersion::Tls13)];
 
@@ -102,6 +105,7 @@ pub(super) fn read_tls(table: &Table<'_>, base: &Path) -> Option<Placed<TlsDraft
         min_version: table.choice("min_version", &VERSIONS, &[]).unwrap_or(TlsVersion::Tls12),
         hsts: table.optional_duration("hsts", HSTS).flatten(),
         clients: read_clients(&table, base),
+        watch: table.optional_duration("watch", WATCH).unwrap_or(WATCH_DEFAULT),
     };
     table.finish();
     Some(Placed::new(TlsDraft { tls, named }, value.place()))

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::document::{Place, Placed};
 use super::draft::Draft;
-use super::gateway::{LOG_FORMATS, TlsDraft, read_level};
+use super::gateway::{LOG_FORMATS, TlsDraft, WATCH_DEFAULT, read_level};
 use super::pool::pool_of;
 use super::route::{Draft as RouteDraft, route_of};
 use super::setting::quoted_words;
@@ -88,6 +88,7 @@ impl Overrides {
             min_version: said.map_or(TlsVersion::Tls12, |tls| tls.min_version),
             hsts: said.and_then(|tls| tls.hsts),
             clients: said.and_then(|tls| tls.clients.clone()),
+            watch: said.map_or(WATCH_DEFAULT, |tls| tls.watch),
         };
         draft.tls = Some(Placed::new(TlsDraft { tls, named: true }, place("--cert", "")));
     }

@@ -6,6 +6,8 @@ use http::{HeaderValue, Method, StatusCode, header};
 use serde_json::{Value, json};
 
 use crate::admin::{Reply, Unread};
+use crate::config::{Problem, Problems};
+use crate::gateway::ReloadError;
 use crate::hub::Fault;
 
 /// Why something is not done.
@@ -40,6 +42,8 @@ pub(super) enum Wrong {
     NotDrained,
     /// What has begun cannot be taken back.
     TooLate,
+    /// The configuration was not read again.
+    Reload(ReloadError),
     /// Too many things are under way.
     Busy,
     /// There was no answer in time.
@@ -64,7 +68,9 @@ impl Wrong {
             Self::Unread(Unread::Broken) | Self::Json(_) | Self::Query(_) | Self::Which => StatusCode::BAD_REQUEST,
             Self::Shape(_) | Self::Field(_) | Self::WhichHub => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Fault(Fault::NoSuchRoom | Fault::NoSuchMember | Fault::NoSuchMessage) => StatusCode::NOT_FOUND,
-            Self::TooLate => StatusCode::CONFLICT,
+            Self::Reload(ReloadError::Config(_)) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Reload(ReloadError::Thread(_) | ReloadError::Broken) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooLate | Self::Reload(ReloadError::NoReader) => StatusCode::CONFLICT,
             Self::Fault(Fault::RoomsFull) | Self::NoAnswer | Self::Busy | Self::Late => StatusCode::SERVICE_UNAVAILABLE,
             Self::Fault(_) => StatusCode::UNPROCESSABLE_ENTITY,
         }
@@ -93,6 +99,9 @@ impl Wrong {
             Self::NoSuchBackend => "no_such_backend",
             Self::NotDrained => "not_drained",
             Self::TooLate => "too_late",
+            Self::Reload(ReloadError::NoReader) => "no_file",
+            Self::Reload(ReloadError::Config(_)) => "bad_config",
+            Self::Reload(ReloadError::Thread(_) | ReloadError::Broken) => "not_read",
             Self::Busy => "busy",
             Self::Late => "late",
         }
@@ -125,13 +134,18 @@ impl Wrong {
             Self::NoSuchBackend => "there is no such backend in a pool of this name".into(),
             Self::NotDrained => "this is not being drained".into(),
             Self::TooLate => "the gateway is about to stop, which cannot be taken back".into(),
+            Self::Reload(ReloadError::Config(_)) => "the configuration cannot be used, and nothing has changed".into(),
+            Self::Reload(error) => error.to_string().into(),
             Self::Busy => "too much is under way: ask again".into(),
             Self::Late => "there was no answer in time: ask again".into(),
         }
     }
 
     pub(super) fn reply(self) -> Reply {
-        let value = json!({ "code": self.code(), "text": self.text() });
+        let mut value = json!({ "code": self.code(), "text": self.text() });
+        if let Self::Reload(ReloadError::Config(Problems(problems))) = &self {
+            value["problems"] = problems.iter().map(problem).collect();
+        }
         let mut reply = reply(self.status(), &value);
         match &self {
             // RFC 9110 §15.5.2 and §15.5.6: what these statuses must come with.
@@ -145,6 +159,15 @@ impl Wrong {
         }
         reply
     }
+}
+
+/// In its parts, and as one line.
+pub(super) fn problem(problem: &Problem) -> Value {
+    let Problem { file, line, key, value, wrong, allowed } = problem;
+    json!({
+        "file": file, "line": line, "key": key, "value": value, "wrong": wrong, "allowed": allowed,
+        "text": problem.to_string()
+    })
 }
 
 /// An answer of this value.
