@@ -45,7 +45,8 @@ fn ask(door: &Listen, patience: Duration) -> io::Result<String> {
     connect(door, deadline).and_then(|stream| talk(stream, deadline)).map_err(late)
 }
 
-fn connect(door: &Listen, deadline: Instant) -> io::Result<Socket> {
+/// A connection to this door, or none by then.
+pub(crate) fn connect(door: &Listen, deadline: Instant) -> io::Result<Socket> {
     match door {
         // An unspecified address (0.0.0.0, [::]) is this machine's own to whoever connects to it.
         Listen::Tcp(address) => {
@@ -84,7 +85,7 @@ fn talk(mut stream: Socket, deadline: Instant) -> io::Result<String> {
 }
 
 /// The time that is left, which is never none.
-fn left(deadline: Instant) -> io::Result<Duration> {
+pub(crate) fn left(deadline: Instant) -> io::Result<Duration> {
     let left = deadline.saturating_duration_since(Instant::now());
     if left.is_zero() { Err(ErrorKind::TimedOut.into()) } else { Ok(left) }
 }

@@ -46,7 +46,7 @@ mod telemetry;
 mod tls;
 pub mod wire;
 
-pub use config::{BUILT_IN, Change, Config, Listen, LogFormat, Overrides, Problem, Problems, Target};
+pub use config::{AdminToken, BUILT_IN, Change, Config, Listen, LogFormat, Overrides, Problem, Problems, Target};
 pub use gateway::{Gateway, Handle, StartError, Totals, check};
 #[cfg(feature = "fuzzing")]
 pub use hub::try_requests;

@@ -9,6 +9,7 @@ mod output;
 mod panics;
 mod probing;
 mod serve;
+mod top;
 
 use std::process::ExitCode;
 
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         Some(Command::Check) => serve::check(&arguments),
         Some(Command::Cert { out, names }) => certificate(out, names),
         Some(Command::Health) => health::health(&arguments),
+        Some(Command::Top(wishes)) => top::top(&arguments, wishes),
         Some(Command::Man { of }) => manual::page(of.as_deref()),
         Some(Command::Completions { shell }) => manual::completions(*shell),
         Some(Command::Probe(wishes)) => probing::probe(wishes, arguments.origin.first()),

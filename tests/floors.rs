@@ -30,6 +30,7 @@ const FLOORS: &[(u8, &[&str])] = &[
             "panics.rs",
             "serve.rs",
             "probing.rs",
+            "top",
         ],
     ),
     (7, &["lib.rs"]),
@@ -84,6 +85,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ),
     ("ppp", &["admission/proxy_header.rs", "client/way.rs"]),
     ("prometheus-client", &["telemetry/metrics.rs", "telemetry/metrics/"]),
+    ("ratatui", &["top/"]),
     ("rcgen", &["tls/"]),
     ("redis", &["hub/cluster/"]),
     ("regex", &["config/hub.rs"]),
@@ -91,12 +93,12 @@ const CRATES: &[(&str, &[&str])] = &[
     ("rustix", &["descriptors.rs", "socket/far_end/", "socket/transport.rs"]),
     ("rustls", &["client/", "socket/", "tls/"]),
     ("rustls-pemfile", &["tls/pem.rs"]),
-    ("serde", &["gateway/desk/", "hub/language/"]),
-    ("serde_json", &["auth/", "filter.rs", "gateway/desk/", "hub/cluster/", "hub/language/", "probe/"]),
+    ("serde", &["gateway/desk/", "hub/language/", "top/"]),
+    ("serde_json", &["auth/", "filter.rs", "gateway/desk/", "hub/cluster/", "hub/language/", "probe/", "top/"]),
     ("sha1", &["wire/offer.rs"]),
     ("simdutf8", &["wire/utf8.rs"]),
     ("slab", &["hub/shard.rs", "telemetry/roster.rs"]),
-    ("socket2", &["client/way.rs", "gateway/accept.rs", "health.rs"]),
+    ("socket2", &["client/way.rs", "gateway/accept.rs", "health.rs", "top/"]),
     ("strsim", &["config/file/"]),
     ("tikv-jemallocator", &["main.rs"]),
     ("time", &["tls/"]),
@@ -118,6 +120,7 @@ const CRATES: &[(&str, &[&str])] = &[
             "relay/",
             "serve.rs",
             "socket/",
+            "top/",
         ],
     ),
     ("tokio-rustls", &["client/", "socket/"]),
@@ -141,7 +144,7 @@ const CRATES: &[(&str, &[&str])] = &[
         ],
     ),
     ("tracing-subscriber", &["serve.rs"]),
-    ("url", &["auth/token.rs", "client/", "gateway/desk/", "tls/names.rs", "wire/origin.rs"]),
+    ("url", &["auth/token.rs", "client/", "gateway/desk/", "tls/names.rs", "top/", "wire/origin.rs"]),
     ("webpki-roots", &["client/"]),
     ("x509-parser", &["tls/"]),
     // For benches alone, and for tests alone, in whatever room.
@@ -302,7 +305,7 @@ fn imports(file: &File<'_>) -> Vec<String> {
 }
 
 fn is_binary_part(room: &str) -> bool {
-    floor(&format!("{room}.rs")) == Some(8) && room != "main"
+    (floor(&format!("{room}.rs")) == Some(8) && room != "main") || floor(room) == Some(8)
 }
 
 /// Outside crates stay in their rooms.

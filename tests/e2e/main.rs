@@ -46,4 +46,5 @@ mod requests;
 mod scale;
 mod shield;
 mod tls;
+mod top;
 mod transparent;
