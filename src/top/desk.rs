@@ -132,7 +132,7 @@ impl Backend {
         match self {
             Self { drained: true, .. } => "drained".to_owned(),
             Self { ejected_seconds: Some(left), .. } => format!("left alone {left:.0}s"),
-            Self { checks: Some(Checks { passing: false, .. }), .. } => "fails its checks".to_owned(),
+            Self { checks: Some(Checks { passing: false, .. }), .. } => "fails checks".to_owned(),
             Self { usable: false, .. } => "not usable".to_owned(),
             Self { backup: true, .. } => "backup".to_owned(),
             _ => "usable".to_owned(),
@@ -167,7 +167,7 @@ mod tests {
         };
         assert_eq!(backend(""), "usable");
         assert_eq!(backend(r#","backup":true"#), "backup");
-        assert_eq!(backend(r#","checks":{"passing":false,"last_seconds_ago":1}"#), "fails its checks");
+        assert_eq!(backend(r#","checks":{"passing":false,"last_seconds_ago":1}"#), "fails checks");
         assert_eq!(backend(r#","ejected_seconds":4.2"#), "left alone 4s");
         assert_eq!(backend(r#","ejected_seconds":4.2,"drained":true"#), "drained");
     }

@@ -89,7 +89,7 @@ impl State {
                 (self.closed, self.census, self.focus) = (Some(why), None, None);
             }
             Desk::Open { census, focus, .. } => {
-                (self.closed, self.census, self.focus) = (None, Some(census), focus);
+                (self.closed, self.census, self.focus) = (None, Some(census), focus.map(|told| *told));
             }
         }
         self.backend = self.backend.min(self.backends().saturating_sub(1));

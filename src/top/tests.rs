@@ -93,7 +93,7 @@ fn metrics(second: u32) -> String {
 fn one(id: u64) -> Connection {
     Connection {
         id,
-        route: Plain::of(if id % 2 == 0 { "/ws" } else { "/chat" }),
+        route: Plain::of(if id.is_multiple_of(2) { "/ws" } else { "/chat" }),
         address: Some(Plain::of(&format!("192.0.2.{id}"))),
         host: Plain::of("chat.example.com"),
         tls: Some(Plain::of("TLSv1.3")),
@@ -226,7 +226,7 @@ fn what_clients_and_gateways_say_cannot_steer_the_terminal() {
         time: 1.0,
         phase: Plain::of(evil),
         scrape: Scrape::read(&text).expect("metrics"),
-        desk: Desk::Open { census: Arc::clone(&census), pools: pools.clone(), focus: Some(focus) },
+        desk: Desk::Open { census: Arc::clone(&census), pools: pools.clone(), focus: Some(Box::new(focus)) },
     };
     let mut state = State { about: (Plain::of(evil), "1s".to_owned()), ..State::default() };
     let mut check = |news: News, keys: &[KeyCode]| {

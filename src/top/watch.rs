@@ -1,12 +1,13 @@
 //! Looks at the gateway again and again, and does what the operator orders; the only place here that asks the door.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::de::DeserializeOwned;
 
+use super::arithmetic::per_second;
 use super::desk::{Census, Connection, Page, Pool, Pools, Refusal};
 use super::door::{Door, escaped};
 use super::metrics::Scrape;
@@ -37,7 +38,7 @@ pub(crate) enum Desk {
         census: Arc<Census>,
         pools: Vec<Pool>,
         /// The one that is being looked at: as it is now, or why it is not told of.
-        focus: Option<Result<Connection, Plain>>,
+        focus: Option<Box<Result<Connection, Plain>>>,
     },
 }
 
@@ -95,7 +96,12 @@ impl Watch {
         loop {
             let news = match self.look() {
                 Ok(sample) => News::Sample(Box::new(sample)),
-                Err(why) => News::Gone(Plain::of(&why)),
+                Err(why) => {
+                    // Whoever answers next may be another process, with other connections of the same numbers.
+                    (self.census, self.round) = (None, None);
+                    self.paces.clear();
+                    News::Gone(Plain::of(&why))
+                }
             };
             if !tell(news) {
                 return;
@@ -140,12 +146,14 @@ impl Watch {
     fn desk(&mut self) -> Result<Desk, Plain> {
         let census = self.turn_page()?;
         let Pools { pools } = self.get("/backends")?;
-        let focus = self.focus.map(|id| {
-            let mut one: Connection = self.get(&format!("/connections/{id}"))?;
-            one.pace = census.connections.iter().find(|known| known.id == id).and_then(|known| known.pace);
-            Ok(one)
-        });
+        let focus = self.focus.map(|id| Box::new(self.look_at(id, &census)));
         Ok(Desk::Open { census, pools, focus })
+    }
+
+    fn look_at(&self, id: u64, census: &Census) -> Result<Connection, Plain> {
+        let mut one: Connection = self.get(&format!("/connections/{id}"))?;
+        one.pace = census.connections.iter().find(|known| known.id == id).and_then(|known| known.pace);
+        Ok(one)
     }
 
     /// One page each time, so that a gateway with very many connections has no more to do than one with a thousand.
@@ -171,7 +179,7 @@ impl Watch {
                 Ok(shown)
             }
             (true, _) => {
-                let alive: std::collections::HashSet<u64> = round.connections.iter().map(|one| one.id).collect();
+                let alive: HashSet<u64> = round.connections.iter().map(|one| one.id).collect();
                 self.paces.retain(|id, _| alive.contains(id));
                 let whole = Arc::new(round);
                 self.census = Some(Arc::clone(&whole));
@@ -186,7 +194,7 @@ impl Watch {
             if let Some((then, had)) = self.paces.insert(one.id, (now, bytes))
                 && bytes >= had
             {
-                one.pace = super::arithmetic::per_second((bytes - had) as f64, now.duration_since(then));
+                one.pace = per_second((bytes - had) as f64, now.duration_since(then));
             }
         }
     }

@@ -26,7 +26,7 @@ struct Column {
 const COLUMNS: [Column; 13] = [
     left("id", Constraint::Length(7), 0, |one| one.id.to_string()),
     left("address", Constraint::Length(0), 0, |one| or_none(one.address.as_ref())).by(Sort::Address),
-    left("route", Constraint::Fill(2), 0, |one| one.route.to_string()),
+    left("route", Constraint::Fill(1), 0, |one| one.route.to_string()),
     right("age", 7, 0, |one| time(one.age_seconds)).by(Sort::Age),
     right("idle", 7, 100, |one| time(one.idle_seconds)).by(Sort::Idle),
     right("messages", 9, 0, |one| count(one.messages() as f64)).by(Sort::Messages),
@@ -35,8 +35,8 @@ const COLUMNS: [Column; 13] = [
     right("out", 9, 140, |one| bytes(one.bytes_out as f64)),
     right("bytes/s", 11, 0, |one| byte_rate(one.pace)).by(Sort::Pace),
     left("state", Constraint::Length(6), 0, |one| one.state().to_owned()),
-    left("backend", Constraint::Fill(3), 110, |one| or_none(one.backend.as_ref())),
-    left("host", Constraint::Fill(2), 150, |one| one.host.to_string()),
+    left("backend", Constraint::Fill(2), 110, |one| or_none(one.backend.as_ref())),
+    left("host", Constraint::Fill(1), 150, |one| one.host.to_string()),
 ];
 
 const fn left(heading: &'static str, width: Constraint, from: u16, cell: fn(&Connection) -> String) -> Column {
