@@ -12,8 +12,8 @@ use wsgate::{AdminToken, Listen};
 use super::plain::Plain;
 use crate::health::{connect, left};
 
-/// From connecting to the last byte of an answer.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// From connecting to the last byte of an answer: as long as the door itself takes for one at most.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Bytes of an answer: a thousand connections are half a million, and hundreds of routes no more.
 const LONGEST: usize = 32 << 20;
 /// Bytes of a file that are read for its first line.
@@ -90,7 +90,7 @@ impl Door {
         self.token.as_ref().err().map(String::as_str)
     }
 
-    /// Asks, with the token where there is one. Nothing is waited for beyond three seconds, names apart.
+    /// Asks, with the token where there is one. Nothing is waited for beyond ten seconds, names apart.
     ///
     /// # Errors
     /// There is nobody, or nobody who speaks HTTP, or not in time.

@@ -24,8 +24,10 @@ enum Happening {
     Key(KeyEvent),
     /// The terminal has another size.
     Resized,
-    /// It is time to leave: a signal, or the terminal has gone.
+    /// A signal: it is time to leave.
     Leave,
+    /// The terminal gives no keys any more.
+    Deaf(io::Error),
     /// This thread has fallen over.
     Broken(&'static str),
 }
@@ -71,6 +73,7 @@ pub(crate) fn show(watch: Watch, mut state: State, palette: Palette) -> io::Resu
                 },
                 Happening::Resized => {}
                 Happening::Leave => return Ok(()),
+                Happening::Deaf(error) => return Err(error),
                 Happening::Broken(name) => return Err(io::Error::other(format!("the thread {name} has fallen over"))),
             }
         }
@@ -107,9 +110,9 @@ fn read_keys(tell: &SyncSender<Happening>) {
             Ok(Event::Key(key)) if key.kind != KeyEventKind::Release => Happening::Key(key),
             Ok(Event::Resize(..)) => Happening::Resized,
             Ok(_) => continue,
-            Err(_) => Happening::Leave,
+            Err(error) => Happening::Deaf(error),
         };
-        let is_last = matches!(happening, Happening::Leave);
+        let is_last = matches!(happening, Happening::Deaf(_));
         if tell.send(happening).is_err() || is_last {
             return;
         }

@@ -241,3 +241,127 @@ impl Watch {
         Err(told.unwrap_or_else(|_| Plain::of(&format!("{line} is answered with {}", answer.status))))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+    use std::net::TcpListener;
+    use std::sync::mpsc::{Sender, channel};
+
+    /// Answers each question by what it is, and tells of it.
+    fn gateway(answer: impl Fn(&str) -> (u16, String) + Send + 'static, asked: Sender<String>) -> Door {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+        let place = format!("http://{}", listener.local_addr().expect("an address"));
+        let serve = move || {
+            for stream in listener.incoming() {
+                let mut stream = BufReader::new(stream.expect("accepted"));
+                let (mut head, mut length) = (String::new(), 0);
+                while !head.ends_with("\r\n\r\n") {
+                    let mut line = String::new();
+                    stream.read_line(&mut line).expect("read");
+                    length = line
+                        .strip_prefix("Content-Length: ")
+                        .map_or(length, |text| text.trim().parse().expect("a number"));
+                    head += &line;
+                }
+                let mut body = vec![0; length];
+                stream.read_exact(&mut body).expect("read");
+                let line = head.lines().next().unwrap_or_default().trim_end_matches(" HTTP/1.0").to_owned();
+                assert!(head.contains("Authorization: Bearer 0123456789abcdef\r\n"), "{head}");
+                let (status, text) = answer(&line);
+                let _ = asked.send(format!("{line} {}", String::from_utf8_lossy(&body)).trim_end().to_owned());
+                let head = format!("HTTP/1.0 {status} X\r\nContent-Length: {}\r\n\r\n", text.len());
+                stream.get_mut().write_all((head + &text).as_bytes()).expect("written");
+            }
+        };
+        std::thread::Builder::new().spawn(serve).expect("a thread");
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("token");
+        std::fs::write(&file, "0123456789abcdef\n").expect("written");
+        Door::named(&place, Some(&file)).expect("a door")
+    }
+
+    /// A gateway with so many connections, of which each look finds that they have had a hundred bytes more.
+    fn crowd(line: &str, count: usize) -> (u16, String) {
+        let text = match line.split(['?', ' ']).nth(1).unwrap_or_default() {
+            "/readyz" => "running\n".to_owned(),
+            "/metrics" => "wsgate_build_info{version=\"9\"} 1\n".to_owned(),
+            "/backends" => "{\"pools\":[]}".to_owned(),
+            "/connections" => {
+                let offset: usize = line.rsplit("offset=").next().and_then(|text| text.parse().ok()).expect("a number");
+                let ids = offset..count.min(offset + PAGE);
+                let more = ids.end < count;
+                let list: Vec<String> = ids.map(|id| format!("{{\"id\":{id},\"bytes_in\":7}}")).collect();
+                format!("{{\"count\":{count},\"missing\":0,\"more\":{more},\"connections\":[{}]}}", list.join(","))
+            }
+            _ => return (404, "{\"code\":\"x\",\"text\":\"there is\\u001b nothing\"}".to_owned()),
+        };
+        (200, text)
+    }
+
+    fn census(watch: &mut Watch) -> Arc<Census> {
+        match watch.look().expect("it answers").desk {
+            Desk::Open { census, .. } => census,
+            Desk::Closed(why) => panic!("{why}"),
+        }
+    }
+
+    #[test]
+    fn a_page_is_turned_at_each_look() {
+        let (tell, asked) = channel();
+        let mut watch = Watch::new(gateway(|line| crowd(line, 2500), tell), Duration::ZERO);
+        let seen: Vec<(usize, usize)> = (0..5)
+            .map(|_| {
+                let census = census(&mut watch);
+                (census.connections.len(), census.count)
+            })
+            .collect();
+        // What is there the first time, then all, and all until the next round is complete.
+        assert_eq!(seen, [(1000, 2500), (2000, 2500), (2500, 2500), (2500, 2500), (2500, 2500)]);
+        let pages = asked.try_iter().filter(|line| line.contains("/connections")).collect::<Vec<_>>();
+        let offsets: Vec<&str> = pages.iter().filter_map(|line| line.rsplit('=').next()).collect();
+        assert_eq!(offsets, ["0", "1000", "2000", "0", "1000"]);
+        let all = census(&mut watch);
+        assert!(all.connections.iter().enumerate().all(|(at, one)| one.id == at as u64), "each once");
+        assert_eq!(all.connections[0].pace, Some(0.0), "it has been seen twice");
+    }
+
+    #[test]
+    fn orders_are_carried_out_and_refusals_are_told() {
+        let (tell, asked) = channel();
+        let answer = |line: &str| if line.contains("drain") { (202, "{}".to_owned()) } else { crowd(line, 1) };
+        let mut watch = Watch::new(gateway(answer, tell), Duration::ZERO);
+        let name = |text: &str| serde_json::from_value::<Name>(text.into()).expect("a name");
+        let (pool, backend) = (name("a b"), name("ws://h\u{1b}\"x"));
+        let drained = watch.obey(Order::Drain { pool: pool.clone(), backend: backend.clone() });
+        assert_eq!(drained, Some(Ok("ws://h�\"x is being drained".to_owned())));
+        assert!(watch.obey(Order::Undrain { pool, backend }).is_some_and(|done| done.is_ok()));
+        let refused = watch.obey(Order::Close { id: 4, code: 4000, reason: "a&b c".to_owned() });
+        assert_eq!(refused, Some(Err(Plain::of("there is\u{1b} nothing"))));
+        assert_eq!(
+            asked.try_iter().collect::<Vec<_>>(),
+            [
+                "POST /drain {\"backend\":\"ws://h\\u001b\\\"x\",\"pool\":\"a b\"}",
+                "DELETE /drain?pool=a+b&backend=ws%3A%2F%2Fh%1B%22x",
+                "DELETE /connections/4?code=4000&reason=a%26b+c",
+            ]
+        );
+        assert_eq!(watch.obey(Order::Focus(Some(7))), None);
+        let Desk::Open { focus, .. } = watch.look().expect("it answers").desk else { panic!("it is open") };
+        assert!(focus.is_some_and(|told| *told == Err(Plain::of("there is\u{1b} nothing"))));
+    }
+
+    #[test]
+    fn what_is_no_gateway_is_told() {
+        for (metrics, told) in [
+            ((200, "up 1\n"), "what answers there is no wsgate"),
+            ((200, "<html>"), "line 1 of /metrics is no sample"),
+            ((503, ""), "/metrics is answered with 503"),
+        ] {
+            let answer = move |_: &str| (metrics.0, metrics.1.to_owned());
+            let mut watch = Watch::new(gateway(answer, channel().0), Duration::ZERO);
+            assert_eq!(watch.look().err().as_deref(), Some(told));
+        }
+    }
+}
