@@ -81,6 +81,9 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Watch a running gateway in the terminal, through the admin door of the configuration
+    #[command(after_help = AFTER_TOP)]
+    Top(Top),
     /// Print the manual page, or that of one command
     Man {
         /// The command
@@ -121,6 +124,23 @@ pub(crate) struct Probe {
     pub(crate) json: bool,
 }
 
+/// What is watched, and how.
+#[derive(Debug, Args)]
+pub(crate) struct Top {
+    /// The admin door: http://HOST:PORT or unix:PATH; else that of the configuration, with its token
+    #[arg(long, value_name = "URL")]
+    pub(crate) admin: Option<String>,
+    /// A file whose first line is the token of --admin; without it connections are not shown, and nothing can be done
+    #[arg(long, value_name = "FILE", requires = "admin")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// How often to look: 50ms to 60s
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = read_time)]
+    pub(crate) every: Duration,
+    /// Look twice, --every apart, and print what was seen as text; so without a terminal
+    #[arg(long)]
+    pub(crate) once: bool,
+}
+
 #[cfg(test)]
 impl Arguments {
     /// What serves with this configuration.
@@ -153,6 +173,11 @@ survive are tried after a yes at the terminal, or with --harsh; without a termin
 experiment the probe looks whether the server still answers.
 Exit: 0 a proposal was made, 1 there is no WebSocket server, 3 the server has stopped answering (the best proposal \
 is printed all the same), 64 wrong usage.";
+
+const AFTER_TOP: &str = "\
+Keys: arrows select a connection, Enter shows all that is known of it, k closes it after a question, s sorts, / filters, \
+b shows the backends, where d drains one after a question, ? helps, q leaves. NO_COLOR is respected.
+Exit: 0 it was left, 1 the admin door does not answer (with --once), 64 wrong usage, 78 bad configuration.";
 
 impl Arguments {
     /// What the command line says instead of the file.

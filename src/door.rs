@@ -31,7 +31,8 @@ pub(crate) fn ask(door: &Listen, question: &Question<'_>) -> io::Result<String> 
     connect(door, deadline).and_then(|stream| talk(stream, question, deadline)).map_err(late)
 }
 
-fn connect(door: &Listen, deadline: Instant) -> io::Result<Socket> {
+/// A connection to this door, or none by then.
+pub(crate) fn connect(door: &Listen, deadline: Instant) -> io::Result<Socket> {
     match door {
         // An unspecified address (0.0.0.0, [::]) is this machine's own to whoever connects to it.
         Listen::Tcp(address) => {
@@ -69,7 +70,7 @@ fn talk(mut stream: Socket, question: &Question<'_>, deadline: Instant) -> io::R
 }
 
 /// The time that is left, which is never none.
-fn left(deadline: Instant) -> io::Result<Duration> {
+pub(crate) fn left(deadline: Instant) -> io::Result<Duration> {
     let left = deadline.saturating_duration_since(Instant::now());
     if left.is_zero() { Err(ErrorKind::TimedOut.into()) } else { Ok(left) }
 }

@@ -46,7 +46,9 @@ mod telemetry;
 mod tls;
 pub mod wire;
 
-pub use config::{BUILT_IN, Change, ChangeKind, Config, Listen, LogFormat, Overrides, Problem, Problems, Target};
+pub use config::{
+    AdminToken, BUILT_IN, Change, ChangeKind, Config, Listen, LogFormat, Overrides, Problem, Problems, Target,
+};
 pub use gateway::{
     Gateway, Handle, Inherited, Listeners, ReloadError, Reloaded, StartError, Totals, Turn, admin_token, check,
 };

@@ -17,6 +17,7 @@ mod reloading;
 mod serve;
 mod signals;
 mod successor;
+mod top;
 
 use std::process::ExitCode;
 
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         Some(Command::Reload { dry_run, json }) => {
             reloading::reload(&arguments, reloading::Wish { dry_run: *dry_run, json: *json })
         }
+        Some(Command::Top(wishes)) => top::top(&arguments, wishes),
         Some(Command::Man { of }) => manual::page(of.as_deref()),
         Some(Command::Completions { shell }) => manual::completions(*shell),
         Some(Command::Probe(wishes)) => probing::probe(wishes, arguments.origin.first()),

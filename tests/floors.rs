@@ -38,6 +38,7 @@ const FLOORS: &[(u8, &[&str])] = &[
             "successor.rs",
             "probing.rs",
             "reloading.rs",
+            "top",
         ],
     ),
     (7, &["lib.rs"]),
@@ -93,6 +94,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ),
     ("ppp", &["admission/proxy_header.rs", "client/way.rs"]),
     ("prometheus-client", &["telemetry/metrics.rs", "telemetry/metrics/"]),
+    ("ratatui", &["top/"]),
     ("rcgen", &["tls/"]),
     ("redis", &["hub/cluster/"]),
     ("regex", &["config/hub.rs"]),
@@ -100,12 +102,15 @@ const CRATES: &[(&str, &[&str])] = &[
     ("rustix", &["descriptors.rs", "notify.rs", "passing.rs", "socket/far_end/", "socket/transport.rs"]),
     ("rustls", &["client/", "socket/", "tls/"]),
     ("rustls-pemfile", &["tls/pem.rs"]),
-    ("serde", &["gateway/desk/", "hub/language/"]),
-    ("serde_json", &["auth/", "filter.rs", "gateway/desk/", "hub/cluster/", "hub/language/", "probe/", "reloading.rs"]),
+    ("serde", &["gateway/desk/", "hub/language/", "top/"]),
+    (
+        "serde_json",
+        &["auth/", "filter.rs", "gateway/desk/", "hub/cluster/", "hub/language/", "probe/", "reloading.rs", "top/"],
+    ),
     ("sha1", &["wire/offer.rs"]),
     ("simdutf8", &["wire/utf8.rs"]),
     ("slab", &["hub/shard.rs", "telemetry/roster.rs"]),
-    ("socket2", &["client/way.rs", "door.rs", "gateway/bound.rs", "gateway/listeners.rs"]),
+    ("socket2", &["client/way.rs", "door.rs", "gateway/bound.rs", "gateway/listeners.rs", "top/"]),
     ("strsim", &["config/file/"]),
     ("tikv-jemallocator", &["main.rs"]),
     ("time", &["tls/"]),
@@ -132,6 +137,7 @@ const CRATES: &[(&str, &[&str])] = &[
             "signals.rs",
             "socket/",
             "successor.rs",
+            "top/",
         ],
     ),
     ("tokio-rustls", &["client/", "socket/"]),
@@ -160,7 +166,7 @@ const CRATES: &[(&str, &[&str])] = &[
         ],
     ),
     ("tracing-subscriber", &["serve.rs"]),
-    ("url", &["auth/token.rs", "client/", "gateway/desk/", "tls/names.rs", "wire/origin.rs"]),
+    ("url", &["auth/token.rs", "client/", "gateway/desk/", "tls/names.rs", "top/", "wire/origin.rs"]),
     ("webpki-roots", &["client/"]),
     ("x509-parser", &["tls/"]),
     // For benches alone, and for tests alone, in whatever room.
@@ -321,7 +327,7 @@ fn imports(file: &File<'_>) -> Vec<String> {
 }
 
 fn is_binary_part(room: &str) -> bool {
-    floor(&format!("{room}.rs")) == Some(8) && room != "main"
+    (floor(&format!("{room}.rs")) == Some(8) && room != "main") || floor(room) == Some(8)
 }
 
 /// Outside crates stay in their rooms.

@@ -56,6 +56,7 @@ async fn help_documents_every_option_and_every_exit_code() {
         "cert",
         "probe",
         "health",
+        "top",
         "man",
         "completions",
     ]) {
@@ -407,6 +408,7 @@ async fn a_command_whose_reader_has_gone_ends_in_silence_with_1() {
     let url = Backend::bind().await.echo();
     for arguments in [
         &["health"][..],
+        &["top", "--once", "--every", "50ms"],
         &["check"],
         &["man"],
         &["completions", "bash"],

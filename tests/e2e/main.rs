@@ -49,5 +49,6 @@ mod scale;
 mod shield;
 mod systemd;
 mod tls;
+mod top;
 mod transparent;
 mod upgrade;
