@@ -1,18 +1,15 @@
 //! `wsgate` and `wsgate check`: find the configuration, start logging, run the gateway, turn signals into orders.
 
-use std::io::IsTerminal as _;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 use wsgate::{Config, Gateway, Handle, LogFormat, Overrides, Phase, Problem, Problems, StartError, Totals};
 
 use crate::arguments::Arguments;
 use crate::journal::{Journal, Last};
+use crate::logging;
 use crate::output::{FAILED, complain, print, say};
-use crate::panics;
 
 /// The configuration, or something that it names, is wrong (EX_CONFIG of sysexits.h).
 const BAD_CONFIG: u8 = 78;
@@ -67,13 +64,18 @@ pub(crate) fn serve(arguments: &Arguments) -> u8 {
         Ok(config) => config,
         Err(problems) => return tell_problems(&problems),
     };
-    let journal = match start_logging(&config) {
+    let in_file = config.log.file.is_some();
+    let journal = match logging::start(&config) {
         Ok(journal) => journal,
         Err(error) => return fail(&format!("cannot start: {error}")),
     };
     let journal = Last(journal);
     serve_logged(config, &source, &journal.0).unwrap_or_else(|failed| {
         journal.0.leave(failed.told.as_bytes());
+        // Whoever has started it looks there, and nobody has written anything else to it.
+        if in_file {
+            complain(&failed.told);
+        }
         failed.code
     })
 }
@@ -104,6 +106,9 @@ async fn run(gateway: Gateway, source: &Source, log: (&Journal, LogFormat)) -> R
     let [Ok(term), Ok(int), Ok(hup)] = signals else {
         return Err(Failed::because("cannot listen for signals"));
     };
+    let Ok(usr1) = signal(SignalKind::user_defined1()) else {
+        return Err(Failed::because("cannot listen for signals"));
+    };
     let handle = gateway.handle();
     let addresses = gateway.addresses();
     let admin = gateway.admin_address();
@@ -119,7 +124,16 @@ async fn run(gateway: Gateway, source: &Source, log: (&Journal, LogFormat)) -> R
         },
         code = obey(&handle, source, [term, int, hup]) => Ok(code),
         code = announce => Ok(code),
+        code = reopen(usr1, log.0) => Ok(code),
     }
+}
+
+/// SIGUSR1: the log's file was moved away.
+async fn reopen(mut usr1: Signal, journal: &Journal) -> u8 {
+    while usr1.recv().await.is_some() {
+        journal.reopen();
+    }
+    std::future::pending().await
 }
 
 /// Signals become orders, as long as the gateway runs.
@@ -186,19 +200,6 @@ fn conclude(totals: &Totals) -> u8 {
     let Totals { open, cut, took } = *totals;
     tracing::info!(connections = open, cut, seconds = took.as_secs_f64(), "drained");
     if cut == 0 { 0 } else { CUT }
-}
-
-fn start_logging(config: &Config) -> std::io::Result<Arc<Journal>> {
-    let tell = |lines| tracing::warn!(lines, "log lines were lost here: they were not read in time");
-    let journal = Journal::start(std::io::stderr(), config.log.buffer, tell)?;
-    let filter = EnvFilter::try_new(&config.log.level).unwrap_or_else(|_| EnvFilter::new("info"));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(Arc::clone(&journal));
-    match config.log.format {
-        LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).init(),
-        LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).init(),
-    }
-    panics::tell_in(&journal);
-    Ok(journal)
 }
 
 /// Why nothing is served, in whole lines, and the exit code.

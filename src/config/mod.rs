@@ -202,6 +202,12 @@ pub struct Log {
     pub level: String,
     /// Lines that may wait to be read, at least 1; more are lost.
     pub buffer: usize,
+    /// The file that they go into; absent: standard error.
+    pub file: Option<PathBuf>,
+    /// Lines of connections that are written, of each kind; `None`: all.
+    pub sample: Option<Rate>,
+    /// Beyond them each one of so many; 0: none.
+    pub sample_every: u32,
 }
 
 /// The shape of a log line.

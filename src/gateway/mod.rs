@@ -35,10 +35,11 @@ pub use self::error::StartError;
 use self::snapshot::Snapshot;
 use self::worker::{Clock, Service, Worker};
 use crate::admin;
-use crate::config::{Change, Config, Listen, Problem, Problems};
+use crate::config::{Change, Config, Listen, Log, Problem, Problems};
 use crate::hub::{Mailbox, Site, Way};
 use crate::lifecycle::{Life, Phase};
 use crate::telemetry::metrics::{Facts, Metrics};
+use crate::telemetry::sample::Rule;
 
 /// How long the end waits for a disk that takes the last messages of chat histories.
 const SETTLE: Duration = Duration::from_secs(5);
@@ -77,7 +78,8 @@ impl Shared {
             };
             let histories = move || same.upgrade().map_or_else(Vec::new, |shared| shared.snapshot.load().histories());
             snapshot.take_over();
-            let mut metrics = Metrics::with_facts(facts).with_histories(histories);
+            let rule = sample_rule(&snapshot.config.log);
+            let mut metrics = Metrics::with_facts(facts).with_histories(histories).with_sample(rule);
             if let Some(cluster) = site.cluster.clone() {
                 metrics = metrics.with_cluster(move || cluster.facts());
             }
@@ -225,10 +227,12 @@ impl Gateway {
             tasks.spawn(accept::run(listener, door, shared.life.clone()));
         }
         tasks.spawn(checks::sweep(Arc::clone(&shared)));
+        tasks.spawn(checks::tell_left_out(Arc::clone(&shared.metrics)));
         tasks.spawn(checks::keep(Arc::clone(&shared), tasks.clone()));
         shared.life.enter(Phase::Running);
         shared.life.reached(Phase::Draining).await;
         let totals = drain::drain(&shared, &workers, &mut orders).await;
+        shared.metrics.sampler.tell();
         // After the last member has left, so that other gateways hear of it.
         drop(cluster);
         if let Some(archives) = &shared.site.archives {
@@ -250,6 +254,11 @@ pub fn check(config: Config) -> Result<Vec<Problem>, Problems> {
     let site = Site { mailboxes, archives: None, cluster };
     let built = Snapshot::build(config, &site, None).map(|(_, warnings)| warnings);
     cluster::both(built, prepared.as_ref().err())
+}
+
+fn sample_rule(log: &Log) -> Option<Rule> {
+    let Log { sample, sample_every: every, .. } = *log;
+    sample.map(|rate| Rule { most: rate.count.get(), per: rate.per, every })
 }
 
 fn now() -> SystemTime {

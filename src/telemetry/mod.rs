@@ -4,3 +4,4 @@ pub(crate) mod metrics;
 pub(crate) mod record;
 pub(crate) mod report;
 pub(crate) mod roster;
+pub(crate) mod sample;

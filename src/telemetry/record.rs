@@ -8,6 +8,10 @@ use std::time::Instant;
 
 use super::metrics::{Metrics, Route, label};
 use super::report::{Report, State};
+use super::sample::Kind;
+
+/// What the lines of connections are filtered by.
+const TARGET: &str = "wsgate::connection";
 
 /// What is known of one connection that is no WebSocket; filled in as it goes, logged when dropped (target
 /// `wsgate::connection`).
@@ -134,8 +138,12 @@ impl Record {
     }
 
     fn write(&self) {
+        let kind = if self.refused.is_some() { Kind::Refused } else { Kind::Ordinary };
+        if !is_written(&self.metrics, kind) {
+            return;
+        }
         tracing::info!(
-            target: "wsgate::connection",
+            target: TARGET,
             address = self.address.map(tracing::field::display),
             host = self.host,
             tls = self.tls,
@@ -203,9 +211,12 @@ impl Stay {
     }
 
     fn write(&self, end: &End) {
+        if !is_written(&self.metrics, Kind::of_end(end.by, end.code)) {
+            return;
+        }
         let (host, subject) = self.names();
         tracing::info!(
-            target: "wsgate::connection",
+            target: TARGET,
             id = end.id,
             address = self.address.map(tracing::field::display),
             host,
@@ -251,6 +262,11 @@ impl End {
         let backend = backend.to_owned();
         Self { id: 0, by: "gateway", code: 1006, reason: "cut".into(), frames: (0, 0), bytes: (0, 0), backend }
     }
+}
+
+/// Lines that nobody wants are not left out: they take no share of those that are wanted.
+fn is_written(metrics: &Metrics, kind: Kind) -> bool {
+    tracing::enabled!(target: TARGET, tracing::Level::INFO) && metrics.sampler.admits(kind)
 }
 
 /// To the millisecond.

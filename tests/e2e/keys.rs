@@ -44,6 +44,9 @@ const SEEN: &[(&str, &str)] = &[
     ("admin.body", "desk::what_is_asked_wrongly_is_told"),
     ("log.format", "keys::log_format_and_level"),
     ("log.level", "keys::log_format_and_level"),
+    ("log.file", "log_file::the_log_is_a_file_that_is_opened_again_at_sigusr1"),
+    ("log.sample", "log::lines_beyond_the_share_of_their_kind_are_left_out_and_counted"),
+    ("log.sample_every", "log::beyond_the_share_each_one_of_so_many_is_written"),
     ("log.buffer", "log::a_log_that_nobody_reads_stops_nobody_and_says_what_is_missing"),
     ("cluster.redis", "cluster::members_of_two_gateways_see_one_order_and_the_same_ids"),
     ("cluster.username", "cluster::a_redis_with_users_and_passwords_lets_in_who_knows_them"),
@@ -211,7 +214,7 @@ const SEEN: &[(&str, &str)] = &[
 ];
 
 /// The modules whose tests may stand in [`SEEN`].
-const MODULES: [(&str, &str); 21] = [
+const MODULES: [(&str, &str); 22] = [
     ("chat", include_str!("chat.rs")),
     ("chat_keys", include_str!("chat_keys.rs")),
     // What waits inside is seen only there.
@@ -227,6 +230,7 @@ const MODULES: [(&str, &str); 21] = [
     ("keys", include_str!("keys.rs")),
     ("life", include_str!("life.rs")),
     ("log", include_str!("log.rs")),
+    ("log_file", include_str!("log_file.rs")),
     ("moderation", include_str!("moderation.rs")),
     ("mtls", include_str!("mtls.rs")),
     ("pages", include_str!("pages.rs")),

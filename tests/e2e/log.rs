@@ -3,6 +3,7 @@
 
 use std::io::Write as _;
 use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use serde_json::{Map, Value};
@@ -259,6 +260,83 @@ async fn a_legacy_session_tells_what_its_frames_wait_for() {
     }
 }
 
+// More lines than anybody reads
+
+/// What the admin door behind this socket says of a metric; 0 as long as it says nothing.
+pub async fn metric(admin: &Path, name: &str) -> usize {
+    let mut door = Peer::new(UnixStream::connect(admin).await.expect("connect"));
+    door.send(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+    let text = door.answer().await.body;
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    value.map_or(0, |value| value.parse().expect("a number"))
+}
+
+/// A program that samples so, and its admin door.
+async fn sampling(folder: &TempDir, rule: &str) -> (Program, PathBuf) {
+    let admin = folder.path().join("admin");
+    let config = format!(
+        "[admin]\nlisten = \"unix:{}\"\n[log]\n{rule}\n[[route]]\npath = \"/echo\"\necho = {{}}\n",
+        admin.display()
+    );
+    (Program::configured(folder.path(), &config).await, admin)
+}
+
+#[tokio::test]
+async fn lines_beyond_the_share_of_their_kind_are_left_out_and_counted() {
+    let folder = folder();
+    let (program, admin) = sampling(&folder, "sample = \"2/h\"").await;
+    for (code, count) in [(1000, 5), (4711, 3)] {
+        for _ in 0..count {
+            leave(program.open("/echo").await, code).await;
+        }
+    }
+    for _ in 0..4 {
+        let mut peer = Peer::connect(program.address()).await;
+        assert_eq!(peer.upgrade("/nowhere", &[]).await.status, 404);
+    }
+    for (kind, count) in [("ordinary", 3), ("abnormal", 1), ("refused", 2)] {
+        let name = format!("wsgate_log_lines_left_out_total{{kind=\"{kind}\"}}");
+        within(&name, async { while metric(&admin, &name).await < count {} }).await;
+        assert_eq!(metric(&admin, &name).await, count, "{kind}");
+    }
+    let log = program.stop().await.err;
+    for piece in [" code=1000 ", " code=4711 ", "connection ended"] {
+        assert_eq!(log.matches(piece).count(), 2, "{piece}: {log}");
+    }
+    // Told second by second.
+    let told = log.lines().filter(|line| line.contains("INFO wsgate::connection: lines were left out here: "));
+    let sums = told.fold([0; 3], |sums, line| {
+        let of = |name: &str| line.split(' ').find_map(|part| part.strip_prefix(name)?.parse::<usize>().ok());
+        let [Some(ordinary), Some(refused), Some(abnormal)] = ["ordinary=", "refused=", "abnormal="].map(of) else {
+            panic!("{line}")
+        };
+        [sums[0] + ordinary, sums[1] + refused, sums[2] + abnormal]
+    });
+    assert_eq!(sums, [3, 2, 1], "{log}");
+}
+
+#[tokio::test]
+async fn beyond_the_share_each_one_of_so_many_is_written() {
+    let folder = folder();
+    let (program, _) = sampling(&folder, "sample = \"1/h\"\nsample_every = 2").await;
+    for _ in 0..6 {
+        leave(program.open("/echo").await, 1000).await;
+    }
+    let log = program.stop().await.err;
+    assert_eq!(log.matches("websocket ended").count(), 3, "{log}");
+}
+
+#[tokio::test]
+async fn without_sampling_all_lines_are_written() {
+    let folder = folder();
+    let (program, _) = sampling(&folder, "sample = \"0/s\"").await;
+    for _ in 0..6 {
+        leave(program.open("/echo").await, 1000).await;
+    }
+    let log = program.stop().await.err;
+    assert_eq!((log.matches("websocket ended").count(), log.matches("left out").count()), (6, 0), "{log}");
+}
+
 // A reader that does not read
 
 /// A program that serves plain `ws`, whose standard error is full from the start; and its reader.
@@ -280,17 +358,21 @@ async fn stalled(folder: &TempDir, config: &str) -> (Program, UnixStream) {
 }
 
 /// A session that leaves one line.
-async fn visit(program: &Program) {
-    let mut peer = program.open("/echo").await;
+pub async fn visit(program: &Program) {
+    leave(program.open("/echo").await, 1000).await;
+}
+
+/// One message each way, and the end.
+async fn leave(mut peer: Peer, code: u16) {
     peer.say("hello").await;
     peer.message().await;
-    peer.send(&frames::client(CLOSE, &frames::close(1000, "bye"))).await;
+    peer.send(&frames::client(CLOSE, &frames::close(code, "bye"))).await;
     peer.message().await;
     peer.end().await;
 }
 
 /// What is to be read until a line has this in it, beyond the empty lines that it was full of.
-async fn read_until(reader: &mut UnixStream, piece: &str) -> String {
+pub async fn read_until(reader: &mut UnixStream, piece: &str) -> String {
     let mut bytes = Vec::new();
     within(piece, async {
         while !String::from_utf8_lossy(&bytes).contains(piece) {
@@ -311,13 +393,7 @@ async fn a_log_that_nobody_reads_stops_nobody_and_says_what_is_missing() {
         visit(&program).await;
     }
     // With the first in hand, five wait; lines of the last session may still be on their way.
-    let lost = async || {
-        let mut door = Peer::new(UnixStream::connect(&admin).await.expect("connect"));
-        door.send(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
-        let text = door.answer().await.body;
-        let value = text.lines().find_map(|line| line.strip_prefix("wsgate_log_lines_lost_total "));
-        value.expect("the metric").parse::<usize>().expect("a number")
-    };
+    let lost = async || metric(&admin, "wsgate_log_lines_lost_total").await;
     within("the last line to be lost", async { while lost().await < 15 {} }).await;
     let text = read_until(&mut reader, "log lines were lost here: they were not read in time").await;
     let (before, missing) = text.split_once(" WARN ").expect("a warning");

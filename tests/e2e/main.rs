@@ -31,6 +31,7 @@ mod life;
 mod load;
 mod load_chat;
 mod log;
+mod log_file;
 mod meters;
 mod moderation;
 mod mtls;

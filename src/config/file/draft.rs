@@ -56,7 +56,7 @@ impl Draft {
                 routes: Vec::new(),
                 pools: pool::read_pools(root.table("pool"), base),
                 cluster: cluster::read_cluster(root.table("cluster"), base),
-                log: gateway::read_log(&root),
+                log: gateway::read_log(&root, base),
             },
         };
         root.finish();
