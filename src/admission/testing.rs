@@ -105,6 +105,7 @@ pub(super) fn config() -> Config {
             sample: None,
             sample_every: 0,
         },
+        otlp: None,
     }
 }
 

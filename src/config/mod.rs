@@ -9,19 +9,23 @@ mod error;
 mod file;
 mod hub;
 mod legacy;
+mod log;
+pub(crate) mod otlp;
 mod pages;
 mod pool;
 mod profile;
 mod quantity;
 
 pub(crate) use address::backend;
-pub(crate) use backend_head::{BackendHead, Subprotocol};
+pub(crate) use backend_head::{BackendHead, Subprotocol, TraceParent};
 pub use difference::Change;
 pub(crate) use difference::difference;
 pub use error::{Problem, Problems};
 pub use file::{BUILT_IN, Overrides};
 pub(crate) use hub::{Filter, FixedRoom, HistoryStore, Hub, NamePattern, RoomSecret, SayRate, Secret, Unfiltered};
 pub(crate) use legacy::{BINARY, BadText, Binary, Hold, Legacy};
+pub(crate) use log::Log;
+pub use log::LogFormat;
 pub(crate) use pages::Pages;
 pub(crate) use pool::{
     Backend, Balance, Check, Ejection, HashBy, Health, Pool, ProxyProtocol, SourceAddress, Transport,
@@ -38,6 +42,7 @@ use ipnet::IpNet;
 
 use self::auth::Auth;
 use self::cluster::Cluster;
+use self::otlp::Otlp;
 pub(crate) use crate::limits::{AddressLimits, GatewayLimits, Rate, SessionLimits, SlowClient};
 use crate::wire::close::Code;
 use crate::wire::origin::OriginRule;
@@ -73,6 +78,8 @@ pub struct Config {
     pub cluster: Option<Cluster>,
     /// How logs are written.
     pub log: Log,
+    /// Where spans of connections go; absent: there are none.
+    pub otlp: Option<Otlp>,
 }
 
 impl Config {
@@ -191,32 +198,6 @@ pub enum AdminToken {
     File(PathBuf),
     /// This variable of the environment.
     Variable(String),
-}
-
-/// How logs are written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Log {
-    /// Text for people or JSON for machines.
-    pub format: LogFormat,
-    /// Levels, in the syntax of `tracing_subscriber::EnvFilter`, such as `info` or `wsgate=debug`.
-    pub level: String,
-    /// Lines that may wait to be read, at least 1; more are lost.
-    pub buffer: usize,
-    /// The file that they go into; absent: standard error.
-    pub file: Option<PathBuf>,
-    /// Lines of connections that are written, of each kind; `None`: all.
-    pub sample: Option<Rate>,
-    /// Beyond them each one of so many; 0: none.
-    pub sample_every: u32,
-}
-
-/// The shape of a log line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// One readable line.
-    Text,
-    /// One JSON object a line.
-    Json,
 }
 
 /// A host and path, who may come in, and where it leads.

@@ -20,7 +20,7 @@ use super::reply::{Answer, close_after, redirect, show, switch, text};
 use super::session::{Place, Promise, Session};
 use super::snapshot::{LiveRoute, LiveTarget, Snapshot};
 use super::to_https;
-use super::visit::{Shown, dial, forwarded, hops, vouched};
+use super::visit::{Shown, dial, forwarded, hops, trace_of, vouched};
 use crate::admission::refusal::Refusal;
 use crate::admission::{self, Admission, Outcome, PlainRequest, Visible};
 use crate::auth::{Denied, No, Pass, Visit};
@@ -194,6 +194,8 @@ fn answer_plain(asker: &Asker, plain: &PlainRequest, head: &request::Parts) -> A
 async fn upgrade(asker: &Asker, mut admission: Admission, head: &request::Parts) -> Result<Answer, Refusal> {
     let live = asker.snapshot.routes[admission.route].clone();
     asker.record.borrow_mut().address = Some(admission.client);
+    let trace = trace_of(&live.target, &head.headers);
+    asker.record.borrow_mut().trace = trace.as_ref().map(|trace| trace.to_string().into());
     if live.drained.load(Ordering::Relaxed) {
         return Err(Refusal::RouteDrained);
     }
@@ -211,7 +213,7 @@ async fn upgrade(asker: &Asker, mut admission: Admission, head: &request::Parts)
         },
         None => None,
     };
-    let vouched = vouched(asker, pass.as_ref());
+    let vouched = vouched(asker, pass.as_ref(), trace.as_ref());
     shown.vouched = &vouched;
     if let Some(pass) = &pass {
         shown = Shown { headers: &pass.headers, target: &pass.target, vouched: &vouched, forwarded };

@@ -13,6 +13,7 @@ mod error;
 mod exodus;
 mod farewell;
 mod front;
+mod otlp;
 mod pages;
 mod reload;
 mod reply;
@@ -80,6 +81,7 @@ impl Shared {
             snapshot.take_over();
             let rule = sample_rule(&snapshot.config.log);
             let mut metrics = Metrics::with_facts(facts).with_histories(histories).with_sample(rule);
+            metrics = otlp::with_spans(metrics, &snapshot.config);
             if let Some(cluster) = site.cluster.clone() {
                 metrics = metrics.with_cluster(move || cluster.facts());
             }
@@ -159,6 +161,7 @@ impl Gateway {
     /// Certificates or authorities that cannot be used, addresses that cannot be bound.
     pub fn bind(config: Config) -> Result<Self, StartError> {
         let mailboxes: Arc<[Arc<Mailbox>]> = (0..config.workers).map(|_| Arc::new(Mailbox::default())).collect();
+        otlp::prepare(&config).map_err(StartError::Config)?;
         let prepared = cluster::prepare(config.cluster.as_ref()).map_err(StartError::Config)?;
         let (cluster, way) = prepared.unzip();
         let site = Site { mailboxes, archives: Some(Arc::default()), cluster };
@@ -214,6 +217,7 @@ impl Gateway {
         let workers: Arc<[Worker]> = workers.map_err(StartError::Worker)?.into();
         let cluster =
             shared.site.cluster.clone().zip(way).map(Service::start).transpose().map_err(StartError::Worker)?;
+        let exporter = otlp::start(&shared.metrics, &shared.snapshot.load().config).map_err(StartError::Worker)?;
         let tasks = worker::service_tasks();
         if let Some(bound) = admin {
             let desk = Rc::new(desk::Desk::new(Arc::clone(&shared), Arc::clone(&workers)));
@@ -238,6 +242,7 @@ impl Gateway {
         if let Some(archives) = &shared.site.archives {
             archives.settle(SETTLE);
         }
+        otlp::end(exporter);
         shared.life.enter(Phase::Stopped);
         Ok(totals)
     }
@@ -249,6 +254,7 @@ impl Gateway {
 /// Every problem at once.
 pub fn check(config: Config) -> Result<Vec<Problem>, Problems> {
     let mailboxes: Arc<[Arc<Mailbox>]> = Arc::new([Arc::default()]);
+    otlp::prepare(&config)?;
     let prepared = cluster::prepare(config.cluster.as_ref());
     let cluster = prepared.as_ref().ok().and_then(Option::as_ref).map(|(cluster, _)| cluster.clone());
     let site = Site { mailboxes, archives: None, cluster };

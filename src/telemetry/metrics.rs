@@ -30,7 +30,7 @@ pub(crate) use self::handshakes::Handshakes;
 pub(crate) use self::history::HistoryFacts;
 pub(crate) use self::holds::Holds;
 pub(crate) use self::process::Process;
-use self::shown::show;
+pub(super) use self::shown::show;
 pub(crate) use self::traffic::{Told, Traffic};
 use super::sample::{Rule, Sampler};
 
@@ -75,6 +75,9 @@ pub(crate) struct Metrics {
     pub log_lost: Counter,
     /// Which lines of connections are written.
     pub sampler: Sampler,
+    /// Where spans are left; absent: nobody collects them.
+    #[cfg(feature = "otel")]
+    pub spans: Option<std::sync::Arc<super::spans::Outbox>>,
     /// Panics, on any thread.
     pub panics: Counter,
     /// Clients that were held while their backend restarted.
@@ -115,6 +118,8 @@ impl Default for Metrics {
             reloads: Family::default(),
             log_lost: Counter::default(),
             sampler: Sampler::new(None, left_out),
+            #[cfg(feature = "otel")]
+            spans: None,
             panics: Counter::default(),
             holds: Holds::default(),
             drain: Drain::default(),
@@ -165,6 +170,15 @@ impl Metrics {
     #[must_use]
     pub(crate) fn with_sample(mut self, rule: Option<Rule>) -> Self {
         self.sampler = self.sampler.with(rule);
+        self
+    }
+
+    /// From now on connections leave spans here.
+    #[cfg(feature = "otel")]
+    #[must_use]
+    pub(crate) fn with_spans(mut self, outbox: std::sync::Arc<super::spans::Outbox>) -> Self {
+        outbox.register(&mut self.registry);
+        self.spans = Some(outbox);
         self
     }
 

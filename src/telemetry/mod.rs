@@ -5,3 +5,5 @@ pub(crate) mod record;
 pub(crate) mod report;
 pub(crate) mod roster;
 pub(crate) mod sample;
+#[cfg(feature = "otel")]
+pub(crate) mod spans;

@@ -266,7 +266,7 @@ mod tests {
         let member = |key: &str, length: usize| format!("{key}={}", "v".repeat(length - 2));
         let (long, short) = (member("l", 200), member("s", 100));
         let lines = [long.as_str(), &short, &long, &short, &short];
-        assert_eq!(state_of(&lines), Some([short.as_str(), &short, &short].join(",")));
+        assert_eq!(state_of(&lines), Some([long.as_str(), &short, &short, &short].join(",")));
         let lines = [short.as_str(); 7];
         assert_eq!(state_of(&lines), Some([short.as_str(); 5].join(",")));
         assert_eq!(state_of(&[&member("l", 257)]).map(|state| state.len()), Some(257), "it fits");

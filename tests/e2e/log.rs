@@ -6,11 +6,12 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::UnixStream;
 
+use crate::auth::{jwt, now, token};
 use crate::support::backend::Backend;
 use crate::support::frames::{self, CLOSE, TEXT};
 use crate::support::peer::Peer;
@@ -200,6 +201,94 @@ async fn no_secret_is_logged_at_any_level() {
     let ended = program.stop().await;
     let told = ended.err.lines().find(|line| line.contains("s3cret"));
     assert_eq!(told, None);
+}
+
+/// Tokens, good and bad ones, in each place where they may be; what a server that is asked, a hub, the admin door and a
+/// site get to know.
+async fn show_credentials(level: &str, format: &str) {
+    let [backend, asked] = [Backend::bind().await, Backend::bind().await];
+    let (folder, auth) = jwt("token = [\"header\", \"cookie:id\", \"query:t\", \"subprotocol\"]");
+    let admin = folder.path().join("admin");
+    std::fs::write(folder.path().join("admin.token"), "s3cret-admin-0123456789\n").expect("write");
+    let config = format!(
+        "[limits]\nhandshakes_per_address = \"0/s\"\n[admin]\nlisten = \"unix:{}\"\ntoken_file = \"admin.token\"\n\
+         [[route]]\npath = \"/jwt\"\n{auth}proxy = {{ pool = \"p\" }}\n\
+         [[route]]\npath = \"/asked\"\nauth = {{ kind = \"request\", url = \"http://{}/auth?key=s3cret-url\" }}\n\
+         proxy = {{ pool = \"p\" }}\n\
+         [[route]]\npath = \"/chat\"\nhub = {{ fixed = [{{ name = \"a\", secret = \"s3cret-room\" }}] }}\n\
+         [[route]]\npath = \"/site\"\nhttp = {{ pool = \"down\" }}\n\
+         [pool.p]\nbackends = [\"{}\"]\n[pool.down]\nbackends = [\"ws://127.0.0.1:1\"]\n",
+        admin.display(),
+        asked.url().trim_start_matches("ws://"),
+        backend.url(),
+    );
+    configure(folder.path(), &config);
+    let program = Program::start(folder.path(), &["--log", level, "--log-format", format]).await;
+    let connect = async || Peer::connect(program.address()).await;
+    let good = token(&json!({ "sub": "anna", "exp": now() + 600 }));
+    let late = token(&json!({ "sub": "anna", "exp": now() - 600 }));
+    let forged = format!("{}A", &good[..good.len() - 2]);
+    for (token, status) in [(&good, 101), (&late, 401), (&forged, 401)] {
+        let query = format!("/jwt?t={token}&password=s3cret-query");
+        for (path, line) in [
+            ("/jwt", format!("Authorization: Bearer {token}")),
+            ("/jwt", format!("Cookie: session=s3cret-cookie; id={token}")),
+            (query.as_str(), "X-Api-Key: s3cret-key".to_owned()),
+            ("/jwt", format!("Sec-WebSocket-Protocol: bearer, {token}")),
+        ] {
+            let mut peer = connect().await;
+            let lines = [line.as_str()];
+            let answer = match status {
+                101 => tokio::join!(peer.upgrade(path, &lines), backend.upgrade(&[])).0,
+                _ => peer.upgrade(path, &lines).await,
+            };
+            assert_eq!(answer.status, status, "{path} {line}");
+        }
+    }
+    let lines = ["Cookie: session=s3cret-cookie", "Authorization: Basic czNjcmV0LXBhc3N3b3Jk"];
+    for (answer, status) in
+        [("HTTP/1.1 403 No\r\nContent-Length: 6\r\n\r\ns3cret", 403), ("nonsense s3cret\r\n\r\n", 503)]
+    {
+        let mut peer = connect().await;
+        let (refused, ()) = tokio::join!(peer.upgrade("/asked?password=s3cret-query", &lines), async {
+            let mut server = asked.accept().await;
+            assert!(server.head().await.contains("s3cret-cookie"), "the server gets it");
+            server.send(answer.as_bytes()).await;
+        });
+        assert_eq!(refused.status, status);
+    }
+    let mut member = connect().await;
+    assert_eq!(member.upgrade("/chat", &["Sec-WebSocket-Protocol: wsgate.chat.v1"]).await.status, 101);
+    for (secret, told) in [("s3cret-wrong", "wrong_secret"), ("s3cret-room", "\"joined\"")] {
+        member.say(&json!({ "type": "join", "room": "a", "secret": secret }).to_string()).await;
+        while !member.message().await.text().contains(told) {}
+    }
+    for (secret, status) in [("s3cret-admin-wrong", 401), ("s3cret-admin-0123456789", 200)] {
+        let mut door = Peer::new(UnixStream::connect(&admin).await.expect("connect"));
+        let line = format!("GET /connections HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {secret}\r\n\r\n");
+        door.send(line.as_bytes()).await;
+        assert_eq!(door.answer().await.status, status);
+    }
+    let mut page = connect().await;
+    let head = format!("GET /site?password=s3cret-query HTTP/1.1\r\nHost: a\r\n{}\r\n\r\n", lines.join("\r\n"));
+    page.send(head.as_bytes()).await;
+    assert_eq!(page.answer().await.status, 502);
+    drop((member, page));
+    let log = program.stop().await.err;
+    assert!(level == "error" || log.contains("drained"), "{log}");
+    let parts = [&good, &late, &forged].into_iter().flat_map(|token| token.split('.').skip(1));
+    for secret in parts.chain(["s3cret", "czNjcmV0"]) {
+        let told = log.lines().find(|line| line.contains(secret));
+        assert_eq!(told, None, "{level} {format}: {secret}");
+    }
+}
+
+#[tokio::test]
+async fn no_credential_is_logged_at_any_level() {
+    for level in ["error", "warn", "info", "debug", "trace"] {
+        show_credentials(level, "text").await;
+    }
+    show_credentials("trace", "json").await;
 }
 
 #[tokio::test]

@@ -35,6 +35,8 @@ mod log_file;
 mod meters;
 mod moderation;
 mod mtls;
+#[cfg(feature = "otel")]
+mod otlp;
 mod pages;
 mod plain;
 mod pool;
@@ -47,4 +49,5 @@ mod requests;
 mod scale;
 mod shield;
 mod tls;
+mod traces;
 mod transparent;
