@@ -112,7 +112,7 @@ async fn nothing_is_added_for_small_buffers_and_what_is_named_passes_as_it_stand
 #[tokio::test]
 async fn a_program_that_was_not_built_for_it_refuses_to_send_spans() {
     let folder = tempfile::tempdir().expect("folder");
-    let config = "[otlp]\nendpoint = \"http://127.0.0.1:4318\"\n[[route]]\npath = \"/\"\necho = {}\n";
+    let config = "[otlp]\nendpoint = \"http://collector.example\"\n[[route]]\npath = \"/\"\necho = {}\n";
     configure(folder.path(), config);
     for arguments in [&["check"][..], &[]] {
         let ended = run(folder.path(), arguments).await;
