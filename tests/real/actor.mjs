@@ -4,7 +4,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import http from 'node:http';
-import { once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { WebSocketServer } from 'ws';
@@ -27,6 +27,7 @@ class Actor {
   plain = false; // whether it does not know the language at all
   most = 50; // messages in one answer
   limits = { text: 4096, rooms: 16, rate: 5, burst: 20 };
+  #doors = new EventEmitter();
   #last = 0n;
   #users = 0;
 
@@ -57,6 +58,11 @@ class Actor {
     this.room(room).push(message);
     this.tell(room, { type: 'say', room, ...message });
     return message;
+  }
+
+  /** Until the one who came last is in a room: what is told from then on reaches a page that knows where it belongs. */
+  async settled() {
+    while (![...this.members].at(-1)?.rooms.size) await once(this.#doors, 'in');
   }
 
   /** Ends every connection without a word, or with this close. */
@@ -113,6 +119,7 @@ class Actor {
     const members = [...this.members].filter(({ rooms }) => rooms.has(room)).length;
     this.send(member, { type: 'joined', ref, room, members, last, read_only: false, slow: 0, history: 1000 });
     this.on_history(member, { room, since, limit: history });
+    this.#doors.emit('in');
     this.tell(room, { type: 'join', room, id: member.id, name: member.name, time: Date.now() }, member);
   }
 

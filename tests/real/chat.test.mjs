@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { setTimeout as time } from 'node:timers/promises';
 import { after, before, describe, test } from 'node:test';
-import { UNREACHED, enter, guest, item, said, say, shows, state, wire } from './guest.mjs';
+import { UNREACHED, dismissed, enter, guest, item, said, say, shows, state, wire } from './guest.mjs';
 import { chromiumBrowser, configured, gateway, node } from './support.mjs';
 
 const OUTAGE = 20_000; // milliseconds
@@ -13,11 +13,17 @@ let browser;
 before(async () => { browser = await chromiumBrowser(); });
 after(async () => { await browser?.close(); });
 
-/** Calls oneself otherwise by the page's dialog. */
-async function rename(page, name) {
-  await page.click('#rename');
-  await page.fill('#sheet-field', name);
+/** Answers the page's dialog: typed while it is still open, what follows would land in it. */
+async function answer(page, words, { taken = true } = {}) {
+  await page.fill('#sheet-field', words);
   await page.keyboard.press('Enter');
+  if (taken) await dismissed(page);
+}
+
+/** Calls oneself otherwise by the page's dialog. */
+async function rename(page, name, wishes) {
+  await page.click('#rename');
+  await answer(page, name, wishes);
 }
 
 /** A gateway whose hub has these keys. */
@@ -168,11 +174,9 @@ describe('people at the chat page', { concurrency: 3 }, () => {
     const gate = await hub(t, 'fixed = [{ name = "vault", secret = "open sesame" }]');
     const page = await guest(t, browser, `${gate.page}/chat/vault`);
     await page.locator('dialog[open]', { hasText: 'vault has a password' }).waitFor();
-    await page.fill('#sheet-field', 'wrong');
-    await page.keyboard.press('Enter');
+    await answer(page, 'wrong', { taken: false });
     await page.locator('[role=alert]', { hasText: 'the password is not right' }).waitFor();
-    await page.fill('#sheet-field', 'open sesame');
-    await page.keyboard.press('Enter');
+    await answer(page, 'open sesame');
     await say(page, 'treasure');
     await shows(page, 'treasure');
     await page.reload();
@@ -189,13 +193,12 @@ describe('people at the chat page', { concurrency: 3 }, () => {
     await say(a, 'with a name');
     await shows(b, 'with a name');
     assert.equal(await item(b, 'with a name').locator('.who').textContent(), 'Ada <b>');
-    await rename(b, 'ADA <B>');
+    await rename(b, 'ADA <B>', { taken: false });
     await b.locator('[role=alert]', { hasText: 'somebody here is called that already' }).waitFor();
-    await b.fill('#sheet-field', 'User #1');
-    await b.keyboard.press('Enter');
+    await answer(b, 'User #1', { taken: false });
     await b.locator('[role=alert]', { hasText: 'nobody can be called that' }).waitFor();
     await b.keyboard.press('Escape');
-    assert.equal(await b.locator('dialog[open]').count(), 0);
+    await dismissed(b);
   });
 
   test('two rooms at once: apart from each other, with what is unread, in the address and its history', async (t) => {

@@ -11,7 +11,11 @@ export const shows = (page, text) => item(page, text).first().waitFor();
 /** What is said in the room in view, from top to bottom. */
 export const said = (page) => page.locator('.scroller:not([hidden]) [role=log] .said').allTextContents();
 
+/** Until the page's dialog is closed. */
+export const dismissed = (page) => page.locator('dialog[open]').waitFor({ state: 'hidden' });
+
 export async function say(page, text) {
+  await dismissed(page);
   await page.fill('#text', text);
   await page.click('#send');
 }

@@ -4,9 +4,9 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { actor } from './actor.mjs';
-import { UNREACHED, enter, guest, item, said, say, shows, state } from './guest.mjs';
+import { UNREACHED, dismissed, enter, guest, item, said, say, shows, state } from './guest.mjs';
 import { pale, slim, small, wide } from './legible.mjs';
-import { chromiumBrowser } from './support.mjs';
+import { chromiumBrowser, within } from './support.mjs';
 
 const SIZES = { phone: { width: 360, height: 740 }, desk: { width: 1280, height: 800 } };
 const NASTY = '<img src=x onerror="window.ran=1">\u202e\u200bgnp';
@@ -19,6 +19,7 @@ after(async () => { await browser?.close(); });
 async function visitor(t, { hub, path = '/chat', ...wishes } = {}) {
   const play = hub ?? await actor(t);
   const page = await guest(t, browser, `${play.page}${path}`, wishes);
+  if (!play.plain) await within(play.settled(), 'a room that is joined');
   return { hub: play, page };
 }
 
@@ -123,6 +124,7 @@ describe('the page is legible and within reach', () => {
     await page.keyboard.type('Grace');
     await press('Enter');
     await page.locator('#my-name', { hasText: 'Grace' }).waitFor();
+    await dismissed(page);
     assert.equal(await focus(), 'rename', 'the focus is back');
   });
 
@@ -270,8 +272,10 @@ describe('the page says what happens', { concurrency: 3 }, () => {
     for (let i = 0; i < 20 && hub.members.has(silent); i += 1) await page.clock.runFor(1000);
     hub.instead = () => undefined;
     hub.say('lobby', 'meanwhile');
-    const isBack = async () => await page.getAttribute('#status', 'data-state') === 'connected';
-    for (let i = 0; i < 60 && !await isBack(); i += 1) await page.clock.runFor(1000);
+    // The page's clock is told to go on only while it waits to try again; the line itself takes real time.
+    const waits = async () => await page.getAttribute('#status', 'data-state') === 'waiting';
+    for (let i = 0; i < 60 && await waits(); i += 1) await page.clock.runFor(1000);
+    await state(page, 'connected');
     await shows(page, 'meanwhile');
     assert.ok(hub.asked.some(({ type, rooms }) => type === 'resume' && rooms[0].since !== undefined));
     assert.deepEqual(await said(page), ['before', 'meanwhile']);
