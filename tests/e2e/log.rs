@@ -203,14 +203,28 @@ async fn no_secret_is_logged_at_any_level() {
     assert_eq!(told, None);
 }
 
-/// Tokens, good and bad ones, in each place where they may be; what a server that is asked, a hub, the admin door and a
-/// site get to know.
-async fn show_credentials(level: &str, format: &str) {
-    let [backend, asked] = [Backend::bind().await, Backend::bind().await];
-    let (folder, auth) = jwt("token = [\"header\", \"cookie:id\", \"query:t\", \"subprotocol\"]");
-    let admin = folder.path().join("admin");
-    std::fs::write(folder.path().join("admin.token"), "s3cret-admin-0123456789\n").expect("write");
-    let config = format!(
+/// A token in each place where it may be.
+async fn show_token(program: &Program, backend: &Backend, (token, status): (&str, u16)) {
+    let query = format!("/jwt?t={token}&password=s3cret-query");
+    for (path, line) in [
+        ("/jwt", format!("Authorization: Bearer {token}")),
+        ("/jwt", format!("Cookie: session=s3cret-cookie; id={token}")),
+        (query.as_str(), "X-Api-Key: s3cret-key".to_owned()),
+        ("/jwt", format!("Sec-WebSocket-Protocol: bearer, {token}")),
+    ] {
+        let mut peer = Peer::connect(program.address()).await;
+        let lines = [line.as_str()];
+        let answer = match status {
+            101 => tokio::join!(peer.upgrade(path, &lines), backend.upgrade(&[])).0,
+            _ => peer.upgrade(path, &lines).await,
+        };
+        assert_eq!(answer.status, status, "{path} {line}");
+    }
+}
+
+/// All kinds of doors, and what is behind them.
+fn guarded(admin: &Path, auth: &str, asked: &Backend, backend: &Backend) -> String {
+    format!(
         "[limits]\nhandshakes_per_address = \"0/s\"\n[admin]\nlisten = \"unix:{}\"\ntoken_file = \"admin.token\"\n\
          [[route]]\npath = \"/jwt\"\n{auth}proxy = {{ pool = \"p\" }}\n\
          [[route]]\npath = \"/asked\"\nauth = {{ kind = \"request\", url = \"http://{}/auth?key=s3cret-url\" }}\n\
@@ -221,7 +235,17 @@ async fn show_credentials(level: &str, format: &str) {
         admin.display(),
         asked.url().trim_start_matches("ws://"),
         backend.url(),
-    );
+    )
+}
+
+/// Tokens, good and bad ones, in each place where they may be; what a server that is asked, a hub, the admin door and a
+/// site get to know.
+async fn show_credentials(level: &str, format: &str) {
+    let [backend, asked] = [Backend::bind().await, Backend::bind().await];
+    let (folder, auth) = jwt("token = [\"header\", \"cookie:id\", \"query:t\", \"subprotocol\"]");
+    let admin = folder.path().join("admin");
+    std::fs::write(folder.path().join("admin.token"), "s3cret-admin-0123456789\n").expect("write");
+    let config = guarded(&admin, &auth, &asked, &backend);
     configure(folder.path(), &config);
     let program = Program::start(folder.path(), &["--log", level, "--log-format", format]).await;
     let connect = async || Peer::connect(program.address()).await;
@@ -229,21 +253,7 @@ async fn show_credentials(level: &str, format: &str) {
     let late = token(&json!({ "sub": "anna", "exp": now() - 600 }));
     let forged = format!("{}A", &good[..good.len() - 2]);
     for (token, status) in [(&good, 101), (&late, 401), (&forged, 401)] {
-        let query = format!("/jwt?t={token}&password=s3cret-query");
-        for (path, line) in [
-            ("/jwt", format!("Authorization: Bearer {token}")),
-            ("/jwt", format!("Cookie: session=s3cret-cookie; id={token}")),
-            (query.as_str(), "X-Api-Key: s3cret-key".to_owned()),
-            ("/jwt", format!("Sec-WebSocket-Protocol: bearer, {token}")),
-        ] {
-            let mut peer = connect().await;
-            let lines = [line.as_str()];
-            let answer = match status {
-                101 => tokio::join!(peer.upgrade(path, &lines), backend.upgrade(&[])).0,
-                _ => peer.upgrade(path, &lines).await,
-            };
-            assert_eq!(answer.status, status, "{path} {line}");
-        }
+        show_token(&program, &backend, (token, status)).await;
     }
     let lines = ["Cookie: session=s3cret-cookie", "Authorization: Basic czNjcmV0LXBhc3N3b3Jk"];
     for (answer, status) in
