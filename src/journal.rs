@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 use wsgate::Handle;
 
+use crate::outlet::Outlet;
+
 /// How long the end waits while nothing at all is taken from it.
 const STALL: Duration = Duration::from_secs(1);
 /// How long it waits for one who reads slowly.
@@ -29,7 +31,7 @@ pub(crate) struct Journal {
     /// Everything is written.
     over: Condvar,
     /// Locked by nobody but the thread that writes.
-    out: Mutex<Box<dyn Write + Send>>,
+    out: Mutex<Outlet>,
     /// Lines that may wait.
     most: usize,
     gateway: OnceLock<Handle>,
@@ -40,6 +42,10 @@ struct State {
     lines: VecDeque<Waiting>,
     /// Lines that were lost, ever.
     lost: u64,
+    /// Lines that could not be written, ever.
+    unwritten: u64,
+    /// The file is to be opened again.
+    reopen: bool,
     /// How often the writer has come for more.
     turns: u64,
     phase: Phase,
@@ -64,25 +70,37 @@ enum Step {
     Write(Vec<u8>),
     /// So many were lost here.
     Tell(u64),
+    Reopen,
     End,
 }
 
+/// What the log has to say of itself.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// So many lines are missing here: they were not read in time.
+    Lost(u64),
+    /// So many lines are missing here: they could not be written.
+    Unwritten(u64, io::Error),
+    /// The file was opened again.
+    Reopened,
+    /// There is no file.
+    NoFile,
+    /// The file could not be opened again: the old one goes on.
+    NotReopened(io::Error),
+}
+
 impl Journal {
-    /// Starts the thread that writes. `tell` is called on it, where lines are missing, with how many; what it leaves in
-    /// the journal is written at once.
+    /// Starts the thread that writes. `tell` is called on it, where lines are missing too; what it leaves in the journal is
+    /// written at once.
     ///
     /// # Errors
     /// There can be no more threads.
-    pub(crate) fn start(
-        out: impl Write + Send + 'static,
-        most: usize,
-        tell: impl Fn(u64) + Send + 'static,
-    ) -> io::Result<Arc<Self>> {
+    pub(crate) fn start(out: Outlet, most: usize, tell: impl Fn(News) + Send + 'static) -> io::Result<Arc<Self>> {
         let journal = Arc::new(Self {
             state: Mutex::default(),
             news: Condvar::new(),
             over: Condvar::new(),
-            out: Mutex::new(Box::new(out)),
+            out: Mutex::new(out),
             most,
             gateway: OnceLock::new(),
         });
@@ -94,7 +112,7 @@ impl Journal {
     /// From now on this gateway's metrics tell how many lines were lost.
     pub(crate) fn report_to(&self, gateway: Handle) {
         let state = self.state.lock();
-        gateway.log_lines_lost(state.lost);
+        gateway.log_lines_lost(state.lost + state.unwritten);
         // Whoever was first stays.
         let _ = self.gateway.set(gateway);
     }
@@ -113,6 +131,12 @@ impl Journal {
         if let Some(gateway) = self.gateway.get() {
             gateway.log_lines_lost(1);
         }
+    }
+
+    /// Opens the file again under its name, where the log has one. What waits is written there already.
+    pub(crate) fn reopen(&self) {
+        self.state.lock().reopen = true;
+        self.news.notify_one();
     }
 
     /// Counts a panic in this gateway's metrics.
@@ -143,18 +167,56 @@ impl Journal {
         }
     }
 
-    fn run(&self, tell: impl Fn(u64)) {
+    fn run(&self, tell: impl Fn(News)) {
         WRITES.set(true);
         let mut told = 0;
         loop {
             match self.next(told) {
-                // A reader that has gone is nobody's loss.
-                Step::Write(line) => drop(self.out.lock().write_all(&line)),
+                Step::Write(line) => {
+                    self.settle(&tell);
+                    self.put(&line);
+                }
                 Step::Tell(lost) => {
                     told += lost;
-                    tell(lost);
+                    self.settle(&tell);
+                    tell(News::Lost(lost));
+                }
+                Step::Reopen => {
+                    let reopened = self.out.lock().reopen();
+                    self.settle(&tell);
+                    tell(match reopened {
+                        None => News::NoFile,
+                        Some(Ok(())) => News::Reopened,
+                        Some(Err(error)) => News::NotReopened(error),
+                    });
                 }
                 Step::End => return,
+            }
+        }
+    }
+
+    /// Before the first line that can be written again stands how many could not be.
+    fn settle(&self, tell: &impl Fn(News)) {
+        let unwritten = self.out.lock().owed();
+        if let Some((lines, error)) = unwritten {
+            tell(News::Unwritten(lines, error));
+        }
+    }
+
+    /// Writes a line, or counts it.
+    fn put(&self, line: &[u8]) {
+        let written = self.out.lock().write(line);
+        match written {
+            Ok(()) => {}
+            // A reader that has gone is nobody's loss.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            Err(error) => {
+                self.out.lock().owe(1, &error);
+                let mut state = self.state.lock();
+                state.unwritten += 1;
+                if let Some(gateway) = self.gateway.get() {
+                    gateway.log_lines_lost(1);
+                }
             }
         }
     }
@@ -163,6 +225,9 @@ impl Journal {
         let mut state = self.state.lock();
         state.turns += 1;
         loop {
+            if std::mem::take(&mut state.reopen) {
+                return Step::Reopen;
+            }
             // Lines are told of where they are missing.
             let lost = state.lines.front().map_or(state.lost, |first| first.lost) - told;
             if lost > 0 {
@@ -194,7 +259,8 @@ impl Drop for Last {
 impl Write for &Journal {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         match WRITES.get() {
-            true => self.out.lock().write_all(line)?,
+            // What the log says of itself is owed until it can be written.
+            true => drop(self.out.lock().write(line)),
             false => self.leave(line),
         }
         Ok(line.len())
@@ -229,11 +295,15 @@ mod tests {
         let (out, reader) = sync_channel(0);
         let own = Arc::new(OnceLock::<Arc<Journal>>::new());
         let journal = Arc::clone(&own);
-        let tell = move |lost| {
+        let tell = move |news| {
             let mut journal = &**journal.get().expect("set");
-            journal.write_all(format!("lost {lost}").as_bytes()).expect("written");
+            let told = match news {
+                News::Lost(lost) => format!("lost {lost}"),
+                news => format!("{news:?}"),
+            };
+            journal.write_all(told.as_bytes()).expect("written");
         };
-        let journal = Journal::start(Pipe(out), most, tell).expect("a thread");
+        let journal = Journal::start(Outlet::to(Pipe(out)), most, tell).expect("a thread");
         assert!(own.set(Arc::clone(&journal)).is_ok());
         (journal, reader)
     }
@@ -262,6 +332,15 @@ mod tests {
         journal.leave(b"sixth");
         let rest: Vec<String> = (0..3).map(|_| reader.recv().expect("a line")).collect();
         assert_eq!(rest, ["third", "lost 2", "sixth"]);
+    }
+
+    #[test]
+    fn without_a_file_nothing_is_opened_again() {
+        let (journal, reader) = journal(9);
+        begin(&journal);
+        journal.reopen();
+        journal.leave(b"second");
+        assert_eq!([(); 3].map(|()| reader.recv().expect("a line")), ["first", "NoFile", "second"]);
     }
 
     #[test]

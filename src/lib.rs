@@ -37,6 +37,8 @@ mod gateway;
 mod hub;
 mod lifecycle;
 mod limits;
+#[cfg(feature = "otel")]
+mod otlp;
 mod pool;
 mod probe;
 mod relay;

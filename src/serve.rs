@@ -1,20 +1,18 @@
 //! `wsgate` and `wsgate check`: find the configuration, start logging, run the gateway.
 
-use std::io::IsTerminal as _;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use tokio::runtime::{Builder, LocalOptions};
-use tracing_subscriber::EnvFilter;
 use wsgate::{Config, Gateway, LogFormat, Overrides, Phase, Problem, Problems, StartError, Totals};
 
 use crate::arguments::Arguments;
 use crate::inherited::Inheritance;
 use crate::journal::{Journal, Last};
+use crate::logging;
 use crate::output::{FAILED, complain, print, say};
+use crate::reloading;
 use crate::signals::{Office, Signals};
 use crate::successor::Program;
-use crate::{panics, reloading};
 
 /// The configuration, or something that it names, is wrong (EX_CONFIG of sysexits.h).
 pub(crate) const BAD_CONFIG: u8 = 78;
@@ -74,7 +72,7 @@ pub(crate) fn serve(arguments: &Arguments) -> u8 {
     };
     let source = Source::of(arguments);
     let started = source.read().map_err(|problems| Failed::of(&problems)).and_then(|config| {
-        let journal = start_logging(&config);
+        let journal = logging::start(&config);
         journal
             .map(|journal| (config, Last(journal)))
             .map_err(|error| Failed::because(&format!("cannot start: {error}")))
@@ -86,9 +84,14 @@ pub(crate) fn serve(arguments: &Arguments) -> u8 {
             return failed.tell();
         }
     };
+    let in_file = config.log.file.is_some();
     serve_logged(config, &source, &journal.0, &mut inheritance).unwrap_or_else(|failed| {
         inheritance.failed(&failed.told);
         journal.0.leave(failed.told.as_bytes());
+        // Whoever has started it looks there, and nobody has written anything else to it.
+        if in_file {
+            complain(&failed.told);
+        }
         failed.code
     })
 }
@@ -112,7 +115,7 @@ fn serve_logged(
             gateway = inheritance.open(config) => gateway?,
             () = signals.leave() => return Err(Failed::because("told to end before it could serve")),
         };
-        let office = Office::new(gateway.handle(), source, program);
+        let office = Office::new(gateway.handle(), (source, journal), program);
         run((gateway, signals), &office, inheritance, (journal, format)).await
     });
     // Names that are still being resolved are not waited for.
@@ -183,19 +186,6 @@ fn conclude(totals: &Totals) -> u8 {
     let Totals { open, cut, took } = *totals;
     tracing::info!(connections = open, cut, seconds = took.as_secs_f64(), "drained");
     if cut == 0 { 0 } else { CUT }
-}
-
-fn start_logging(config: &Config) -> std::io::Result<Arc<Journal>> {
-    let tell = |lines| tracing::warn!(lines, "log lines were lost here: they were not read in time");
-    let journal = Journal::start(std::io::stderr(), config.log.buffer, tell)?;
-    let filter = EnvFilter::try_new(&config.log.level).unwrap_or_else(|_| EnvFilter::new("info"));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(Arc::clone(&journal));
-    match config.log.format {
-        LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).init(),
-        LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).init(),
-    }
-    panics::tell_in(&journal);
-    Ok(journal)
 }
 
 /// Why nothing is served, in whole lines, and the exit code.

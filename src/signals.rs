@@ -9,6 +9,7 @@ use std::process::Child;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use wsgate::{Handle, Phase, Turn};
 
+use crate::journal::Journal;
 use crate::notify::Notify;
 use crate::reloading;
 use crate::serve::Source;
@@ -25,12 +26,14 @@ pub(crate) struct Signals {
 struct Others {
     term: Signal,
     int: Signal,
+    usr1: Signal,
     usr2: Signal,
 }
 
 /// What a signal asks for that is not to wait for a reload.
 enum Order {
     Leave,
+    ReopenLog,
     Upgrade,
 }
 
@@ -38,6 +41,7 @@ enum Order {
 pub(crate) struct Office<'a> {
     pub(crate) handle: Handle,
     pub(crate) source: &'a Source,
+    journal: &'a Journal,
     pub(crate) notify: Notify,
     program: Program,
     /// The program that takes this one's place.
@@ -51,10 +55,15 @@ impl Signals {
     /// # Errors
     /// Those of the system.
     pub(crate) fn listen() -> io::Result<Self> {
-        let [term, int, usr2, hup] =
-            [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::user_defined2(), SignalKind::hangup()]
-                .map(signal);
-        Ok(Self { others: Others { term: term?, int: int?, usr2: usr2? }, hup: hup? })
+        let [term, int, usr1, usr2, hup] = [
+            SignalKind::terminate(),
+            SignalKind::interrupt(),
+            SignalKind::user_defined1(),
+            SignalKind::user_defined2(),
+            SignalKind::hangup(),
+        ]
+        .map(signal);
+        Ok(Self { others: Others { term: term?, int: int?, usr1: usr1?, usr2: usr2? }, hup: hup? })
     }
 
     /// Waits until the process is to end; upgrades have to wait for a gateway. Cancel safe.
@@ -69,6 +78,7 @@ impl Others {
         tokio::select! {
             _ = self.term.recv() => Order::Leave,
             _ = self.int.recv() => Order::Leave,
+            _ = self.usr1.recv() => Order::ReopenLog,
             _ = self.usr2.recv() => Order::Upgrade,
         }
     }
@@ -78,9 +88,9 @@ type Outcome = Result<(Heir, Option<Child>), String>;
 type Upgrade<'a> = Pin<Box<dyn Future<Output = Outcome> + 'a>>;
 
 impl<'a> Office<'a> {
-    pub(crate) fn new(handle: Handle, source: &'a Source, program: Program) -> Self {
+    pub(crate) fn new(handle: Handle, (source, journal): (&'a Source, &'a Journal), program: Program) -> Self {
         let (heir, child) = (Cell::default(), RefCell::default());
-        Self { handle, source, notify: Notify::from_env(), program, heir, child }
+        Self { handle, source, journal, notify: Notify::from_env(), program, heir, child }
     }
 
     /// The drain is over: whoever has waited for that is the service now. Whether there is somebody, or is to be nobody.
@@ -129,6 +139,7 @@ impl<'a> Office<'a> {
                     self.leave(is_told_to_leave);
                     is_told_to_leave = true;
                 }
+                Order::ReopenLog => self.journal.reopen(),
                 Order::Upgrade if upgrade.is_some() || self.handle.phase() != Phase::Running => {
                     tracing::warn!(phase = %self.handle.phase(), "upgrade: not now, one is under way or this one leaves");
                 }

@@ -98,7 +98,15 @@ pub(super) fn config() -> Config {
         ],
         pools: BTreeMap::new(),
         cluster: None,
-        log: Log { format: LogFormat::Text, level: "info".to_owned(), buffer: 1 },
+        log: Log {
+            format: LogFormat::Text,
+            level: "info".to_owned(),
+            buffer: 1,
+            file: None,
+            sample: None,
+            sample_every: 0,
+        },
+        otlp: None,
     }
 }
 

@@ -18,10 +18,36 @@ pub struct BackendHead {
     pub pass_headers: Vec<String>,
     /// The path that is taken off the front of the client's: the route's own, or one above it.
     pub strip_prefix: Option<String>,
+    /// What it is told of the trace that a request belongs to.
+    pub traceparent: TraceParent,
     /// Who answers an offer of subprotocols.
     pub subprotocol: Subprotocol,
     /// The subprotocols that may be named where the gateway answers; empty: any.
     pub subprotocols: Vec<String>,
+}
+
+/// What a backend is told of the trace that a request belongs to (W3C Trace Context).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TraceParent {
+    /// What the client says, with the gateway between the two.
+    Pass,
+    /// The same, and where the client says nothing sound a trace begins here.
+    Make,
+    /// Nothing, unless the header is among those that pass.
+    Off,
+}
+
+impl TraceParent {
+    /// All, by their names in a configuration.
+    pub(crate) const ALL: [(&'static str, Self); 3] = [("pass", Self::Pass), ("make", Self::Make), ("off", Self::Off)];
+
+    /// Where the owner says nothing. A server that reads heads into a small buffer gets no line more.
+    const fn of(profile: Profile) -> Self {
+        match profile {
+            Profile::Transparent => Self::Pass,
+            _ => Self::Off,
+        }
+    }
 }
 
 /// Who answers a client's offer of subprotocols (RFC 6455 §1.9).
@@ -51,6 +77,7 @@ impl BackendHead {
             cookies: vec!["PHPSESSID".to_owned()],
             pass_headers: Vec::new(),
             strip_prefix: None,
+            traceparent: TraceParent::of(profile),
             subprotocol,
             subprotocols: Vec::new(),
         }

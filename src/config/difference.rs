@@ -82,6 +82,7 @@ pub(crate) fn difference(old: &Config, new: &Config) -> Vec<Change> {
         pools,
         cluster,
         log,
+        otlp,
     } = old;
     let fixed = [
         ("listen", *listen != new.listen, true),
@@ -102,6 +103,8 @@ pub(crate) fn difference(old: &Config, new: &Config) -> Vec<Change> {
         ("cluster", *cluster != new.cluster, true),
         // The log is opened once, by the program, before there is a gateway.
         ("log", *log != new.log, true),
+        // Its thread has its queue, for the workers that there are.
+        ("otlp", *otlp != new.otlp, true),
     ];
     let mut changes: Vec<Change> = fixed
         .into_iter()

@@ -9,6 +9,7 @@ mod gateway;
 mod hub;
 mod legacy;
 mod limits;
+mod otlp;
 mod overrides;
 mod pages;
 mod pool;

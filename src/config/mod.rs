@@ -9,6 +9,8 @@ mod error;
 mod file;
 mod hub;
 mod legacy;
+mod log;
+pub(crate) mod otlp;
 mod pages;
 mod pool;
 mod profile;
@@ -16,7 +18,7 @@ mod quantity;
 mod route;
 
 pub(crate) use address::backend;
-pub(crate) use backend_head::{BackendHead, Subprotocol};
+pub(crate) use backend_head::{BackendHead, Subprotocol, TraceParent};
 pub use difference::{Change, ChangeKind};
 pub(crate) use difference::{Subject, difference};
 pub(crate) use error::masked;
@@ -24,6 +26,8 @@ pub use error::{Problem, Problems};
 pub use file::{BUILT_IN, Overrides};
 pub(crate) use hub::{Filter, FixedRoom, HistoryStore, Hub, NamePattern, RoomSecret, SayRate, Secret, Unfiltered};
 pub(crate) use legacy::{BINARY, BadText, Binary, Hold, Legacy};
+pub(crate) use log::Log;
+pub use log::LogFormat;
 pub(crate) use pages::Pages;
 pub(crate) use pool::{
     Backend, Balance, Check, Ejection, HashBy, Health, Pool, ProxyProtocol, SourceAddress, Transport,
@@ -41,6 +45,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use self::cluster::Cluster;
+use self::otlp::Otlp;
 pub(crate) use crate::limits::{AddressLimits, GatewayLimits, Rate, SessionLimits, SlowClient};
 
 /// A whole configuration, as checked and complete as it can be without opening certificates or sockets.
@@ -76,6 +81,8 @@ pub struct Config {
     pub cluster: Option<Cluster>,
     /// How logs are written.
     pub log: Log,
+    /// Where spans of connections go; absent: there are none.
+    pub otlp: Option<Otlp>,
 }
 
 impl Config {
@@ -196,24 +203,4 @@ pub enum AdminToken {
     File(PathBuf),
     /// This variable of the environment.
     Variable(String),
-}
-
-/// How logs are written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Log {
-    /// Text for people or JSON for machines.
-    pub format: LogFormat,
-    /// Levels, in the syntax of `tracing_subscriber::EnvFilter`, such as `info` or `wsgate=debug`.
-    pub level: String,
-    /// Lines that may wait to be read, at least 1; more are lost.
-    pub buffer: usize,
-}
-
-/// The shape of a log line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// One readable line.
-    Text,
-    /// One JSON object a line.
-    Json,
 }

@@ -20,7 +20,7 @@ use super::reply::{Answer, close_after, redirect, show, switch, text};
 use super::session::{Place, Promise, Session};
 use super::snapshot::{LiveRoute, LiveTarget, Snapshot};
 use super::to_https;
-use super::visit::{Shown, dial, forwarded, hops, vouched};
+use super::visit::{Shown, dial, forwarded, hops, trace_of, vouched};
 use crate::admission::refusal::Refusal;
 use crate::admission::{self, Admission, Outcome, PlainRequest, Visible};
 use crate::auth::{Denied, No, Pass, Visit};
@@ -30,6 +30,7 @@ use crate::hub::page;
 use crate::lifecycle::Phase;
 use crate::pool::{DialError, Pool};
 use crate::telemetry::record::Record;
+use crate::telemetry::sample::Kind;
 use crate::wire::close::Close;
 use crate::wire::offer::has_body;
 use crate::wire::request_head::HeadError;
@@ -83,7 +84,7 @@ pub(super) async fn answer(asker: &Asker, request: Request<Incoming>) -> Answer 
     let answer = match gate.decide(&arrival, draining) {
         Outcome::Plain(plain) => Ok(answer_plain(asker, &plain, &head)),
         Outcome::Refuse(refusal) => {
-            note_origin(refusal, &head.headers);
+            note_origin(asker, refusal, &head.headers);
             Err(refusal)
         }
         Outcome::Upgrade(admission) => upgrade(asker, admission, &head).await,
@@ -143,8 +144,10 @@ fn note_host(asker: &Asker, headers: &HeaderMap) {
 }
 
 /// Which origin was refused is what an owner needs to know; the client chose it, so it is cut and escaped.
-fn note_origin(refusal: Refusal, headers: &HeaderMap) {
-    if let Refusal::Origin(_) = refusal {
+fn note_origin(asker: &Asker, refusal: Refusal, headers: &HeaderMap) {
+    if let Refusal::Origin(_) = refusal
+        && asker.shared.metrics.sampler.admits(Kind::Refused)
+    {
         let origin = headers.get(header::ORIGIN).map(HeaderValue::as_bytes).unwrap_or_default();
         let origin = String::from_utf8_lossy(&origin[..origin.len().min(200)]);
         tracing::info!(origin = &*origin, "origin refused: it is not among the route's origins");
@@ -191,6 +194,8 @@ fn answer_plain(asker: &Asker, plain: &PlainRequest, head: &request::Parts) -> A
 async fn upgrade(asker: &Asker, mut admission: Admission, head: &request::Parts) -> Result<Answer, Refusal> {
     let live = asker.snapshot.routes[admission.route].clone();
     asker.record.borrow_mut().address = Some(admission.client);
+    let trace = trace_of(&live.target, &head.headers);
+    asker.record.borrow_mut().trace = trace.as_ref().map(|trace| trace.to_string().into());
     if live.drained.load(Ordering::Relaxed) {
         return Err(Refusal::RouteDrained);
     }
@@ -208,7 +213,7 @@ async fn upgrade(asker: &Asker, mut admission: Admission, head: &request::Parts)
         },
         None => None,
     };
-    let vouched = vouched(asker, pass.as_ref());
+    let vouched = vouched(asker, pass.as_ref(), trace.as_ref());
     shown.vouched = &vouched;
     if let Some(pass) = &pass {
         shown = Shown { headers: &pass.headers, target: &pass.target, vouched: &vouched, forwarded };
@@ -253,7 +258,9 @@ pub(super) fn pass_no_on(asker: &Asker, manner: Refuse, no: No) -> Result<Answer
 /// What went wrong with the backends, for the log in full and for the client in one line; a backend's own refusal is
 /// passed on.
 fn explain(asker: &Asker, admission: &Admission, pool: &Pool, error: DialError) -> Result<Answer, Refusal> {
-    tracing::warn!(pool = pool.name(), %error, "no backend for a client");
+    if asker.shared.metrics.sampler.admits(Kind::Abnormal) {
+        tracing::warn!(pool = pool.name(), %error, "no backend for a client");
+    }
     match error {
         DialError::Full => Err(Refusal::BackendsFull),
         DialError::QueueTimeout => Err(Refusal::QueueTimeout),

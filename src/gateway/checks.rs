@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 
 use super::Shared;
 use crate::lifecycle::{Phase, Tasks, clock};
+use crate::telemetry::metrics::Metrics;
 
 /// Runs the health checks until the drain. After a reload they begin anew by what it says; what they know stands with
 /// the backends, and stays with those that stay.
@@ -36,6 +37,14 @@ fn start(shared: &Shared, tasks: &Tasks) -> Vec<oneshot::Sender<Infallible>> {
         running
     };
     checks.map(begin).collect()
+}
+
+/// Says each second how many lines of connections were left out in it.
+pub(super) async fn tell_left_out(metrics: Arc<Metrics>) {
+    loop {
+        clock::sleep(Duration::from_secs(1)).await;
+        metrics.sampler.tell();
+    }
 }
 
 /// Gives back the memory of those who are gone.

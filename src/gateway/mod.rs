@@ -18,6 +18,7 @@ mod farewell;
 mod front;
 mod handover;
 mod listeners;
+mod otlp;
 mod pages;
 mod reload;
 mod reply;
@@ -46,10 +47,11 @@ use self::snapshot::Snapshot;
 pub use self::token::admin_token;
 use self::worker::{Clock, Service, Worker};
 use crate::admin;
-use crate::config::{Change, Config, Problem, Problems};
+use crate::config::{Change, Config, Log, Problem, Problems};
 use crate::hub::{Mailbox, Site, Way};
 use crate::lifecycle::{Life, Phase, Tasks};
 use crate::telemetry::metrics::{Facts, Metrics};
+use crate::telemetry::sample::Rule;
 
 /// How long the end waits for a disk that takes the last messages of chat histories.
 const SETTLE: Duration = Duration::from_secs(5);
@@ -88,7 +90,9 @@ impl Shared {
             };
             let histories = move || same.upgrade().map_or_else(Vec::new, |shared| shared.snapshot.load().histories());
             snapshot.take_over();
-            let mut metrics = Metrics::with_facts(facts).with_histories(histories);
+            let rule = sample_rule(&snapshot.config.log);
+            let mut metrics = Metrics::with_facts(facts).with_histories(histories).with_sample(rule);
+            metrics = otlp::with_spans(metrics, &snapshot.config);
             if let Some(cluster) = site.cluster.clone() {
                 metrics = metrics.with_cluster(move || cluster.facts());
             }
@@ -201,6 +205,7 @@ impl Gateway {
         listeners: impl FnOnce(&Config) -> Result<Listeners, StartError>,
     ) -> Result<Self, StartError> {
         let mailboxes: Arc<[Arc<Mailbox>]> = (0..config.workers).map(|_| Arc::new(Mailbox::default())).collect();
+        otlp::prepare(&config).map_err(StartError::Config)?;
         let prepared = cluster::prepare(config.cluster.as_ref()).map_err(StartError::Config)?;
         let (cluster, way) = prepared.unzip();
         let site = Site { mailboxes, archives: Some(Arc::default()), cluster };
@@ -254,10 +259,12 @@ impl Gateway {
         let _ = shared.crew.set(Arc::downgrade(&workers));
         let cluster =
             shared.site.cluster.clone().zip(way).map(Service::start).transpose().map_err(StartError::Worker)?;
+        let exporter = otlp::start(&shared.metrics, &shared.snapshot.load().config).map_err(StartError::Worker)?;
         let tasks = worker::service_tasks();
         listeners.all().for_each(|bound| bound.own());
         open_doors(listeners, &shared, &workers, &tasks);
         tasks.spawn(checks::sweep(Arc::clone(&shared)));
+        tasks.spawn(checks::tell_left_out(Arc::clone(&shared.metrics)));
         tasks.spawn(checks::keep(Arc::clone(&shared), tasks.clone()));
         tasks.spawn(certificates::watch(Arc::clone(&shared)));
         tasks.spawn(certificates::tell_ends(Arc::clone(&shared)));
@@ -265,11 +272,13 @@ impl Gateway {
         shared.life.enter(Phase::Running);
         handover::last_in(&shared).await;
         let totals = drain::drain(&shared, &workers, &mut orders).await;
+        shared.metrics.sampler.tell();
         // After the last member has left, so that other gateways hear of it.
         drop(cluster);
         if let Some(archives) = &shared.site.archives {
             archives.settle(SETTLE);
         }
+        otlp::end(exporter);
         shared.life.enter(Phase::Stopped);
         Ok(totals)
     }
@@ -296,10 +305,16 @@ fn open_doors(listeners: Listeners, shared: &Arc<Shared>, workers: &Arc<[Worker]
 /// # Errors
 /// Every problem at once.
 pub fn check(config: Config) -> Result<Vec<Problem>, Problems> {
+    otlp::prepare(&config)?;
     let prepared = cluster::prepare(config.cluster.as_ref());
     let cluster = prepared.as_ref().ok().and_then(Option::as_ref).map(|(cluster, _)| cluster.clone());
     let built = Snapshot::build(config, &reload::site_to_look_at(cluster), None).map(|(_, warnings)| warnings);
     cluster::both(built, prepared.as_ref().err())
+}
+
+fn sample_rule(log: &Log) -> Option<Rule> {
+    let Log { sample, sample_every: every, .. } = *log;
+    sample.map(|rate| Rule { most: rate.count.get(), per: rate.per, every })
 }
 
 fn now() -> SystemTime {

@@ -48,7 +48,7 @@ pub(super) async fn pass(
         },
         None => None,
     };
-    let vouched = vouched(asker, pass.as_ref());
+    let vouched = vouched(asker, pass.as_ref(), None);
     shown.vouched = &vouched;
     if let Some(pass) = &pass {
         shown = Shown { headers: &pass.headers, target: &pass.target, vouched: &vouched, forwarded };

@@ -163,6 +163,7 @@ fn changes(old: &Config, config: &mut Config) -> Vec<Change> {
     config.workers = old.workers;
     config.cluster.clone_from(&old.cluster);
     config.log.clone_from(&old.log);
+    config.otlp.clone_from(&old.otlp);
     if config.tls.is_some() != old.tls.is_some() {
         config.tls.clone_from(&old.tls);
     }

@@ -8,14 +8,16 @@ use http::header::{self, HeaderMap, HeaderValue};
 
 use super::answer::Asker;
 use super::session::Place;
-use super::snapshot::LiveProxy;
+use super::snapshot::{LiveProxy, LiveTarget};
 use crate::admission::refusal::Refusal;
 use crate::auth::Pass;
 use crate::client;
+use crate::config::TraceParent;
 use crate::lifecycle::Phase;
 use crate::pool::{Again, Current, DialError};
 use crate::wire;
 use crate::wire::head::{Ask, Forwarded, OverBudget};
+use crate::wire::trace::Trace;
 
 /// What a backend gets to see of a client's request.
 #[derive(Clone, Copy)]
@@ -26,14 +28,40 @@ pub(super) struct Shown<'a> {
     pub(super) forwarded: Forwarded<'a>,
 }
 
-/// What is vouched for: by a token or a server that was asked, and by the client's certificate.
-pub(super) fn vouched<'a>(asker: &'a Asker, pass: Option<&'a Pass>) -> Cow<'a, [(String, HeaderValue)]> {
-    match (pass, &asker.identity) {
-        (None, None) => Cow::Borrowed(&[]),
-        (Some(pass), None) => Cow::Borrowed(&pass.vouched),
-        (None, Some(identity)) => Cow::Borrowed(identity),
-        (Some(pass), Some(identity)) => Cow::Owned([&pass.vouched[..], identity].concat()),
+/// What is vouched for: by a token or a server that was asked, by the client's certificate, and by the gateway itself.
+pub(super) fn vouched<'a>(
+    asker: &'a Asker,
+    pass: Option<&'a Pass>,
+    trace: Option<&Trace>,
+) -> Cow<'a, [(String, HeaderValue)]> {
+    let passed = pass.map_or(&[][..], |pass| &pass.vouched);
+    let certified = asker.identity.as_deref().unwrap_or(&[]);
+    let traced = trace.map_or_else(Vec::new, traced);
+    match (passed, certified, &traced[..]) {
+        (all, [], []) | ([], all, []) => Cow::Borrowed(all),
+        _ => Cow::Owned([passed, certified, &traced].concat()),
     }
+}
+
+/// The trace that this request to this place belongs to, as far as anybody wants to know.
+pub(super) fn trace_of(target: &LiveTarget, client: &HeaderMap) -> Option<Trace> {
+    let wish = match target {
+        LiveTarget::Proxy(proxy) => proxy.head.traceparent,
+        _ => TraceParent::Pass,
+    };
+    let said = || client.contains_key("traceparent").then(|| Trace::of(client, client::random())).flatten();
+    match wish {
+        TraceParent::Off => None,
+        TraceParent::Pass => said(),
+        TraceParent::Make => said().or_else(|| Some(Trace::new(client::random(), client::random()))),
+    }
+}
+
+/// §2.1 of Trace Context wants these names in lower case.
+fn traced(trace: &Trace) -> Vec<(String, HeaderValue)> {
+    let lines = [("traceparent", Some(trace.own.to_string())), ("tracestate", trace.state.clone())];
+    let line = |(name, value): (&str, Option<String>)| Some((name.to_owned(), HeaderValue::try_from(value?).ok()?));
+    lines.into_iter().filter_map(line).collect()
 }
 
 /// A backend's WebSocket as a place, or why there is none; refused at once where the drain is faster. With it comes the

@@ -16,7 +16,7 @@ mod traffic;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 pub(crate) use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
+pub(crate) use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
@@ -30,8 +30,9 @@ pub(crate) use self::handshakes::Handshakes;
 pub(crate) use self::history::HistoryFacts;
 pub(crate) use self::holds::Holds;
 pub(crate) use self::process::Process;
-use self::shown::show;
+pub(super) use self::shown::show;
 pub(crate) use self::traffic::{Told, Traffic};
+use super::sample::{Rule, Sampler};
 
 /// Labels of one counter. Their values come from fixed sets and the configuration, never from a client.
 pub(crate) type Labels = Vec<(&'static str, String)>;
@@ -72,6 +73,11 @@ pub(crate) struct Metrics {
     pub reloads: Family<Labels, Counter>,
     /// Lines of the log that were lost.
     pub log_lost: Counter,
+    /// Which lines of connections are written.
+    pub sampler: Sampler,
+    /// Where spans are left; absent: nobody collects them.
+    #[cfg(feature = "otel")]
+    pub spans: Option<std::sync::Arc<super::spans::Outbox>>,
     /// Panics, on any thread.
     pub panics: Counter,
     /// Clients that were held while their backend restarted.
@@ -89,8 +95,12 @@ pub(crate) struct Route {
 
 impl Default for Metrics {
     fn default() -> Self {
+        let left_out = Family::default();
+        let mut registry = Registry::with_prefix("wsgate");
+        let help = "Lines of connections that were not written because there were too many, by kind";
+        show(&mut registry, "log_lines_left_out", help, &left_out);
         let mut metrics = Self {
-            registry: Registry::with_prefix("wsgate"),
+            registry,
             process: Registry::default(),
             accepted: Counter::default(),
             pending: Gauge::default(),
@@ -107,6 +117,9 @@ impl Default for Metrics {
             dropped: Family::default(),
             reloads: Family::default(),
             log_lost: Counter::default(),
+            sampler: Sampler::new(None, left_out),
+            #[cfg(feature = "otel")]
+            spans: None,
             panics: Counter::default(),
             holds: Holds::default(),
             drain: Drain::default(),
@@ -135,7 +148,7 @@ impl Metrics {
         show(registry, "backend_messages_dropped", help, &self.dropped);
         let help = "Configurations that were read again, by what came of it";
         show(registry, "config_reloads", help, &self.reloads);
-        let help = "Lines of the log that were lost because they were not read in time";
+        let help = "Lines of the log that were lost because they were not read in time, or could not be written";
         registry.register("log_lines_lost", help, self.log_lost.clone());
         registry.register("panics", "Panics: faults of wsgate's own", self.panics.clone());
         self.handshakes.register(registry);
@@ -151,6 +164,22 @@ impl Metrics {
         let mut metrics = Self::default();
         metrics.registry.register_collector(Box::new(facts::Found(facts)));
         metrics
+    }
+
+    /// From now on lines of connections are written by this rule.
+    #[must_use]
+    pub(crate) fn with_sample(mut self, rule: Option<Rule>) -> Self {
+        self.sampler = self.sampler.with(rule);
+        self
+    }
+
+    /// From now on connections leave spans here.
+    #[cfg(feature = "otel")]
+    #[must_use]
+    pub(crate) fn with_spans(mut self, outbox: std::sync::Arc<super::spans::Outbox>) -> Self {
+        outbox.register(&mut self.registry);
+        self.spans = Some(outbox);
+        self
     }
 
     /// And of what these histories are.

@@ -4,3 +4,6 @@ pub(crate) mod metrics;
 pub(crate) mod record;
 pub(crate) mod report;
 pub(crate) mod roster;
+pub(crate) mod sample;
+#[cfg(feature = "otel")]
+pub(crate) mod spans;

@@ -1,13 +1,23 @@
 //! One record for each connection, written exactly once, when it is dropped: a panic, a refusal and a good end all
 //! leave one line.
 
+mod parts;
+#[cfg(feature = "otel")]
+mod span;
+
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+pub(crate) use self::parts::End;
+use self::parts::{Names, Tls, code_label, seconds, trace_id};
 use super::metrics::{Metrics, Route, label};
 use super::report::{Report, State};
+use super::sample::Kind;
+
+/// What the lines of connections are filtered by.
+const TARGET: &str = "wsgate::connection";
 
 /// What is known of one connection that is no WebSocket; filled in as it goes, logged when dropped (target
 /// `wsgate::connection`).
@@ -27,6 +37,8 @@ pub(crate) struct Record {
     pub requests: u32,
     /// The status of the last answer.
     pub status: u16,
+    /// The trace that it belongs to, as hexadecimal numbers with dashes between them; the trace's own comes first.
+    pub trace: Option<Box<str>>,
     /// Why it was refused, if it was.
     pub refused: Option<Cow<'static, str>>,
     /// A [`Stay`] tells of it from now on.
@@ -39,39 +51,13 @@ pub(crate) struct Record {
 pub(crate) struct Stay {
     metrics: Arc<Metrics>,
     route: Arc<Route>,
-    /// The Host, and behind a line end the certificate's subject, if there is one: neither can have a line end in it.
+    /// The Host, the certificate's subject and the trace, each of them that is there on a line of its own; none of them can
+    /// have a line end in it.
     names: Box<str>,
     since: Instant,
     address: Option<IpAddr>,
     tls: Tls,
     end: Option<Box<End>>,
-}
-
-/// [`Record::tls`] in one byte.
-#[derive(Clone, Copy, Debug)]
-enum Tls {
-    Absent,
-    V1_2,
-    V1_3,
-}
-
-/// How a session ended, in plain words and numbers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct End {
-    /// The number of its [`Report`].
-    pub id: u64,
-    /// `client`, `backend` or `gateway`.
-    pub by: &'static str,
-    /// The close code.
-    pub code: u16,
-    /// The reason.
-    pub reason: Cow<'static, str>,
-    /// Data frames from the client and to it.
-    pub frames: (u64, u64),
-    /// Their payload.
-    pub bytes: (u64, u64),
-    /// The backend's name; empty where there is none.
-    pub backend: String,
 }
 
 impl Record {
@@ -88,6 +74,7 @@ impl Record {
             tls: "-",
             requests: 0,
             status: 0,
+            trace: None,
             refused: None,
             handed_on: false,
         }
@@ -122,9 +109,12 @@ impl Record {
         Stay {
             metrics: Arc::clone(&self.metrics),
             route: Arc::clone(route),
-            names: match self.subject.take() {
-                Some(subject) => format!("{}\n{subject}", self.host).into_boxed_str(),
-                None => std::mem::take(&mut self.host).into_boxed_str(),
+            names: match (self.subject.take(), self.trace.take()) {
+                (None, None) => std::mem::take(&mut self.host).into_boxed_str(),
+                (Some(subject), None) => format!("{}\n{subject}", self.host).into_boxed_str(),
+                (subject, Some(trace)) => {
+                    format!("{}\n{}\n{trace}", self.host, subject.as_deref().unwrap_or("")).into_boxed_str()
+                }
             },
             since: Instant::now(),
             address: self.address,
@@ -134,12 +124,17 @@ impl Record {
     }
 
     fn write(&self) {
+        let kind = if self.refused.is_some() { Kind::Refused } else { Kind::Ordinary };
+        if !is_written(&self.metrics, kind) {
+            return;
+        }
         tracing::info!(
-            target: "wsgate::connection",
+            target: TARGET,
             address = self.address.map(tracing::field::display),
             host = self.host,
             tls = self.tls,
             subject = self.subject.as_deref().map(tracing::field::display),
+            trace_id = self.trace.as_deref().map(trace_id),
             seconds = seconds(self.since),
             requests = self.requests,
             status = self.status,
@@ -169,7 +164,7 @@ impl Stay {
             number,
             route: Arc::clone(&self.route),
             address: self.address,
-            host: self.names().0.into(),
+            host: self.names().host.into(),
             tls: self.tls.name(),
             age: self.since.elapsed(),
             backend: backend.to_owned(),
@@ -179,9 +174,11 @@ impl Stay {
         }
     }
 
-    /// The Host, and the certificate's subject.
-    fn names(&self) -> (&str, Option<&str>) {
-        self.names.split_once('\n').map_or((&*self.names, None), |(host, subject)| (host, Some(subject)))
+    fn names(&self) -> Names<'_> {
+        let mut lines = self.names.split('\n');
+        let (host, subject, trace) = (lines.next().unwrap_or(""), lines.next(), lines.next());
+        // Where there is a trace, there is a line for the subject in any case.
+        Names { host, subject: subject.filter(|subject| trace.is_none() || !subject.is_empty()), trace }
     }
 
     /// The WebSocket has ended.
@@ -203,9 +200,12 @@ impl Stay {
     }
 
     fn write(&self, end: &End) {
-        let (host, subject) = self.names();
+        if !is_written(&self.metrics, Kind::of_end(end.by, end.code)) {
+            return;
+        }
+        let Names { host, subject, trace } = self.names();
         tracing::info!(
-            target: "wsgate::connection",
+            target: TARGET,
             id = end.id,
             address = self.address.map(tracing::field::display),
             host,
@@ -213,6 +213,7 @@ impl Stay {
             backend = end.backend,
             tls = self.tls.name(),
             subject = subject.map(tracing::field::display),
+            trace_id = trace.map(trace_id),
             seconds = seconds(self.since),
             frames_in = end.frames.0,
             frames_out = end.frames.1,
@@ -226,46 +227,9 @@ impl Stay {
     }
 }
 
-impl Tls {
-    fn named(name: &str) -> Self {
-        match name {
-            "TLSv1.2" => Self::V1_2,
-            "TLSv1.3" => Self::V1_3,
-            _ => Self::Absent,
-        }
-    }
-
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Absent => "-",
-            Self::V1_2 => "TLSv1.2",
-            Self::V1_3 => "TLSv1.3",
-        }
-    }
-}
-
-impl End {
-    /// What is told of a session that was not told of: its task was dropped, or it panicked.
-    #[must_use]
-    pub(crate) fn cut(backend: &str) -> Self {
-        let backend = backend.to_owned();
-        Self { id: 0, by: "gateway", code: 1006, reason: "cut".into(), frames: (0, 0), bytes: (0, 0), backend }
-    }
-}
-
-/// To the millisecond.
-fn seconds(since: Instant) -> f64 {
-    (since.elapsed().as_secs_f64() * 1000.0).round() / 1000.0
-}
-
-/// Codes of an application's own are many and chosen by clients: they share one label.
-fn code_label(code: u16) -> String {
-    match code {
-        1000..=1015 => code.to_string(),
-        3000..=3999 => "3xxx".to_owned(),
-        4000..=4999 => "4xxx".to_owned(),
-        _ => "other".to_owned(),
-    }
+/// Lines that nobody wants are not left out: they take no share of those that are wanted.
+fn is_written(metrics: &Metrics, kind: Kind) -> bool {
+    tracing::enabled!(target: TARGET, tracing::Level::INFO) && metrics.sampler.admits(kind)
 }
 
 impl Drop for Record {
@@ -273,6 +237,8 @@ impl Drop for Record {
         self.metrics.pending.dec();
         if !self.handed_on {
             self.write();
+            #[cfg(feature = "otel")]
+            self.trace();
         }
     }
 }
@@ -282,12 +248,31 @@ impl Drop for Stay {
         let end = self.end.take().unwrap_or_else(|| Box::new(End::cut("")));
         self.count(&end);
         self.write(&end);
+        #[cfg(feature = "otel")]
+        self.trace(&end);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_stay_apart() {
+        let metrics = Arc::new(Metrics::default());
+        let route = Arc::new(Route { route: "/chat".to_owned() });
+        for (subject, trace) in
+            [(None, None), (Some("CN=a"), None), (None, Some("4b-f0-01")), (Some("CN=a"), Some("4b"))]
+        {
+            let mut record = Record::open(&metrics, None);
+            record.host = "a.example".to_owned();
+            (record.subject, record.trace) = (subject.map(Into::into), trace.map(Into::into));
+            let stay = record.upgraded(&route);
+            let Names { host, subject: its, trace: own } = stay.names();
+            assert_eq!((host, its, own), ("a.example", subject, trace));
+        }
+        assert_eq!((trace_id("4b-f0-01"), trace_id("4b")), ("4b", "4b"));
+    }
 
     #[test]
     fn every_session_is_counted_once_however_it_ends() {

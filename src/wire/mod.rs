@@ -11,5 +11,6 @@ pub mod offer;
 pub mod origin;
 pub mod passing;
 pub mod request_head;
+pub mod trace;
 pub mod tunnel;
 pub mod utf8;

@@ -46,7 +46,15 @@ const SEEN: &[(&str, &str)] = &[
     ("admin.body", "desk::what_is_asked_wrongly_is_told"),
     ("log.format", "keys::log_format_and_level"),
     ("log.level", "keys::log_format_and_level"),
+    ("log.file", "log_file::the_log_is_a_file_that_is_opened_again_at_sigusr1"),
+    ("log.sample", "log::lines_beyond_the_share_of_their_kind_are_left_out_and_counted"),
+    ("log.sample_every", "log::beyond_the_share_each_one_of_so_many_is_written"),
     ("log.buffer", "log::a_log_that_nobody_reads_stops_nobody_and_says_what_is_missing"),
+    ("otlp.endpoint", "otlp::a_session_is_a_span_at_the_collector"),
+    ("otlp.service_name", "otlp::a_session_is_a_span_at_the_collector"),
+    ("otlp.ca", "otlp::a_collectors_certificate_is_checked_against_its_ca"),
+    ("otlp.timeout", "otlp::a_collector_that_says_nothing_costs_spans_and_nothing_else"),
+    ("otlp.queue", "otlp::a_collector_that_says_nothing_costs_spans_and_nothing_else"),
     ("cluster.redis", "cluster::members_of_two_gateways_see_one_order_and_the_same_ids"),
     ("cluster.username", "cluster::a_redis_with_users_and_passwords_lets_in_who_knows_them"),
     ("cluster.password_file", "cluster::a_redis_with_users_and_passwords_lets_in_who_knows_them"),
@@ -169,6 +177,7 @@ const SEEN: &[(&str, &str)] = &[
     ("route.proxy.legacy.replay_size", "hold::first_messages_that_are_too_large_to_keep_are_no_way_back"),
     ("route.proxy.strip_prefix", "head::a_prefix_is_taken_off_the_path"),
     ("route.proxy.pass_headers", "head::more_headers_pass_when_they_are_named"),
+    ("route.proxy.traceparent", "traces::a_clients_trace_goes_on_with_the_gateway_in_it"),
     ("route.proxy.legacy.head_budget", "head::what_does_not_fit_into_the_budget_is_left_out"),
     ("route.proxy.legacy.cookies", "head::cookies_that_are_named_are_never_left_out"),
     ("route.proxy.legacy.subprotocol", "head::an_offer_of_subprotocols_is_answered_passed_or_stripped"),
@@ -213,7 +222,7 @@ const SEEN: &[(&str, &str)] = &[
 ];
 
 /// The modules whose tests may stand in [`SEEN`].
-const MODULES: [(&str, &str); 23] = [
+const MODULES: [(&str, &str); 26] = [
     ("chat", include_str!("chat.rs")),
     ("chat_keys", include_str!("chat_keys.rs")),
     // What waits inside is seen only there.
@@ -230,12 +239,15 @@ const MODULES: [(&str, &str); 23] = [
     ("keys", include_str!("keys.rs")),
     ("life", include_str!("life.rs")),
     ("log", include_str!("log.rs")),
+    ("log_file", include_str!("log_file.rs")),
     ("moderation", include_str!("moderation.rs")),
     ("mtls", include_str!("mtls.rs")),
+    ("otlp", include_str!("otlp.rs")),
     ("pages", include_str!("pages.rs")),
     ("plain", include_str!("plain.rs")),
     ("pool", include_str!("pool.rs")),
     ("refuse", include_str!("refuse.rs")),
+    ("traces", include_str!("traces.rs")),
     ("shield", include_str!("shield.rs")),
     ("upgrade", include_str!("upgrade.rs")),
 ];

@@ -3,13 +3,15 @@
 
 use std::io::Write as _;
 use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::UnixStream;
 
+use crate::auth::{jwt, now, token};
 use crate::support::backend::Backend;
 use crate::support::frames::{self, CLOSE, TEXT};
 use crate::support::peer::Peer;
@@ -201,6 +203,104 @@ async fn no_secret_is_logged_at_any_level() {
     assert_eq!(told, None);
 }
 
+/// A token in each place where it may be.
+async fn show_token(program: &Program, backend: &Backend, (token, status): (&str, u16)) {
+    let query = format!("/jwt?t={token}&password=s3cret-query");
+    for (path, line) in [
+        ("/jwt", format!("Authorization: Bearer {token}")),
+        ("/jwt", format!("Cookie: session=s3cret-cookie; id={token}")),
+        (query.as_str(), "X-Api-Key: s3cret-key".to_owned()),
+        ("/jwt", format!("Sec-WebSocket-Protocol: bearer, {token}")),
+    ] {
+        let mut peer = Peer::connect(program.address()).await;
+        let lines = [line.as_str()];
+        let answer = match status {
+            101 => tokio::join!(peer.upgrade(path, &lines), backend.upgrade(&[])).0,
+            _ => peer.upgrade(path, &lines).await,
+        };
+        assert_eq!(answer.status, status, "{path} {line}");
+    }
+}
+
+/// All kinds of doors, and what is behind them.
+fn guarded(admin: &Path, auth: &str, asked: &Backend, backend: &Backend) -> String {
+    format!(
+        "[limits]\nhandshakes_per_address = \"0/s\"\n[admin]\nlisten = \"unix:{}\"\ntoken_file = \"admin.token\"\n\
+         [[route]]\npath = \"/jwt\"\n{auth}proxy = {{ pool = \"p\" }}\n\
+         [[route]]\npath = \"/asked\"\nauth = {{ kind = \"request\", url = \"http://{}/auth?key=s3cret-url\" }}\n\
+         proxy = {{ pool = \"p\" }}\n\
+         [[route]]\npath = \"/chat\"\nhub = {{ fixed = [{{ name = \"a\", secret = \"s3cret-room\" }}] }}\n\
+         [[route]]\npath = \"/site\"\nhttp = {{ pool = \"down\" }}\n\
+         [pool.p]\nbackends = [\"{}\"]\n[pool.down]\nbackends = [\"ws://127.0.0.1:1\"]\n",
+        admin.display(),
+        asked.url().trim_start_matches("ws://"),
+        backend.url(),
+    )
+}
+
+/// Tokens, good and bad ones, in each place where they may be; what a server that is asked, a hub, the admin door and a
+/// site get to know.
+async fn show_credentials(level: &str, format: &str) {
+    let [backend, asked] = [Backend::bind().await, Backend::bind().await];
+    let (folder, auth) = jwt("token = [\"header\", \"cookie:id\", \"query:t\", \"subprotocol\"]");
+    let admin = folder.path().join("admin");
+    std::fs::write(folder.path().join("admin.token"), "s3cret-admin-0123456789\n").expect("write");
+    let config = guarded(&admin, &auth, &asked, &backend);
+    configure(folder.path(), &config);
+    let program = Program::start(folder.path(), &["--log", level, "--log-format", format]).await;
+    let connect = async || Peer::connect(program.address()).await;
+    let good = token(&json!({ "sub": "anna", "exp": now() + 600 }));
+    let late = token(&json!({ "sub": "anna", "exp": now() - 600 }));
+    let forged = format!("{}A", &good[..good.len() - 2]);
+    for (token, status) in [(&good, 101), (&late, 401), (&forged, 401)] {
+        show_token(&program, &backend, (token, status)).await;
+    }
+    let lines = ["Cookie: session=s3cret-cookie", "Authorization: Basic czNjcmV0LXBhc3N3b3Jk"];
+    for (answer, status) in
+        [("HTTP/1.1 403 No\r\nContent-Length: 6\r\n\r\ns3cret", 403), ("nonsense s3cret\r\n\r\n", 503)]
+    {
+        let mut peer = connect().await;
+        let (refused, ()) = tokio::join!(peer.upgrade("/asked?password=s3cret-query", &lines), async {
+            let mut server = asked.accept().await;
+            assert!(server.head().await.contains("s3cret-cookie"), "the server gets it");
+            server.send(answer.as_bytes()).await;
+        });
+        assert_eq!(refused.status, status);
+    }
+    let mut member = connect().await;
+    assert_eq!(member.upgrade("/chat", &["Sec-WebSocket-Protocol: wsgate.chat.v1"]).await.status, 101);
+    for (secret, told) in [("s3cret-wrong", "wrong_secret"), ("s3cret-room", "\"joined\"")] {
+        member.say(&json!({ "type": "join", "room": "a", "secret": secret }).to_string()).await;
+        while !member.message().await.text().contains(told) {}
+    }
+    for (secret, status) in [("s3cret-admin-wrong", 401), ("s3cret-admin-0123456789", 200)] {
+        let mut door = Peer::new(UnixStream::connect(&admin).await.expect("connect"));
+        let line = format!("GET /connections HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {secret}\r\n\r\n");
+        door.send(line.as_bytes()).await;
+        assert_eq!(door.answer().await.status, status);
+    }
+    let mut page = connect().await;
+    let head = format!("GET /site?password=s3cret-query HTTP/1.1\r\nHost: a\r\n{}\r\n\r\n", lines.join("\r\n"));
+    page.send(head.as_bytes()).await;
+    assert_eq!(page.answer().await.status, 502);
+    drop((member, page));
+    let log = program.stop().await.err;
+    assert!(["error", "warn"].contains(&level) || log.contains("drained"), "{log}");
+    let parts = [&good, &late, &forged].into_iter().flat_map(|token| token.split('.').skip(1));
+    for secret in parts.chain(["s3cret", "czNjcmV0"]) {
+        let told = log.lines().find(|line| line.contains(secret));
+        assert_eq!(told, None, "{level} {format}: {secret}");
+    }
+}
+
+#[tokio::test]
+async fn no_credential_is_logged_at_any_level() {
+    for level in ["error", "warn", "info", "debug", "trace"] {
+        show_credentials(level, "text").await;
+    }
+    show_credentials("trace", "json").await;
+}
+
 #[tokio::test]
 async fn a_reason_cannot_forge_a_line() {
     let reason = "bye\n2030-01-01T00:00:00Z  INFO wsgate::connection: forged\r\x1b[2J\u{9b}\u{2028}\0";
@@ -259,6 +359,83 @@ async fn a_legacy_session_tells_what_its_frames_wait_for() {
     }
 }
 
+// More lines than anybody reads
+
+/// What the admin door behind this socket says of a metric; 0 as long as it says nothing.
+pub async fn metric(admin: &Path, name: &str) -> usize {
+    let mut door = Peer::new(UnixStream::connect(admin).await.expect("connect"));
+    door.send(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+    let text = door.answer().await.body;
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    value.map_or(0, |value| value.parse().expect("a number"))
+}
+
+/// A program that samples so, and its admin door.
+async fn sampling(folder: &TempDir, rule: &str) -> (Program, PathBuf) {
+    let admin = folder.path().join("admin");
+    let config = format!(
+        "[admin]\nlisten = \"unix:{}\"\n[log]\n{rule}\n[[route]]\npath = \"/echo\"\necho = {{}}\n",
+        admin.display()
+    );
+    (Program::configured(folder.path(), &config).await, admin)
+}
+
+#[tokio::test]
+async fn lines_beyond_the_share_of_their_kind_are_left_out_and_counted() {
+    let folder = folder();
+    let (program, admin) = sampling(&folder, "sample = \"2/h\"").await;
+    for (code, count) in [(1000, 5), (4711, 3)] {
+        for _ in 0..count {
+            leave(program.open("/echo").await, code).await;
+        }
+    }
+    for _ in 0..4 {
+        let mut peer = Peer::connect(program.address()).await;
+        assert_eq!(peer.upgrade("/nowhere", &[]).await.status, 404);
+    }
+    for (kind, count) in [("ordinary", 3), ("abnormal", 1), ("refused", 2)] {
+        let name = format!("wsgate_log_lines_left_out_total{{kind=\"{kind}\"}}");
+        within(&name, async { while metric(&admin, &name).await < count {} }).await;
+        assert_eq!(metric(&admin, &name).await, count, "{kind}");
+    }
+    let log = program.stop().await.err;
+    for piece in [" code=1000 ", " code=4711 ", "connection ended"] {
+        assert_eq!(log.matches(piece).count(), 2, "{piece}: {log}");
+    }
+    // Told second by second.
+    let told = log.lines().filter(|line| line.contains("INFO wsgate::connection: lines were left out here: "));
+    let sums = told.fold([0; 3], |sums, line| {
+        let of = |name: &str| line.split(' ').find_map(|part| part.strip_prefix(name)?.parse::<usize>().ok());
+        let [Some(ordinary), Some(refused), Some(abnormal)] = ["ordinary=", "refused=", "abnormal="].map(of) else {
+            panic!("{line}")
+        };
+        [sums[0] + ordinary, sums[1] + refused, sums[2] + abnormal]
+    });
+    assert_eq!(sums, [3, 2, 1], "{log}");
+}
+
+#[tokio::test]
+async fn beyond_the_share_each_one_of_so_many_is_written() {
+    let folder = folder();
+    let (program, _) = sampling(&folder, "sample = \"1/h\"\nsample_every = 2").await;
+    for _ in 0..6 {
+        leave(program.open("/echo").await, 1000).await;
+    }
+    let log = program.stop().await.err;
+    assert_eq!(log.matches("websocket ended").count(), 3, "{log}");
+}
+
+#[tokio::test]
+async fn without_sampling_all_lines_are_written() {
+    let folder = folder();
+    let (program, _) = sampling(&folder, "sample = \"0/s\"").await;
+    for _ in 0..6 {
+        leave(program.open("/echo").await, 1000).await;
+    }
+    let log = program.stop().await.err;
+    assert_eq!((log.matches("websocket ended").count(), log.matches("left out").count()), (6, 0), "{log}");
+}
+
 // A reader that does not read
 
 /// A program that serves plain `ws`, whose standard error is full from the start; and its reader.
@@ -280,17 +457,21 @@ async fn stalled(folder: &TempDir, config: &str) -> (Program, UnixStream) {
 }
 
 /// A session that leaves one line.
-async fn visit(program: &Program) {
-    let mut peer = program.open("/echo").await;
+pub async fn visit(program: &Program) {
+    leave(program.open("/echo").await, 1000).await;
+}
+
+/// One message each way, and the end.
+async fn leave(mut peer: Peer, code: u16) {
     peer.say("hello").await;
     peer.message().await;
-    peer.send(&frames::client(CLOSE, &frames::close(1000, "bye"))).await;
+    peer.send(&frames::client(CLOSE, &frames::close(code, "bye"))).await;
     peer.message().await;
     peer.end().await;
 }
 
 /// What is to be read until a line has this in it, beyond the empty lines that it was full of.
-async fn read_until(reader: &mut UnixStream, piece: &str) -> String {
+pub async fn read_until(reader: &mut UnixStream, piece: &str) -> String {
     let mut bytes = Vec::new();
     within(piece, async {
         while !String::from_utf8_lossy(&bytes).contains(piece) {
@@ -311,13 +492,7 @@ async fn a_log_that_nobody_reads_stops_nobody_and_says_what_is_missing() {
         visit(&program).await;
     }
     // With the first in hand, five wait; lines of the last session may still be on their way.
-    let lost = async || {
-        let mut door = Peer::new(UnixStream::connect(&admin).await.expect("connect"));
-        door.send(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
-        let text = door.answer().await.body;
-        let value = text.lines().find_map(|line| line.strip_prefix("wsgate_log_lines_lost_total "));
-        value.expect("the metric").parse::<usize>().expect("a number")
-    };
+    let lost = async || metric(&admin, "wsgate_log_lines_lost_total").await;
     within("the last line to be lost", async { while lost().await < 15 {} }).await;
     let text = read_until(&mut reader, "log lines were lost here: they were not read in time").await;
     let (before, missing) = text.split_once(" WARN ").expect("a warning");

@@ -3,7 +3,7 @@
 
 use super::document::{Table, Value};
 use crate::config::error::Wrong;
-use crate::config::{BackendHead, Profile, Subprotocol};
+use crate::config::{BackendHead, Profile, Subprotocol, TraceParent};
 use crate::route::is_at_or_below;
 use crate::wire::head::{NotPassed, check_passed};
 use crate::wire::offer::is_token;
@@ -21,6 +21,7 @@ pub(super) fn read(proxy: &Table<'_>, legacy: Option<&Table<'_>>, profile: Profi
     if let Some(value) = proxy.get("pass_headers") {
         head.pass_headers = read_names(&value, HEADERS, read_header);
     }
+    read_trace(proxy, &mut head);
     let Some(legacy) = legacy else { return head };
     // The least that a request needs is about 300 bytes, with a short path and host.
     head.budget = legacy.size("head_budget", 512..=256 << 10).or(head.budget);
@@ -35,6 +36,20 @@ pub(super) fn read(proxy: &Table<'_>, legacy: Option<&Table<'_>>, profile: Profi
         }
     }
     head
+}
+
+/// Whoever lets the headers pass as they stand wants them so.
+fn read_trace(proxy: &Table<'_>, head: &mut BackendHead) {
+    let said = proxy.choice("traceparent", &TraceParent::ALL, &[]);
+    let as_they_stand = head.pass_headers.iter().any(|name| ["traceparent", "tracestate"].contains(&name.as_str()));
+    let otherwise = if as_they_stand { TraceParent::Off } else { head.traceparent };
+    head.traceparent = said.unwrap_or(otherwise);
+    if as_they_stand
+        && head.traceparent != TraceParent::Off
+        && let Some(value) = proxy.get("pass_headers")
+    {
+        value.refuse("has traceparent or tracestate, which the gateway writes", "traceparent = \"off\" beside it");
+    }
 }
 
 /// `true` is the route's whole path.

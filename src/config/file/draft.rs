@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::document::{Place, Placed, Table};
 use super::gateway::{TlsDraft, ToHttpsDraft};
 use super::route::{self, Draft as RouteDraft};
-use super::{cluster, gateway, limits, pool};
+use super::{cluster, gateway, limits, otlp, pool};
 use crate::config::{Admin, Config, Listen, Problem, SessionLimits, Target};
 
 /// The configuration so far; its `listen` and `admin` are filled at the end.
@@ -57,7 +57,8 @@ impl Draft {
                 routes: Vec::new(),
                 pools: pool::read_pools(root.table("pool"), base),
                 cluster: cluster::read_cluster(root.table("cluster"), base),
-                log: gateway::read_log(&root),
+                log: gateway::read_log(&root, base),
+                otlp: otlp::read_otlp(root.table("otlp"), base),
             },
         };
         root.finish();

@@ -187,8 +187,15 @@ fn read_variable(text: &str) -> Result<String, Wrong> {
     }
 }
 
-pub(super) fn read_log(table: &Table<'_>) -> Log {
-    let default = Log { format: LogFormat::Text, level: "info".to_owned(), buffer: 10_000 };
+pub(super) fn read_log(table: &Table<'_>, base: &Path) -> Log {
+    let default = Log {
+        format: LogFormat::Text,
+        level: "info".to_owned(),
+        buffer: 10_000,
+        file: None,
+        sample: NonZeroU32::new(1000).map(|count| Rate { count, per: Duration::from_secs(1) }),
+        sample_every: 0,
+    };
     let Some(table) = table.table("log") else {
         return default;
     };
@@ -196,9 +203,22 @@ pub(super) fn read_log(table: &Table<'_>) -> Log {
         format: table.choice("format", &LOG_FORMATS, &[]).unwrap_or(default.format),
         level: table.text("level", read_level).unwrap_or(default.level),
         buffer: table.count("buffer", 1..=1_000_000).unwrap_or(default.buffer),
+        file: table.text("file", |text| read_log_file(text, base)),
+        sample: table.rate("sample").unwrap_or(default.sample),
+        sample_every: table
+            .count("sample_every", 0..=1_000_000)
+            .and_then(|every| u32::try_from(every).ok())
+            .unwrap_or(default.sample_every),
     };
     table.finish();
     log
+}
+
+fn read_log_file(text: &str, base: &Path) -> Result<PathBuf, Wrong> {
+    match text.is_empty() || text.contains('\0') || text.ends_with('/') {
+        true => Err(Wrong::new("not a path", "the path of a file")),
+        false => Ok(base.join(text)),
+    }
 }
 
 /// The part of the filter's grammar that an owner needs: levels, and levels of targets.

@@ -19,6 +19,7 @@ use super::rest_of;
 use super::wrong::{Wrong, shown};
 use crate::admin::Reply;
 use crate::config::cluster::{Cluster, Password, Redis, RedisKind};
+use crate::config::otlp::Otlp;
 use crate::config::{
     self, AddressLimits, Admin, AdminToken, CertificateFiles, ClientCertificates, Config, GatewayLimits, Listen, Log,
     LogFormat, Rate, Tls, TlsVersion, ToHttps,
@@ -56,6 +57,7 @@ fn whole(config: &Config) -> Value {
         pools,
         cluster,
         log,
+        otlp,
     } = config;
     json!({
         "listen": listen.iter().map(address).collect::<Vec<_>>(),
@@ -72,7 +74,8 @@ fn whole(config: &Config) -> Value {
         "route": routes.iter().map(route::told).collect::<Vec<_>>(),
         "pool": pools.iter().map(|(name, pool)| (name.clone(), pool::told(pool))).collect::<serde_json::Map<_, _>>(),
         "cluster": cluster.as_ref().map(of_cluster),
-        "log": of_log(log)
+        "log": of_log(log),
+        "otlp": otlp.as_ref().map(of_otlp)
     })
 }
 
@@ -195,12 +198,31 @@ fn of_password(password: &Password) -> Value {
 }
 
 fn of_log(log: &Log) -> Value {
-    let Log { format, level, buffer } = log;
+    let Log { format, level, buffer, file, sample, sample_every } = log;
     let format = match format {
         LogFormat::Text => "text",
         LogFormat::Json => "json",
     };
-    json!({ "format": format, "level": level, "buffer": buffer })
+    json!({
+        "format": format,
+        "level": level,
+        "buffer": buffer,
+        "file": file.as_deref().map(path),
+        "sample": rate(*sample),
+        "sample_every": sample_every
+    })
+}
+
+fn of_otlp(otlp: &Otlp) -> Value {
+    // Transport, host and target are what the endpoint says.
+    let Otlp { endpoint, transport: _, host: _, target: _, ca, timeout, queue, service_name } = otlp;
+    json!({
+        "endpoint": url(endpoint),
+        "ca": ca.as_deref().map(path),
+        "timeout": time(*timeout),
+        "queue": queue,
+        "service_name": service_name
+    })
 }
 
 // ---- Values ------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ impl<M: EncodeMetric + Send + Sync + 'static> Collector for Shown<M> {
 }
 
 /// Registers a family that is there from the beginning.
-pub(super) fn show<M: EncodeMetric + Clone + Send + Sync + 'static>(
+pub(in crate::telemetry) fn show<M: EncodeMetric + Clone + Send + Sync + 'static>(
     registry: &mut Registry,
     name: &'static str,
     help: &'static str,

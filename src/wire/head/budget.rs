@@ -3,10 +3,20 @@
 use std::borrow::Cow;
 use std::fmt;
 
-/// What is left out, in this order, until the rest fits: what browsers add by themselves, and then what only repeats
-/// Host and X-Forwarded-For. A dash at the end stands for every name that begins so. Cookies come behind them.
-const DROPPED: [&str; 8] =
-    ["accept-", "cache-control", "pragma", "user-agent", "sec-fetch-", "referer", "forwarded", "x-forwarded-host"];
+/// What is left out, in this order, until the rest fits: what browsers add by themselves and what traces are for, and then
+/// what only repeats Host and X-Forwarded-For. A dash at the end stands for every name that begins so. Cookies come behind them.
+const DROPPED: [&str; 10] = [
+    "tracestate",
+    "accept-",
+    "cache-control",
+    "pragma",
+    "user-agent",
+    "sec-fetch-",
+    "referer",
+    "traceparent",
+    "forwarded",
+    "x-forwarded-host",
+];
 
 /// A head that does not fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,7 +154,17 @@ mod tests {
     #[test]
     fn classes_are_left_out_in_their_order_and_no_more_than_is_needed() {
         let line = |name: &'static str| Line::own(name, "x");
-        let names = ["Host", "Referer", "Sec-Fetch-Mode", "User-Agent", "Pragma", "Cache-Control", "Accept-Language"];
+        let names = [
+            "Host",
+            "traceparent",
+            "Referer",
+            "Sec-Fetch-Mode",
+            "User-Agent",
+            "Pragma",
+            "Cache-Control",
+            "Accept-Language",
+            "tracestate",
+        ];
         let mut lines: Vec<Line> = names.into_iter().map(line).collect();
         let whole: usize = lines.iter().map(Line::len).sum();
         let mut order = Vec::new();
@@ -154,7 +174,8 @@ mod tests {
             assert_eq!(dropped.len(), 1, "{dropped:?}");
             order.extend(dropped);
         }
-        assert_eq!(order, ["Accept-Language", "Cache-Control", "Pragma", "User-Agent", "Sec-Fetch-Mode", "Referer"]);
+        let expected = ["tracestate", "Accept-Language", "Cache-Control", "Pragma", "User-Agent", "Sec-Fetch-Mode"];
+        assert_eq!(order, [&expected[..], &["Referer", "traceparent"]].concat());
         assert_eq!(fit(&mut lines, (0, 3), &[]), Err(OverBudget { over: "Host: x\r\n".len() - 3 }));
         let mut lines = vec![line("Accept"), line("Accept-Encoding"), line("Acceptable")];
         assert_eq!(fit(&mut lines, (0, 20), &[]).expect("fits"), ["Accept", "Accept-Encoding"]);

@@ -6,7 +6,7 @@ use super::{hub, of_address, or_none, path, rate, time, url, word};
 use crate::config::auth::{Algorithm, Auth, AuthRequest, Jwt, Keys, OnError, TokenPlace};
 use crate::config::{
     BINARY, BackendHead, BadText, Hold, Legacy, Origins, Pages, Profile, Proxy, Refuse, Route, SessionLimits,
-    SlowClient, Subprotocol, Target,
+    SlowClient, Subprotocol, Target, TraceParent,
 };
 
 pub(super) fn told(route: &Route) -> Value {
@@ -168,14 +168,15 @@ fn of_proxy(proxy: &Proxy) -> Value {
 }
 
 fn of_head(head: &BackendHead) -> Value {
-    let BackendHead { budget, cookies, pass_headers, strip_prefix, subprotocol, subprotocols } = head;
+    let BackendHead { budget, cookies, pass_headers, strip_prefix, subprotocol, subprotocols, traceparent } = head;
     json!({
         "head_budget": budget,
         "cookies": cookies,
         "pass_headers": pass_headers,
         "strip_prefix": strip_prefix,
         "subprotocol": word(&Subprotocol::ALL, subprotocol),
-        "subprotocols": subprotocols
+        "subprotocols": subprotocols,
+        "traceparent": word(&TraceParent::ALL, traceparent)
     })
 }
 
