@@ -1,5 +1,6 @@
 //! A configuration made live: the gate, the certificates, and what each route leads to.
 
+mod departed;
 mod live;
 
 use std::collections::BTreeMap;
@@ -8,6 +9,7 @@ use std::sync::atomic::AtomicBool;
 
 use http::HeaderValue;
 
+use self::departed::{Departed, departed};
 use self::live::live;
 use super::token::Token;
 use crate::admission::Gate;
@@ -34,6 +36,7 @@ pub(super) struct Snapshot {
     /// What opens the admin door beyond health and metrics.
     pub(super) token: Option<Token>,
     pools: BTreeMap<String, Arc<Pool>>,
+    departed: Vec<Departed>,
 }
 
 /// One route, live.
@@ -103,10 +106,12 @@ impl Snapshot {
         };
         let gate = Gate::new(&config, before.map(|before| &before.gate));
         let routes = config.routes.iter().zip(guards.into_iter().zip(filters).zip(hubs));
-        let routes = routes.map(|(route, (judges, hub))| live(route, (judges, hub), &pools, before)).collect();
+        let routes = routes.map(|(route, (judges, hub))| live(route, (judges, hub), &pools, before));
+        let routes: Vec<LiveRoute> = routes.collect();
+        let departed = departed(before, &routes, &pools);
         let hsts = config.tls.as_ref().and_then(|tls| tls.hsts);
         let hsts = hsts.and_then(|time| HeaderValue::from_str(&format!("max-age={}", time.as_secs())).ok());
-        Ok((Self { config, gate, tls, hsts, routes, token, pools }, warnings))
+        Ok((Self { config, gate, tls, hsts, routes, token, pools, departed }, warnings))
     }
 
     /// It has been put into force: what pools and hubs share with those before goes by their new wishes.

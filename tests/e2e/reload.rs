@@ -17,17 +17,21 @@ use crate::support::{Peer, Running, within};
 /// A gateway with a desk, whose configuration a test changes by its routes.
 struct Owned {
     gateway: Running,
-    routes: Arc<Mutex<String>>,
+    /// What is said at the top, and the routes.
+    text: Arc<Mutex<(String, String)>>,
     _folder: TempDir,
 }
 
 fn owned(routes: &str) -> Owned {
     let (gateway, folder) = with_routes("", routes);
     let admin = format!("[admin]\nlisten = \"127.0.0.1:0\"\ntoken_file = \"{}/token\"\n", folder.path().display());
-    let routes = Arc::new(Mutex::new(routes.to_owned()));
-    let text = Arc::clone(&routes);
-    gateway.handle.read_with(move || read(&format!("workers = 2\n{admin}{}", text.lock().expect("text"))));
-    Owned { gateway, routes, _folder: folder }
+    let text = Arc::new(Mutex::new((String::new(), routes.to_owned())));
+    let written = Arc::clone(&text);
+    gateway.handle.read_with(move || {
+        let (top, routes) = written.lock().expect("text").clone();
+        read(&format!("workers = 2\n{top}{admin}{routes}"))
+    });
+    Owned { gateway, text, _folder: folder }
 }
 
 fn read(text: &str) -> Result<Config, Problems> {
@@ -37,7 +41,11 @@ fn read(text: &str) -> Result<Config, Problems> {
 
 impl Owned {
     fn write(&self, routes: &str) {
-        routes.clone_into(&mut self.routes.lock().expect("text"));
+        routes.clone_into(&mut self.text.lock().expect("text").1);
+    }
+
+    fn top(&self, top: &str) {
+        top.clone_into(&mut self.text.lock().expect("text").0);
     }
 
     async fn reload(&self, query: &str) -> Value {
@@ -234,6 +242,33 @@ async fn who_was_being_let_in_goes_too() {
     behind.send(&switch(&head, &[])).await;
     assert_eq!(late.answer().await.status, 101);
     is_sent_home(late).await;
+}
+
+#[tokio::test]
+async fn who_was_not_told_yet_stays_when_its_way_comes_back() {
+    let owned = owned(&(echo("/back") + &echo("/other")));
+    let gateway = &owned.gateway;
+    let mut crowd = Vec::new();
+    for _ in 0..8 {
+        crowd.push(talking(gateway, "/back").await);
+    }
+    let other = talking(gateway, "/other").await;
+    // One an hour: the first is told at some time in the first hour, the others later.
+    owned.write(&echo("/other"));
+    owned.top("drain_pace = \"1/h\"\ndrain_timeout = \"24h\"\n");
+    owned.reload("").await;
+    assert_eq!(owned.status("/back").await, 404);
+    // All at once, and with it comes the way back; the one of another goes.
+    owned.write(&echo("/back"));
+    owned.top("drain_pace = \"0/s\"\n");
+    owned.reload("").await;
+    is_sent_home(other).await;
+    let mut told = 0;
+    for peer in &mut crowd {
+        peer.say("hello").await;
+        told += usize::from(peer.message().await.payload != b"hello");
+    }
+    assert!(told <= 1, "{told} of them were told");
 }
 
 #[tokio::test]

@@ -9,7 +9,6 @@ use crate::config;
 use crate::filter::Service;
 use crate::hub::Hub;
 use crate::pool::Pool;
-use crate::telemetry::metrics::Route;
 
 /// Who judges its clients, and what they say.
 type Judges = (Option<Arc<Guard>>, Option<Arc<Service>>);
@@ -48,17 +47,10 @@ pub(super) fn live(
         let open = known.map(|known| known.open.clone()).unwrap_or_default();
         Some(Arc::new(LivePages { pool: Arc::clone(pools.get(&wishes.pool)?), wishes: wishes.clone(), open }))
     });
-    let same = before.and_then(|before| same_place(before, &name, route));
+    let same = before.and_then(|before| before.same_place(&name, &route.target));
     let drained = before.and_then(|before| before.route(&name)).map(|known| Arc::clone(&known.drained));
     let (limits, drained) = (Arc::new(route.limits), drained.unwrap_or_default());
     LiveRoute { route: same.unwrap_or_else(|| Arc::new(name)), limits, guard, filter, target, drained, pages }
-}
-
-/// The route of this name, if it led to the same place before.
-fn same_place(before: &Snapshot, name: &Route, route: &config::Route) -> Option<Arc<Route>> {
-    let mut known = before.routes.iter().zip(&before.config.routes);
-    let (live, wishes) = known.find(|(live, _)| *live.route == *name)?;
-    wishes.target.is_same_place(&route.target).then(|| Arc::clone(&live.route))
 }
 
 impl LiveRoute {
