@@ -25,6 +25,7 @@
 //! `echo` and [`client`], then `config`, `socket` and `admin`, and at the ground [`wire`], `route`, `limits`, `telemetry`
 //! and `lifecycle`, which know nobody. No import runs up: `tests/floors.rs` sees to it.
 
+mod acme;
 mod admin;
 mod admission;
 mod auth;

@@ -1,6 +1,7 @@
 //! The front hall: from the listeners to the summary of a drain; the only room that knows all others.
 
 mod accept;
+mod acme;
 mod answer;
 mod answering;
 mod checks;
@@ -224,6 +225,7 @@ impl Gateway {
             let door = Door::new(Arc::clone(&shared), Arc::clone(&workers), side);
             tasks.spawn(accept::run(listener, door, shared.life.clone()));
         }
+        tasks.spawn(acme::keep(Arc::clone(&shared)));
         tasks.spawn(checks::sweep(Arc::clone(&shared)));
         tasks.spawn(checks::keep(Arc::clone(&shared), tasks.clone()));
         shared.life.enter(Phase::Running);

@@ -10,6 +10,7 @@ use http::HeaderValue;
 
 use self::live::live;
 use super::token::Token;
+use crate::acme::Keeper;
 use crate::admission::Gate;
 use crate::admission::count::Gauge;
 use crate::auth::Guard;
@@ -27,6 +28,8 @@ pub(super) struct Snapshot {
     pub(super) config: Config,
     pub(super) gate: Gate,
     pub(super) tls: Option<Arc<tls::Acceptor>>,
+    /// Who sees to a certificate that a CA makes by itself.
+    pub(super) acme: Option<Arc<Keeper>>,
     /// RFC 6797 §6.1: what answers over TLS say, if anything.
     pub(super) hsts: Option<HeaderValue>,
     /// In the order of [`Config::routes`].
@@ -89,6 +92,9 @@ impl Snapshot {
         let hubs = build_hubs(&config, site, &filters, before, &mut problems);
         let token = config.admin.as_ref().and_then(|admin| admin.token.as_ref()).map(Token::read);
         let token = token.transpose().map_err(|found| problems.extend(found.0)).ok().flatten();
+        let acme = config.tls.as_ref().and_then(|tls| tls.acme.as_ref());
+        let acme = acme.map(|wishes| Keeper::new(wishes, before.and_then(|before| before.acme.as_ref())));
+        let acme = acme.transpose().map_err(|found| problems.extend(found.0)).ok().flatten();
         // With problems so far nothing is swapped: the certificates are read only to tell what is wrong with them too.
         let tls = build_tls(&config, before.filter(|_| problems.is_empty()));
         let (tls, warnings) = match tls {
@@ -104,7 +110,7 @@ impl Snapshot {
         let routes = routes.map(|(route, (judges, hub))| live(route, (judges, hub), &pools, before)).collect();
         let hsts = config.tls.as_ref().and_then(|tls| tls.hsts);
         let hsts = hsts.and_then(|time| HeaderValue::from_str(&format!("max-age={}", time.as_secs())).ok());
-        Ok((Self { config, gate, tls, hsts, routes, token, pools }, warnings))
+        Ok((Self { config, gate, tls, acme, hsts, routes, token, pools }, warnings))
     }
 
     /// It has been put into force: what pools and hubs share with those before goes by their new wishes.

@@ -16,7 +16,14 @@ fn cert(out: &Path, names: &[&str]) -> Result<Made, IssueError> {
 
 fn acceptor(made: &Made) -> Acceptor {
     let certificates = vec![CertificateFiles { chain: made.chain.clone(), key: made.key.clone() }];
-    let tls = Tls { certificates, self_signed: Vec::new(), min_version: TlsVersion::Tls12, hsts: None, clients: None };
+    let tls = Tls {
+        certificates,
+        self_signed: Vec::new(),
+        acme: None,
+        min_version: TlsVersion::Tls12,
+        hsts: None,
+        clients: None,
+    };
     let (acceptor, warnings) = Acceptor::build(&tls, SystemTime::now()).expect("acceptor");
     assert!(warnings.is_empty(), "{warnings:?}");
     acceptor
