@@ -164,11 +164,6 @@ pub(super) fn read_auth_url(text: &str, base: &Path) -> Result<AuthRequest, Wron
     Ok(of(transport, authority, target))
 }
 
-/// Whether this is `https://host:port/path`, or as much of it as there need be.
-pub(super) fn is_https_url(text: &str) -> bool {
-    read_auth_url(text, Path::new("")).is_ok_and(|url| matches!(url.transport, Transport::Wss(..)))
-}
-
 /// A path and query as they may stand in the first line of a request (RFC 3986 §3.3, RFC 9112 §3.2.1).
 fn check_target(target: &str) -> Result<&str, Wrong> {
     if target.contains('@') {

@@ -261,7 +261,8 @@ async fn what_goes_wrong_at_the_ca_is_told_and_tried_again() {
 async fn a_ca_that_is_not_convinced_says_why_and_what_it_makes_is_looked_at() {
     log();
     let (ca, storage) = (Ca::start().await, folder());
-    let elsewhere = gateway(&format!("{ECHO}{}", localhost().config));
+    let own = localhost();
+    let elsewhere = gateway(&format!("{ECHO}{}", own.config));
     let gateway = alone(&ca, &storage, &["doubt.example"], SOON);
     ca.look_at(&[elsewhere.address()]);
     let line = logged(&["no certificate was made", "doubt.example"]).await;
@@ -371,8 +372,8 @@ async fn gateways_that_share_a_folder_order_once() {
 
 #[tokio::test]
 async fn what_it_names_is_read_before_it_is_in_force() {
-    let (ca, storage) = (Ca::start().await, folder());
-    let gateway = gateway(&format!("{ECHO}{}", localhost().config));
+    let (ca, storage, own) = (Ca::start().await, folder(), localhost());
+    let gateway = gateway(&format!("{ECHO}{}", own.config));
     let more = "eab_id = \"a\"\neab_key_file = \"/nowhere/key\"";
     let wishes = ca.wishes(storage.path(), &["a.example"], more).replace(&ca.trust, "/nowhere/ca.pem");
     let problems = gateway.handle.reload(parse(&format!("{ECHO}{wishes}"))).expect_err("refused").to_string();

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::document::{Place, Placed, Table, Value};
 use super::pool::read_file_path;
-use crate::config::address::{is_certificate_name, is_https_url};
+use crate::config::address::{is_certificate_name, read_auth_url};
 use crate::config::error::Wrong;
-use crate::config::{Acme, AcmeChallenge, ExternalAccount};
+use crate::config::{Acme, AcmeChallenge, ExternalAccount, Transport};
 
 const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
 const STAGING: &str = "https://acme-staging-v02.api.letsencrypt.org/directory";
@@ -118,9 +118,14 @@ fn read_directory(text: &str) -> Result<String, Wrong> {
         "letsencrypt" => Ok(LETS_ENCRYPT.to_owned()),
         "letsencrypt-staging" => Ok(STAGING.to_owned()),
         // RFC 8555 §6.1: nothing but https.
-        _ if text.len() <= URL_MAX && is_https_url(text) => Ok(text.to_owned()),
+        _ if text.len() <= URL_MAX && is_https(text) => Ok(text.to_owned()),
         _ => Err(Wrong::new("not a directory's URL", DIRECTORY)),
     }
+}
+
+/// `https://host:port/path`, or as much of it as there need be.
+fn is_https(text: &str) -> bool {
+    read_auth_url(text, Path::new("")).is_ok_and(|url| matches!(url.transport, Transport::Wss(..)))
 }
 
 fn read_folder(text: &str, base: &Path) -> Result<PathBuf, Wrong> {
