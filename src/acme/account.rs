@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::exchange::Http;
 use super::failure::Failure;
 use super::storage::{Lock, Storage};
-use crate::config::{Acme, ExternalAccount, Problem};
+use crate::config::{Acme, ExternalAccount, Problem, Problems};
 
 /// Bytes of a file with a key: CAs give out keys of less than a hundred.
 const KEY_MAX: u64 = 4096;
@@ -26,10 +26,11 @@ pub(super) struct ExternalKey {
 impl ExternalKey {
     /// # Errors
     /// The file cannot be read, or has no key in it.
-    pub(super) fn read(wishes: &ExternalAccount) -> Result<Self, Problem> {
+    pub(super) fn read(wishes: &ExternalAccount) -> Result<Self, Problems> {
         let wrong = |wrong: String| {
-            Problem::new(wishes.key_file.display().to_string(), "tls.acme.eab_key_file", wrong)
-                .allowing("a file whose first line is the key, in base64url, as the CA shows it")
+            let problem = Problem::new(wishes.key_file.display().to_string(), "tls.acme.eab_key_file", wrong)
+                .allowing("a file whose first line is the key, in base64url, as the CA shows it");
+            Problems::from(problem)
         };
         let mut text = String::new();
         let read = File::open(&wishes.key_file).and_then(|file| file.take(KEY_MAX).read_to_string(&mut text));

@@ -9,7 +9,7 @@ mod storage;
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use instant_acme::{Account, CertificateIdentifier};
 
@@ -44,8 +44,17 @@ struct State {
     plan: Option<Plan>,
     /// Attempts that have failed since the last success.
     failures: u32,
-    /// What was last found to be damaged, so that it is told once.
+    /// Nothing is ordered before; looks are taken all the same.
+    pause: Option<Instant>,
+    /// When the last one was made, until it is planned with.
     ordered: Option<SystemTime>,
+}
+
+impl State {
+    /// How long nothing is ordered, after a failure.
+    fn paused(&self) -> Option<Duration> {
+        self.pause?.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+    }
 }
 
 impl Keeper {
@@ -65,8 +74,8 @@ impl Keeper {
             }
         };
         let external = wishes.external.as_ref().map(ExternalKey::read).transpose();
-        let external = external.unwrap_or_else(|problem| {
-            problems.push(problem);
+        let external = external.unwrap_or_else(|found| {
+            problems.extend(found.0);
             None
         });
         if !problems.is_empty() {
@@ -90,9 +99,9 @@ impl Keeper {
                 Ok(wait) => wait,
                 Err(failure) => self.failed(&mut state, &failure, tally),
             };
-            let due = state.plan.as_ref().filter(|_| state.failures == 0).map(|plan| plan.due);
-            tally.next(due.unwrap_or_else(|| SystemTime::now() + wait));
-            sleep(wait).await;
+            let due = state.plan.as_ref().map(|plan| plan.due);
+            tally.next(state.paused().map(|left| SystemTime::now() + left).or(due).unwrap_or_else(SystemTime::now));
+            sleep(wait.min(LOOK)).await;
         }
     }
 
@@ -101,6 +110,9 @@ impl Keeper {
         let storage = Storage::open(&self.wishes).map_err(Failure::Storage)?;
         if let Some(wait) = self.rest(state, &storage, tls, tally).await {
             return Ok(wait);
+        }
+        if let Some(left) = state.paused() {
+            return Ok(left);
         }
         let Some(lock) = storage.lock().map_err(Failure::Storage)? else {
             tracing::debug!("another gateway orders a certificate");
@@ -113,7 +125,7 @@ impl Keeper {
         storage.set_aside_damaged(&lock).map_err(Failure::Storage)?;
         let issued = self.order(state, &storage, &lock, tls).await?;
         tally.ordered(true);
-        (state.failures, state.ordered) = (0, Some(SystemTime::now()));
+        (state.failures, state.pause, state.ordered) = (0, None, Some(SystemTime::now()));
         let until = tls::told(issued.not_after);
         tracing::info!(ca = self.wishes.directory, names = issued.names.join(" "), until, "a certificate was made");
         Ok(Duration::ZERO)
@@ -130,7 +142,7 @@ impl Keeper {
             Some(plan) if plan.is_for(&issued) => plan,
             // Whoever made it: there is one.
             _ => {
-                state.failures = 0;
+                (state.failures, state.pause) = (0, None);
                 tally.fine();
                 Plan::new(&issued, state.ordered.take())
             }
@@ -204,6 +216,7 @@ impl Keeper {
         state.failures = state.failures.saturating_add(1);
         tally.ordered(false);
         let wait = schedule::after(state.failures, self.wishes.retry, failure.at_least(), schedule::chance());
+        state.pause = Instant::now().checked_add(wait);
         let (ca, names) = (&self.wishes.directory, self.wishes.names.join(" "));
         tracing::warn!(ca, names, attempt = state.failures, error = %failure, again_in = ?wait, "no certificate was made");
         wait

@@ -324,8 +324,6 @@ impl Inner {
                 break;
             }
         }
-        // For whoever wonders why a test fails.
-        println!("the CA looked for {host}: {found:?}");
         self.state.lock().expect("state").orders[at].looks[name] = Some(found);
     }
 
