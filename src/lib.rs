@@ -19,12 +19,15 @@
 //! A request for no WebSocket, where its route passes those on, is carried to a backend and back by `courier` instead, and
 //! the connection waits for the next head.
 //!
+//! Certificates come from files, or `acme` orders them at a CA, whose questions the listeners answer.
+//!
 //! Beside it stands `probe`, which tries a backend out before there is a route to it.
 //!
-//! The floors: `gateway` knows all; below it `relay` and `courier`, then `pool`, `probe`, `auth` and `filter`, then `admission`, `tls`, `hub`,
+//! The floors: `gateway` knows all; below it `relay` and `courier`, then `pool`, `probe`, `auth`, `filter` and `acme`, then `admission`, `tls`, `hub`,
 //! `echo` and [`client`], then `config`, `socket` and `admin`, and at the ground [`wire`], `route`, `limits`, `telemetry`
 //! and `lifecycle`, which know nobody. No import runs up: `tests/floors.rs` sees to it.
 
+mod acme;
 mod admin;
 mod admission;
 mod auth;

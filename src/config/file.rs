@@ -1,5 +1,6 @@
 //! From the owner's TOML to a checked [`Config`]: the whole file is walked and every problem in it told at once.
 
+mod acme;
 mod auth;
 mod backend_head;
 mod cluster;

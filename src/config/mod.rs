@@ -1,5 +1,6 @@
 //! What the owner wishes, checked once and plain data afterwards: no `Option` here means "must be set later".
 
+mod acme;
 mod address;
 pub(crate) mod auth;
 mod backend_head;
@@ -17,6 +18,7 @@ mod profile;
 mod quantity;
 mod route;
 
+pub(crate) use acme::{Acme, AcmeChallenge, ExternalAccount};
 pub(crate) use address::backend;
 pub(crate) use backend_head::{BackendHead, Subprotocol, TraceParent};
 pub use difference::{Change, ChangeKind};
@@ -131,10 +133,13 @@ pub enum Listen {
 /// What TLS offers to clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tls {
-    /// Certificate files in the file's order; the first is the default. May be empty only when `self_signed` is not.
+    /// Certificate files in the file's order; the first is the default. May be empty only where there is
+    /// something else to serve.
     pub certificates: Vec<CertificateFiles>,
     /// Names for which a certificate is made at start (not trusted by browsers); the default when no files are given.
     pub self_signed: Vec<String>,
+    /// What a CA makes by itself; absent: nothing.
+    pub acme: Option<Acme>,
     /// The oldest version spoken.
     pub min_version: TlsVersion,
     /// For how long browsers are told to ask for nothing but https (RFC 6797); absent: they are told nothing.

@@ -116,7 +116,7 @@ fn lead_away(asker: &Asker, head: &request::Parts) -> Answer {
     let wishes = asker.snapshot.config.to_https.as_ref();
     let answer = match wishes {
         _ if has_two_minds(head) => Err(Refusal::Head(HeadError::BadHost)),
-        Some(wishes) => to_https::answer(wishes, head),
+        Some(wishes) => to_https::answer(wishes, head, asker.snapshot.tls.as_ref().map(|tls| &**tls.challenges())),
         // A listener lives as long as its table: only a restart takes it away.
         None => Err(Refusal::NoRoute),
     };

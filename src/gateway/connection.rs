@@ -29,7 +29,7 @@ use crate::lifecycle::Phase;
 use crate::lifecycle::clock::{timeout, timeout_at};
 use crate::socket::{self, Socket, Transport};
 use crate::telemetry::record::Record;
-use crate::tls::Identity;
+use crate::tls::{Acceptor, Hello, Identity};
 use crate::wire::request_head::{self, HeadError, Sniff};
 
 /// The first byte of every TLS connection: a handshake record (RFC 8446 §5.1).
@@ -152,12 +152,19 @@ async fn secure(
         if first[0] != TLS_HANDSHAKE && request_head::sniff(&first) == Sniff::Http {
             return Err(explain_tls(&mut transport, record).await);
         }
+        if let Hello::Question(config) = hello(tls, &mut transport, &mut first).await? {
+            let (mut socket, _) = Socket::accept(transport, config, &first).await?;
+            // RFC 8737 §3: the handshake is all; nothing is said on such a connection.
+            let _ = std::future::poll_fn(|cx| socket.poll_linger(cx)).await;
+            return Ok(None);
+        }
         let (socket, facts) = Socket::accept(transport, live.config(), &first).await?;
         let identity = live.identify(&facts, super::now())?;
-        Ok((socket, facts, identity))
+        Ok(Some((socket, facts, identity)))
     };
     match timeout_at(deadline, accept).await.map_err(late).and_then(std::convert::identity) {
-        Ok((socket, facts, identity)) => {
+        Ok(None) => Err(io::Error::other("a CA asked about a name")),
+        Ok(Some((socket, facts, identity))) => {
             record.tls = facts.version;
             record.metrics().handshakes.secured(facts.version, facts.resumed, since.elapsed());
             Ok((socket, (peer, proxied), identity))
@@ -165,6 +172,24 @@ async fn secure(
         Err(error) => {
             record.metrics().handshakes.failed(socket::tls_failure(&error));
             Err(error)
+        }
+    }
+}
+
+/// Whose handshake this is. It is looked at only while a CA may be about to ask.
+async fn hello(tls: &Acceptor, transport: &mut Transport, first: &mut Vec<u8>) -> io::Result<Hello> {
+    if !tls.challenges().is_awaited() {
+        return Ok(Hello::Client);
+    }
+    loop {
+        match tls.challenges().hello(first) {
+            Hello::Partial => {
+                first.reserve(FIRST);
+                if transport.read_buf(first).await? == 0 {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+            }
+            known => return Ok(known),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The front hall: from the listeners to the summary of a drain; the only room that knows all others.
 
 mod accept;
+mod acme;
 mod answer;
 mod answering;
 mod bound;
@@ -23,6 +24,7 @@ mod pages;
 mod reload;
 mod reply;
 mod session;
+mod shared;
 mod snapshot;
 mod to_https;
 mod token;
@@ -30,10 +32,9 @@ mod visit;
 mod worker;
 
 use std::rc::Rc;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
-use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use self::accept::{Door, Side};
@@ -41,17 +42,16 @@ use self::bound::Bound;
 pub use self::error::{ReloadError, StartError};
 pub use self::handover::Turn;
 pub use self::listeners::{Inherited, Listeners};
+use self::reload::Purpose;
 pub use self::reload::Reloaded;
-use self::reload::{Purpose, Rereads};
+use self::shared::Shared;
 use self::snapshot::Snapshot;
 pub use self::token::admin_token;
 use self::worker::{Clock, Service, Worker};
 use crate::admin;
-use crate::config::{Change, Config, Log, Problem, Problems};
+use crate::config::{Change, Config, Problem, Problems};
 use crate::hub::{Mailbox, Site, Way};
-use crate::lifecycle::{Life, Phase, Tasks};
-use crate::telemetry::metrics::{Facts, Metrics};
-use crate::telemetry::sample::Rule;
+use crate::lifecycle::{Phase, Tasks};
 
 /// How long the end waits for a disk that takes the last messages of chat histories.
 const SETTLE: Duration = Duration::from_secs(5);
@@ -65,48 +65,6 @@ pub struct Gateway {
     warnings: Vec<Problem>,
     /// The way to Redis, until the cluster has its thread.
     way: Option<Way>,
-}
-
-/// What all workers see.
-struct Shared {
-    snapshot: ArcSwap<Snapshot>,
-    metrics: Arc<Metrics>,
-    life: Life,
-    site: Site,
-    /// How many configurations have come into force after the first.
-    reloads: watch::Sender<u64>,
-    /// The threads that serve, while it runs.
-    crew: OnceLock<Weak<[Worker]>>,
-    rereads: Rereads,
-}
-
-impl Shared {
-    fn new(snapshot: Snapshot, site: Site) -> Arc<Self> {
-        Arc::new_cyclic(|shared: &Weak<Self>| {
-            let (shared, same) = (Weak::clone(shared), Weak::clone(shared));
-            let facts = move || {
-                let shared = shared.upgrade();
-                shared.map_or_else(Facts::default, |shared| shared.snapshot.load().facts())
-            };
-            let histories = move || same.upgrade().map_or_else(Vec::new, |shared| shared.snapshot.load().histories());
-            snapshot.take_over();
-            let rule = sample_rule(&snapshot.config.log);
-            let mut metrics = Metrics::with_facts(facts).with_histories(histories).with_sample(rule);
-            metrics = otlp::with_spans(metrics, &snapshot.config);
-            if let Some(cluster) = site.cluster.clone() {
-                metrics = metrics.with_cluster(move || cluster.facts());
-            }
-            Self {
-                snapshot: ArcSwap::from_pointee(snapshot),
-                metrics: Arc::new(metrics),
-                life: Life::default(),
-                site,
-                reloads: watch::Sender::default(),
-                crew: OnceLock::new(),
-                rereads: Rereads::default(),
-            }
-        })
-    }
 }
 
 /// What a drain did.
@@ -263,6 +221,7 @@ impl Gateway {
         let tasks = worker::service_tasks();
         listeners.all().for_each(|bound| bound.own());
         open_doors(listeners, &shared, &workers, &tasks);
+        tasks.spawn(acme::keep(Arc::clone(&shared)));
         tasks.spawn(checks::sweep(Arc::clone(&shared)));
         tasks.spawn(checks::tell_left_out(Arc::clone(&shared.metrics)));
         tasks.spawn(checks::keep(Arc::clone(&shared), tasks.clone()));
@@ -310,11 +269,6 @@ pub fn check(config: Config) -> Result<Vec<Problem>, Problems> {
     let cluster = prepared.as_ref().ok().and_then(Option::as_ref).map(|(cluster, _)| cluster.clone());
     let built = Snapshot::build(config, &reload::site_to_look_at(cluster), None).map(|(_, warnings)| warnings);
     cluster::both(built, prepared.as_ref().err())
-}
-
-fn sample_rule(log: &Log) -> Option<Rule> {
-    let Log { sample, sample_every: every, .. } = *log;
-    sample.map(|rate| Rule { most: rate.count.get(), per: rate.per, every })
 }
 
 fn now() -> SystemTime {

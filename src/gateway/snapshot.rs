@@ -11,12 +11,13 @@ use http::HeaderValue;
 
 use self::departed::{Departed, departed};
 use self::live::live;
+pub(super) use self::live::{LivePages, LiveProxy};
 use super::token::Token;
+use crate::acme::Keeper;
 use crate::admission::Gate;
-use crate::admission::count::Gauge;
 use crate::auth::Guard;
 use crate::client::Trust;
-use crate::config::{self, BackendHead, Config, Habits, Hold, Legacy, Pages, Problem, Problems, SessionLimits};
+use crate::config::{self, Config, Habits, Problem, Problems, SessionLimits};
 use crate::filter::Service;
 use crate::hub::filter::Filter;
 use crate::hub::{self, Hub, Site};
@@ -29,6 +30,8 @@ pub(super) struct Snapshot {
     pub(super) config: Config,
     pub(super) gate: Gate,
     pub(super) tls: Option<Arc<tls::Acceptor>>,
+    /// Who sees to a certificate that a CA makes by itself.
+    pub(super) acme: Option<Arc<Keeper>>,
     /// RFC 6797 §6.1: what answers over TLS say, if anything.
     pub(super) hsts: Option<HeaderValue>,
     /// In the order of [`Config::routes`].
@@ -67,22 +70,6 @@ pub(super) enum LiveTarget {
     Pages,
 }
 
-/// Ordinary HTTP on one route, live.
-pub(super) struct LivePages {
-    pub(super) pool: Arc<Pool>,
-    pub(super) wishes: Pages,
-    /// Requests under way; the same before and after a reload.
-    pub(super) open: Gauge,
-}
-
-/// A way to backends, live.
-pub(super) struct LiveProxy {
-    pub(super) pool: Arc<Pool>,
-    pub(super) legacy: Option<Legacy>,
-    pub(super) head: BackendHead,
-    pub(super) hold: Option<Hold>,
-}
-
 impl Snapshot {
     /// Everything that the configuration names is read and made; what `before` has and is still wanted lives on.
     pub(super) fn build(config: Config, site: &Site, before: Option<&Self>) -> Result<(Self, Vec<Problem>), Problems> {
@@ -93,6 +80,9 @@ impl Snapshot {
         let hubs = build_hubs(&config, site, &filters, before, &mut problems);
         let token = config.admin.as_ref().and_then(|admin| admin.token.as_ref()).map(Token::read);
         let token = token.transpose().map_err(|found| problems.extend(found.0)).ok().flatten();
+        let acme = config.tls.as_ref().and_then(|tls| tls.acme.as_ref());
+        let acme = acme.map(|wishes| Keeper::new(wishes, before.and_then(|before| before.acme.as_ref())));
+        let acme = acme.transpose().map_err(|found| problems.extend(found.0)).ok().flatten();
         // With problems so far nothing is swapped, nor where all is only looked at: the certificates are read to tell what is
         // wrong with them too.
         let tls = build_tls(&config, before.filter(|_| problems.is_empty() && site.archives.is_some()));
@@ -111,7 +101,7 @@ impl Snapshot {
         let departed = departed(before, &routes, &pools);
         let hsts = config.tls.as_ref().and_then(|tls| tls.hsts);
         let hsts = hsts.and_then(|time| HeaderValue::from_str(&format!("max-age={}", time.as_secs())).ok());
-        Ok((Self { config, gate, tls, hsts, routes, token, pools, departed }, warnings))
+        Ok((Self { config, gate, tls, acme, hsts, routes, token, pools, departed }, warnings))
     }
 
     /// It has been put into force: what pools and hubs share with those before goes by their new wishes.

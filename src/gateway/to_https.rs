@@ -11,6 +11,7 @@ use super::reply::{Answer, text};
 use crate::admission::refusal::Refusal;
 use crate::config::ToHttps;
 use crate::route::bare_host;
+use crate::tls::Challenges;
 use crate::wire::request_head::HeadError;
 
 /// RFC 8555 §8.3: where the answers to ACME's questions are looked for, always in plain HTTP at first.
@@ -24,11 +25,21 @@ const TOKEN_MAX: usize = 128;
 ///
 /// # Errors
 /// It names no host, or a place that cannot be.
-pub(super) fn answer(wishes: &ToHttps, head: &request::Parts) -> Result<Answer, Refusal> {
+pub(super) fn answer(
+    wishes: &ToHttps,
+    head: &request::Parts,
+    challenges: Option<&Challenges>,
+) -> Result<Answer, Refusal> {
     let reads = matches!(head.method, Method::GET | Method::HEAD);
     let target = head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
-    if let (true, Some(token), Some(webroot)) = (reads, token(head.uri.path()), &wishes.acme_webroot) {
-        return challenge(webroot, token).map(|said| text(StatusCode::OK, said)).ok_or(Refusal::NoRoute);
+    if let (true, Some(token)) = (reads, token(head.uri.path())) {
+        let own = challenges.and_then(|challenges| challenges.page(token));
+        if let Some(said) = own {
+            return Ok(text(StatusCode::OK, said));
+        }
+        if let Some(webroot) = &wishes.acme_webroot {
+            return challenge(webroot, token).map(|said| text(StatusCode::OK, said)).ok_or(Refusal::NoRoute);
+        }
     }
     if !target.starts_with('/') {
         return Err(Refusal::NoRoute);
@@ -53,7 +64,7 @@ fn token(path: &str) -> Option<&str> {
     ((1..=TOKEN_MAX).contains(&token.len()) && token.bytes().all(is_base64url)).then_some(token)
 }
 
-/// What an ACME client has left for this token. A client of the gateway's own would be asked here first.
+/// What another ACME client has left for this token.
 fn challenge(webroot: &Path, token: &str) -> Option<Vec<u8>> {
     let path = webroot.join(&CHALLENGES[1..]).join(token);
     let mut said = Vec::new();

@@ -1,5 +1,6 @@
 //! Counters and gauges, and their text for Prometheus.
 
+mod acme;
 mod classic;
 mod cluster;
 mod dials;
@@ -21,6 +22,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+pub(crate) use self::acme::AcmeTally;
 pub(crate) use self::cluster::ClusterFacts;
 pub(crate) use self::dials::{DialTally, Undialled};
 pub(crate) use self::drain::Drain;
@@ -84,6 +86,8 @@ pub(crate) struct Metrics {
     pub holds: Holds,
     /// How far a drain is.
     pub drain: Drain,
+    /// Certificates that a CA makes by itself.
+    pub acme: AcmeTally,
 }
 
 /// A route, as its path (and host) stand in the configuration.
@@ -123,6 +127,7 @@ impl Default for Metrics {
             panics: Counter::default(),
             holds: Holds::default(),
             drain: Drain::default(),
+            acme: AcmeTally::default(),
         };
         metrics.register();
         metrics
@@ -155,6 +160,7 @@ impl Metrics {
         self.traffic.register(registry);
         self.holds.register(registry);
         self.drain.register(registry);
+        self.acme.register(registry);
         self.process.register_collector(Box::new(Process::new()));
     }
 

@@ -164,7 +164,7 @@ pub(super) fn authority(now: SystemTime) -> Result<(Certificate, KeyPair), Issue
     Ok((params.self_signed(&key)?, key))
 }
 
-fn leaf_params(names: &[Name], now: SystemTime, until: SystemTime) -> Result<CertificateParams, IssueError> {
+pub(super) fn leaf_params(names: &[Name], now: SystemTime, until: SystemTime) -> Result<CertificateParams, IssueError> {
     let mut params = params(now, until)?;
     params.distinguished_name.push(DnType::OrganizationName, "wsgate");
     let first = names.first().map(ToString::to_string).filter(|first| first.len() <= LONGEST_COMMON_NAME);
@@ -185,7 +185,7 @@ fn leaf_params(names: &[Name], now: SystemTime, until: SystemTime) -> Result<Cer
 
 /// Dates, and a serial number of its own: rcgen's default is made from the key, and Firefox refuses a renewed
 /// certificate that has the serial number of the old one.
-fn params(now: SystemTime, until: SystemTime) -> Result<CertificateParams, IssueError> {
+pub(super) fn params(now: SystemTime, until: SystemTime) -> Result<CertificateParams, IssueError> {
     let mut serial = [0; 16];
     default_provider().secure_random.fill(&mut serial).map_err(|_| IssueError::Random)?;
     // RFC 5280 §4.1.2.2: positive, and not zero.

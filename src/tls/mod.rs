@@ -2,11 +2,13 @@
 
 mod certs;
 mod chain;
+mod challenge;
 mod client;
 mod expiry;
 mod finding;
 mod folder;
 mod issue;
+mod issued;
 mod names;
 mod pem;
 mod public_key;
@@ -15,11 +17,13 @@ mod trust;
 mod watch;
 
 pub(crate) use certs::read_roots;
+pub(crate) use challenge::{Challenges, Hello, Told};
 pub(crate) use client::Identity;
 pub(crate) use expiry::Expiry;
 pub use folder::{Made, make_certificate};
 pub use issue::IssueError;
 pub(crate) use issue::self_signed;
+pub(crate) use issued::{Issued, Leaf, examine, flaw, request, told};
 pub(crate) use public_key::{KeyKind, read_public_key};
 pub(crate) use watch::{Refreshed, Watch};
 
@@ -50,6 +54,7 @@ pub(crate) struct Acceptor {
     live: ArcSwap<Live>,
     resolver: Arc<Resolver>,
     pairs: Mutex<Pairs>,
+    challenges: Arc<Challenges>,
 }
 
 /// What one connection is made with, from its first byte to the last question about it.
@@ -71,14 +76,26 @@ pub(crate) struct Served {
     pub not_after: SystemTime,
 }
 
-/// Everything served, in the order of the configuration; what was made here comes last.
+/// Everything served.
 #[derive(Clone, Default)]
 struct Pairs {
-    all: Vec<Pair>,
-    /// The last of `all`, with the names it was made for as the configuration wrote them.
+    files: Vec<Pair>,
+    /// What a CA has made by itself.
+    issued: Option<Pair>,
+    /// Names for which a CA is to make one by itself.
+    awaited: Vec<String>,
+    /// What was made here, with its names as the configuration wrote them.
     made: Option<(Vec<String>, Pair)>,
     /// The files that they came from.
     seen: Seen,
+}
+
+impl Pairs {
+    /// In the order of the configuration; what was made here comes last, and stands in for what is awaited.
+    fn all(&self) -> Vec<Pair> {
+        let made = self.made.as_ref().map(|(_, pair)| pair);
+        self.files.iter().chain(&self.issued).chain(made).cloned().collect()
+    }
 }
 
 impl Acceptor {
@@ -88,9 +105,10 @@ impl Acceptor {
     /// Every problem of every file at once.
     pub(crate) fn build(tls: &Tls, now: SystemTime) -> Result<(Self, Vec<Problem>), Problems> {
         let (pairs, clients, warnings) = load(tls, now, &Pairs::default())?;
-        let resolver = Arc::new(Resolver::new(Table::new(&pairs.all)));
+        let resolver = Arc::new(Resolver::new(Table::new(&pairs.all(), &pairs.awaited)));
         let live = ArcSwap::from_pointee(Live::new(tls, &resolver, clients, None)?);
-        Ok((Self { live, resolver, pairs: Mutex::new(pairs) }, warnings))
+        let challenges = Challenges::new().map_err(unusable)?;
+        Ok((Self { live, resolver, pairs: Mutex::new(pairs), challenges }, warnings))
     }
 
     /// Serves other certificates from the next handshake on. Tickets given out before stay good, as long as the same
@@ -105,7 +123,7 @@ impl Acceptor {
         let mut current = self.pairs.lock();
         let (pairs, clients, warnings) = load(tls, now, &current)?;
         let live = Live::new(tls, &self.resolver, clients, Some(&self.live.load()))?;
-        self.resolver.swap(Table::new(&pairs.all));
+        self.resolver.swap(Table::new(&pairs.all(), &pairs.awaited));
         self.live.store(Arc::new(live));
         *current = pairs;
         Ok(warnings)
@@ -132,7 +150,7 @@ impl Acceptor {
             names: pair.names.clone(),
             not_after: time(pair.not_after),
         };
-        self.pairs.lock().all.iter().map(served).collect()
+        self.pairs.lock().all().iter().map(served).collect()
     }
 
     /// The first name of each certificate, and when it ends, in seconds since 1970; of several for one name, the one that
@@ -152,9 +170,9 @@ impl Acceptor {
     #[cfg(test)]
     pub(crate) fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
-        for name in self.pairs.lock().all.iter().flat_map(|pair| &pair.names) {
-            if !names.contains(name) {
-                names.push(name.clone());
+        for name in self.pairs.lock().all().into_iter().flat_map(|pair| pair.names) {
+            if !names.contains(&name) {
+                names.push(name);
             }
         }
         names
@@ -208,17 +226,18 @@ fn load(tls: &Tls, now: SystemTime, before: &Pairs) -> Result<(Pairs, Option<Cli
     let seconds = seconds(now);
     let mut pairs = Pairs { seen: Seen::of(tls), ..Pairs::default() };
     for (at, files) in tls.certificates.iter().enumerate() {
-        pairs.all.extend(certs::load(files, &format!("tls.certificates[{at}]"), seconds, &mut findings));
+        pairs.files.extend(certs::load(files, &format!("tls.certificates[{at}]"), seconds, &mut findings));
+    }
+    if let Some(acme) = &tls.acme {
+        pairs.issued = issued::kept(acme, now, before, &mut findings.warnings);
+        pairs.awaited.clone_from(&acme.names);
     }
     if !tls.self_signed.is_empty() {
         match made(&tls.self_signed, now, before) {
-            Ok(pair) => {
-                pairs.all.push(pair.clone());
-                pairs.made = Some((tls.self_signed.clone(), pair));
-            }
+            Ok(pair) => pairs.made = Some((tls.self_signed.clone(), pair)),
             Err(error) => findings.problems.push(error.problem("tls.self_signed")),
         }
-    } else if tls.certificates.is_empty() {
+    } else if tls.certificates.is_empty() && tls.acme.is_none() {
         let place = Place { path: Path::new("configuration"), key: "tls.certificates" };
         findings.problems.push(place.whole("there is no certificate", "at least one { chain = …, key = … }"));
     }
@@ -226,7 +245,9 @@ fn load(tls: &Tls, now: SystemTime, before: &Pairs) -> Result<(Pairs, Option<Cli
     if !findings.problems.is_empty() {
         return Err(Problems(findings.problems));
     }
-    for pair in sni::shadowed(&pairs.all) {
+    // What stands in for a certificate that is awaited is not there in vain.
+    let shown = if tls.acme.is_some() { pairs.files.clone() } else { pairs.all() };
+    for pair in sni::shadowed(&shown) {
         let place = Place { path: Path::new(&pair.source), key: "tls.certificates" };
         let wrong = "no client ever gets this certificate: earlier ones have all its names and the same kind of key";
         findings.warnings.push(place.whole(wrong, "one certificate for each name and kind of key"));

@@ -1,6 +1,6 @@
 //! The certificate for a name: exact, then wildcard, then the default; and of several, the one the client can check.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -19,13 +19,18 @@ pub(super) struct Table {
     exact: HashMap<String, Group>,
     /// By what stands behind `*.`.
     wildcard: HashMap<String, Group>,
+    /// No other name's certificate is for these.
+    awaited: HashSet<String>,
     default: Group,
 }
 
 impl Table {
     /// The first pair is the default, together with those that can stand in for it with another kind of key.
-    pub(super) fn new(pairs: &[Pair]) -> Self {
-        let mut table = Self { exact: HashMap::new(), wildcard: HashMap::new(), default: Group::new() };
+    ///
+    /// Awaited names have a certificate of their own or none, never the default.
+    pub(super) fn new(pairs: &[Pair], awaited: &[String]) -> Self {
+        let (exact, wildcard, awaited) = (HashMap::new(), HashMap::new(), awaited.iter().cloned().collect());
+        let mut table = Self { exact, wildcard, awaited, default: Group::new() };
         for pair in by_cost(pairs) {
             for name in &pair.names {
                 let (map, name) = match name.strip_prefix("*.") {
@@ -45,16 +50,23 @@ impl Table {
     ///
     /// When it can check none of them, it still gets one: rustls then ends the handshake with the alert that says so.
     pub(super) fn choose(&self, name: Option<&str>, schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        let group = name.and_then(|name| self.group(name)).unwrap_or(&self.default);
+        let name = name.map(|name| name.trim_end_matches('.').to_ascii_lowercase());
+        let group = match name {
+            Some(name) => match self.group(&name) {
+                Some(group) => group,
+                None if self.awaited.contains(&name) => return None,
+                None => &self.default,
+            },
+            None => &self.default,
+        };
         let usable = group.iter().find(|pair| pair.key.choose_scheme(schemes).is_some());
         usable.or(group.first()).cloned()
     }
 
     fn group(&self, name: &str) -> Option<&Group> {
-        let name = name.trim_end_matches('.').to_ascii_lowercase();
         // RFC 6125 §6.4.3: a wildcard stands for one label, the leftmost.
         let parent = || name.split_once('.').and_then(|(_, parent)| self.wildcard.get(parent));
-        self.exact.get(&name).or_else(parent)
+        self.exact.get(name).or_else(parent)
     }
 }
 
@@ -131,7 +143,7 @@ mod tests {
 
     /// Which of the pairs is chosen.
     fn chosen(pairs: &[Pair], name: Option<&str>, schemes: &[Scheme]) -> Option<usize> {
-        let chosen = Table::new(pairs).choose(name, schemes)?;
+        let chosen = Table::new(pairs, &[]).choose(name, schemes)?;
         pairs.iter().position(|pair| Arc::ptr_eq(&pair.certified, &chosen))
     }
 

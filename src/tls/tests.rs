@@ -17,6 +17,7 @@ fn tls(certificates: Vec<CertificateFiles>) -> Tls {
     Tls {
         certificates,
         self_signed: Vec::new(),
+        acme: None,
         min_version: TlsVersion::Tls12,
         hsts: None,
         clients: None,
@@ -203,7 +204,7 @@ fn a_certificate_made_at_start_serves_localhost_and_survives_a_reload() {
     let tls = Tls { self_signed: names.clone(), ..tls(Vec::new()) };
     let acceptor = build(&tls);
     assert_eq!(acceptor.names(), names);
-    let served = || acceptor.pairs.lock().all[0].certified.cert[0].clone();
+    let served = || acceptor.pairs.lock().all()[0].certified.cert[0].clone();
     let first = served();
     let mut store = rustls::RootCertStore::empty();
     store.add(first.clone()).expect("root");

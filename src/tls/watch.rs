@@ -103,7 +103,7 @@ impl Acceptor {
             match certs::load(files, &format!("tls.certificates[{at}]"), seconds(now), &mut findings) {
                 Some(pair) => {
                     watch.is_well(part);
-                    if !before.all.get(at).is_some_and(|known| known.is_like(&pair)) {
+                    if !before.files.get(at).is_some_and(|known| known.is_like(&pair)) {
                         refreshed.taken.push(pair.source.clone());
                         refreshed.warnings.append(&mut findings.warnings);
                     }
@@ -115,10 +115,10 @@ impl Acceptor {
         if !fresh.is_empty() {
             let mut current = self.pairs.lock();
             for (at, pair, stamps) in fresh {
-                current.all[at] = pair;
+                current.files[at] = pair;
                 current.seen.certificates[at] = stamps;
             }
-            self.resolver.swap(Table::new(&current.all));
+            self.resolver.swap(Table::new(&current.all(), &current.awaited));
         }
         self.refresh_clients((tls, before.seen.clients), watch, &mut refreshed);
         refreshed
@@ -178,7 +178,15 @@ mod tests {
     use crate::config::TlsVersion;
 
     fn tls(certificates: Vec<CertificateFiles>, clients: Option<ClientCertificates>) -> Tls {
-        Tls { certificates, self_signed: Vec::new(), min_version: TlsVersion::Tls12, hsts: None, clients, watch: None }
+        Tls {
+            certificates,
+            self_signed: Vec::new(),
+            acme: None,
+            min_version: TlsVersion::Tls12,
+            hsts: None,
+            clients,
+            watch: None,
+        }
     }
 
     fn acceptor(tls: &Tls) -> Acceptor {

@@ -36,6 +36,16 @@ const SEEN: &[(&str, &str)] = &[
     ("tls.client_certificate", "mtls::a_route_may_ask_for_what_others_do_not_need"),
     ("tls.client_crl", "mtls::a_certificate_that_is_revoked_is_refused"),
     ("route.client_certificate", "mtls::a_route_may_ask_for_what_others_do_not_need"),
+    ("tls.acme.names", "acme::a_reload_changes_what_is_ordered_and_what_is_there_is_served_until_then"),
+    ("tls.acme.terms_agreed", "acme::a_gateway_without_a_certificate_gets_one_and_serves_others_meanwhile"),
+    ("tls.acme.storage", "acme::what_is_kept_is_taken_up_at_the_next_start_and_what_is_damaged_is_set_aside"),
+    ("tls.acme.directory", "acme::a_gateway_without_a_certificate_gets_one_and_serves_others_meanwhile"),
+    ("tls.acme.contact", "acme::a_gateway_without_a_certificate_gets_one_and_serves_others_meanwhile"),
+    ("tls.acme.challenge", "acme::a_certificate_is_had_over_plain_http"),
+    ("tls.acme.ca", "acme::only_its_own_authorities_vouch_for_a_ca"),
+    ("tls.acme.eab_id", "acme::an_account_that_was_made_elsewhere_is_bound"),
+    ("tls.acme.eab_key_file", "acme::an_account_that_was_made_elsewhere_is_bound"),
+    ("tls.acme.retry", "acme::what_goes_wrong_at_the_ca_is_told_and_tried_again"),
     ("to_https.listen", "plain::everybody_is_sent_to_the_same_place_on_https"),
     ("to_https.port", "plain::everybody_is_sent_to_the_same_place_on_https"),
     ("to_https.acme_webroot", "plain::questions_of_acme_are_answered_from_a_folder"),
@@ -222,7 +232,8 @@ const SEEN: &[(&str, &str)] = &[
 ];
 
 /// The modules whose tests may stand in [`SEEN`].
-const MODULES: [(&str, &str); 26] = [
+const MODULES: [(&str, &str); 27] = [
+    ("acme", include_str!("acme.rs")),
     ("chat", include_str!("chat.rs")),
     ("chat_keys", include_str!("chat_keys.rs")),
     // What waits inside is seen only there.

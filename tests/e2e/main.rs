@@ -6,6 +6,7 @@
 
 mod support;
 
+mod acme;
 mod across;
 mod admission;
 mod auth;

@@ -141,7 +141,11 @@ impl Draft {
             problems.push(plain.place.problem("there is no https to send anybody to", "a [tls] table"));
         }
         if let Some(tls) = self.tls.as_ref().filter(|tls| !tls.value.named) {
-            problems.push(tls.place.problem("has no certificate", "certificates, self_signed, or both"));
+            problems.push(tls.place.problem("has no certificate", "certificates, self_signed, acme, or several"));
+        }
+        let over_http = self.tls.as_ref().and_then(|tls| tls.value.over_http.as_ref());
+        if let Some(place) = over_http.filter(|_| self.to_https.is_none()) {
+            problems.push(place.problem("nobody listens for the CA's questions", "a [to_https] table with port 80"));
         }
     }
 

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::document::{Placed, Table, Value};
+use super::acme::read_acme;
+use super::document::{Place, Placed, Table, Value};
 use super::limits::SHORT;
 use super::pool::read_file_path;
 use crate::config::address::{is_certificate_name, read_listen, read_proxies};
@@ -46,6 +47,8 @@ pub(super) struct TlsDraft {
     pub(super) tls: Tls,
     /// Whether a certificate is named at all, be it one that was refused.
     pub(super) named: bool,
+    /// Where it is said that a CA asks over plain HTTP.
+    pub(super) over_http: Option<Place>,
 }
 
 /// Where to listen; loopback only when the file does not say.
@@ -98,17 +101,20 @@ pub(super) fn read_tls(table: &Table<'_>, base: &Path) -> Option<Placed<TlsDraft
     let table = value.table()?;
     let certificates = table.items("certificates", CERTIFICATES).unwrap_or_default();
     let names = table.items("self_signed", NAMES).unwrap_or_default();
-    let named = !certificates.is_empty() || !names.is_empty();
+    let acme = read_acme(&table, base);
+    let named = !certificates.is_empty() || !names.is_empty() || acme.is_some();
+    let (acme, over_http) = acme.map_or((None, None), |draft| (draft.acme, draft.over_http));
     let tls = Tls {
         certificates: certificates.iter().filter_map(|item| read_certificate(item, base)).collect(),
         self_signed: names.iter().filter_map(|item| item.text(read_name)).collect(),
+        acme,
         min_version: table.choice("min_version", &VERSIONS, &[]).unwrap_or(TlsVersion::Tls12),
         hsts: table.optional_duration("hsts", HSTS).flatten(),
         clients: read_clients(&table, base),
         watch: table.optional_duration("watch", WATCH).unwrap_or(WATCH_DEFAULT),
     };
     table.finish();
-    Some(Placed::new(TlsDraft { tls, named }, value.place()))
+    Some(Placed::new(TlsDraft { tls, named, over_http }, value.place()))
 }
 
 /// Whoever names a CA and nothing else wants that clients have certificates.

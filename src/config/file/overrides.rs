@@ -85,12 +85,13 @@ impl Overrides {
         let tls = Tls {
             certificates: vec![files],
             self_signed: Vec::new(),
+            acme: None,
             min_version: said.map_or(TlsVersion::Tls12, |tls| tls.min_version),
             hsts: said.and_then(|tls| tls.hsts),
             clients: said.and_then(|tls| tls.clients.clone()),
             watch: said.map_or(WATCH_DEFAULT, |tls| tls.watch),
         };
-        draft.tls = Some(Placed::new(TlsDraft { tls, named: true }, place("--cert", "")));
+        draft.tls = Some(Placed::new(TlsDraft { tls, named: true, over_http: None }, place("--cert", "")));
     }
 
     fn apply_log(&self, draft: &mut Draft, problems: &mut Vec<Problem>) {

@@ -21,8 +21,8 @@ use crate::admin::Reply;
 use crate::config::cluster::{Cluster, Password, Redis, RedisKind};
 use crate::config::otlp::Otlp;
 use crate::config::{
-    self, AddressLimits, Admin, AdminToken, CertificateFiles, ClientCertificates, Config, GatewayLimits, Listen, Log,
-    LogFormat, Rate, Tls, TlsVersion, ToHttps,
+    self, Acme, AcmeChallenge, AddressLimits, Admin, AdminToken, CertificateFiles, ClientCertificates, Config,
+    ExternalAccount, GatewayLimits, Listen, Log, LogFormat, Rate, Tls, TlsVersion, ToHttps,
 };
 
 /// What stands in the place of a secret.
@@ -80,7 +80,7 @@ fn whole(config: &Config) -> Value {
 }
 
 fn of_tls(tls: &Tls) -> Value {
-    let Tls { certificates, self_signed, min_version, hsts, clients, watch } = tls;
+    let Tls { certificates, self_signed, acme, min_version, hsts, clients, watch } = tls;
     let certificate = |files: &CertificateFiles| {
         let CertificateFiles { chain, key } = files;
         json!({ "chain": path(chain), "key": path(key) })
@@ -88,6 +88,7 @@ fn of_tls(tls: &Tls) -> Value {
     let mut told = json!({
         "certificates": certificates.iter().map(certificate).collect::<Vec<_>>(),
         "self_signed": self_signed,
+        "acme": acme.as_ref().map(of_acme),
         "min_version": match min_version {
             TlsVersion::Tls12 => "1.2",
             TlsVersion::Tls13 => "1.3",
@@ -102,6 +103,25 @@ fn of_tls(tls: &Tls) -> Value {
         told["client_crl"] = crl.as_deref().map_or(Value::Null, path);
     }
     told
+}
+
+fn of_acme(acme: &Acme) -> Value {
+    let Acme { directory, names, contact, storage, challenge, ca, external, retry } = acme;
+    let (id, key) = external.as_ref().map(|ExternalAccount { id, key_file }| (id, path(key_file))).unzip();
+    json!({
+        "directory": url(directory),
+        "names": names,
+        "contact": contact,
+        "storage": path(storage),
+        "challenge": match challenge {
+            AcmeChallenge::TlsAlpn01 => "tls-alpn-01",
+            AcmeChallenge::Http01 => "http-01",
+        },
+        "ca": ca.as_deref().map(path),
+        "eab_id": id,
+        "eab_key_file": key,
+        "retry": time(*retry)
+    })
 }
 
 fn of_to_https(to_https: &ToHttps) -> Value {

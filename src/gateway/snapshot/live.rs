@@ -3,12 +3,29 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{LivePages, LiveProxy, LiveRoute, LiveTarget, Snapshot, name_of};
+use super::{LiveRoute, LiveTarget, Snapshot, name_of};
+use crate::admission::count::Gauge;
 use crate::auth::Guard;
-use crate::config;
+use crate::config::{self, BackendHead, Hold, Legacy, Pages};
 use crate::filter::Service;
 use crate::hub::Hub;
 use crate::pool::Pool;
+
+/// Ordinary HTTP on one route, live.
+pub(in crate::gateway) struct LivePages {
+    pub(in crate::gateway) pool: Arc<Pool>,
+    pub(in crate::gateway) wishes: Pages,
+    /// Requests under way; the same before and after a reload.
+    pub(in crate::gateway) open: Gauge,
+}
+
+/// A way to backends, live.
+pub(in crate::gateway) struct LiveProxy {
+    pub(in crate::gateway) pool: Arc<Pool>,
+    pub(in crate::gateway) legacy: Option<Legacy>,
+    pub(in crate::gateway) head: BackendHead,
+    pub(in crate::gateway) hold: Option<Hold>,
+}
 
 /// Who judges its clients, and what they say.
 type Judges = (Option<Arc<Guard>>, Option<Arc<Service>>);

@@ -19,6 +19,7 @@ fn acceptor(made: &Made) -> Acceptor {
     let tls = Tls {
         certificates,
         self_signed: Vec::new(),
+        acme: None,
         min_version: TlsVersion::Tls12,
         hsts: None,
         clients: None,

@@ -2,6 +2,7 @@
 
 #![allow(dead_code)] // each module of the tests uses its own part
 
+pub mod acme;
 pub mod backend;
 pub mod frames;
 pub mod peer;

@@ -33,6 +33,13 @@ pub struct Made {
     params: CertificateParams,
 }
 
+impl Made {
+    /// Signs others.
+    pub fn issuer(&self) -> Issuer<'_, &KeyPair> {
+        Issuer::from_params(&self.params, &self.key)
+    }
+}
+
 /// What goes into a certificate, valid from yesterday for 300 days.
 pub fn params(names: &[&str]) -> CertificateParams {
     let mut params = CertificateParams::new(names.iter().map(ToString::to_string).collect::<Vec<_>>()).expect("names");
