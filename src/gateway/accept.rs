@@ -5,22 +5,20 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::net::{TcpListener, UnixListener};
 
 use super::Shared;
+use super::setback::Setback;
 use super::worker::Worker;
 use crate::admin;
 use crate::admission::door::DoorPermit;
 use crate::config::Listen;
-use crate::lifecycle::{Life, Phase, clock};
+use crate::lifecycle::{Life, Phase};
 use crate::telemetry::metrics::label;
 
 /// Connections that the kernel holds for us before we accept them.
 const BACKLOG: i32 = 4096;
-/// The first wait after an error of accept, which doubles up to the last: no descriptors left is the usual one.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
 
 /// A bound listener.
 pub(super) enum Bound {
@@ -141,8 +139,9 @@ impl Door {
 
 /// Accepts until the drain begins; then the listener is closed.
 pub(super) async fn run(mut bound: Bound, door: Door, life: Life) {
+    let setback = Setback::new(&door.shared.metrics, &door.shared.room);
     tokio::select! {
-        error = accept_all(&mut bound, |stream, peer| door.take(stream, peer)) => {
+        error = accept_all(&mut bound, setback, |stream, peer| door.take(stream, peer)) => {
             tracing::error!(%error, "a listener failed");
         }
         () = life.reached(Phase::Draining) => {}
@@ -150,23 +149,23 @@ pub(super) async fn run(mut bound: Bound, door: Door, life: Life) {
 }
 
 /// The admin door stays open through a drain, to be asked how it goes.
-pub(super) async fn serve_admin(mut bound: Bound, door: admin::Door, life: Life) {
+pub(super) async fn serve_admin(mut bound: Bound, setback: Setback, door: admin::Door, life: Life) {
     let serve = |stream: Stream, _| match stream {
         Stream::Tcp(stream) => door.serve(tokio::net::TcpStream::from_std(stream)),
         Stream::Unix(stream) => door.serve(tokio::net::UnixStream::from_std(stream)),
     };
     tokio::select! {
-        error = accept_all(&mut bound, serve) => tracing::error!(%error, "the admin listener failed"),
+        error = accept_all(&mut bound, setback, serve) => tracing::error!(%error, "the admin listener failed"),
         () = life.reached(Phase::Stopped) => {}
     }
 }
 
 /// Only ends when the listener cannot be registered with this runtime.
-async fn accept_all(bound: &mut Bound, take: impl Fn(Stream, IpAddr)) -> io::Error {
+async fn accept_all(bound: &mut Bound, setback: Setback, take: impl Fn(Stream, IpAddr)) -> io::Error {
     match bound {
         Bound::Tcp(listener) => match listener.try_clone().and_then(TcpListener::from_std) {
             Ok(listener) => {
-                accept_each(async || {
+                accept_each(setback, async || {
                     let (stream, peer) = listener.accept().await?;
                     stream.set_nodelay(true)?;
                     take(Stream::Tcp(stream.into_std()?), peer.ip());
@@ -178,7 +177,7 @@ async fn accept_all(bound: &mut Bound, take: impl Fn(Stream, IpAddr)) -> io::Err
         },
         Bound::Unix(listener, _) => match listener.try_clone().and_then(UnixListener::from_std) {
             Ok(listener) => {
-                accept_each(async || {
+                accept_each(setback, async || {
                     let (stream, _) = listener.accept().await?;
                     // Whoever may open the socket's file is on this machine.
                     take(Stream::Unix(stream.into_std()?), IpAddr::V4(Ipv4Addr::LOCALHOST));
@@ -191,18 +190,13 @@ async fn accept_all(bound: &mut Bound, take: impl Fn(Stream, IpAddr)) -> io::Err
     }
 }
 
-async fn accept_each(accept: impl AsyncFn() -> io::Result<()>) -> io::Error {
-    let mut wait = BACKOFF.0;
+async fn accept_each(mut setback: Setback, accept: impl AsyncFn() -> io::Result<()>) -> io::Error {
     loop {
         match accept().await {
-            Ok(()) => wait = BACKOFF.0,
+            Ok(()) => setback.over(),
             // The client was gone before we came to it: nobody's fault.
             Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::InvalidInput) => {}
-            Err(error) => {
-                tracing::warn!(%error, ?wait, "cannot accept, waiting");
-                clock::sleep(wait).await;
-                wait = (2 * wait).min(BACKOFF.1);
-            }
+            Err(error) => setback.wait(&error).await,
         }
     }
 }

@@ -17,6 +17,7 @@ mod pages;
 mod reload;
 mod reply;
 mod session;
+mod setback;
 mod snapshot;
 mod to_https;
 mod token;
@@ -32,6 +33,7 @@ use tokio::sync::watch;
 
 use self::accept::{Bound, Door, Side, name_of};
 pub use self::error::StartError;
+use self::setback::{Room, Setback};
 use self::snapshot::Snapshot;
 use self::worker::{Clock, Service, Worker};
 use crate::admin;
@@ -63,6 +65,8 @@ struct Shared {
     metrics: Arc<Metrics>,
     life: Life,
     site: Site,
+    /// For listeners that cannot accept.
+    room: Arc<Room>,
     /// How many configurations have come into force after the first.
     reloads: watch::Sender<u64>,
 }
@@ -86,6 +90,7 @@ impl Shared {
                 metrics: Arc::new(metrics),
                 life: Life::default(),
                 site,
+                room: Arc::default(),
                 reloads: watch::Sender::default(),
             }
         })
@@ -216,7 +221,8 @@ impl Gateway {
         if let Some(bound) = admin {
             let desk = Rc::new(desk::Desk::new(Arc::clone(&shared), Arc::clone(&workers)));
             let door = admin::Door::new(Arc::clone(&shared.metrics), shared.life.clone(), desk);
-            tasks.spawn(accept::serve_admin(bound, door, shared.life.clone()));
+            let setback = Setback::new(&shared.metrics, &shared.room);
+            tasks.spawn(accept::serve_admin(bound, setback, door, shared.life.clone()));
         }
         let doors = bound.into_iter().map(|bound| (bound, Side::Gateway));
         let doors = doors.chain(plain.into_iter().map(|bound| (bound, Side::ToHttps)));

@@ -176,6 +176,7 @@ impl Stay {
             frames,
             bytes,
             state,
+            round_trip: None,
         }
     }
 

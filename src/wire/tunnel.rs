@@ -39,6 +39,21 @@ pub trait Out {
 
     /// Whether the client may send one more message now.
     fn admit_message(&mut self) -> bool;
+
+    /// Learns what has happened, if it wants to know.
+    #[inline]
+    fn note(&mut self, _: Note) {}
+}
+
+/// What has happened, for whoever counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// A message of this end has passed, with so many bytes of payload.
+    Message(Side, u64),
+    /// The client is sent a ping of the gateway's own.
+    Pinged,
+    /// The client has answered one.
+    Ponged,
 }
 
 /// How much the gateway does on behalf of the two ends.
@@ -190,7 +205,7 @@ impl Tunnel {
         if self.down_open {
             self.wait().ping = true;
         } else {
-            out.send(Side::Client, &frame::whole(Opcode::Ping, OWN_PING, None));
+            send_ping(out);
         }
     }
 
@@ -277,6 +292,11 @@ impl Tunnel {
     fn end(&mut self, ending: impl FnOnce() -> Ending) {
         self.ending.get_or_insert_with(|| Box::new(ending()));
     }
+}
+
+fn send_ping(out: &mut impl Out) {
+    out.send(Side::Client, &frame::whole(Opcode::Ping, OWN_PING, None));
+    out.note(Note::Pinged);
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! From the client to the backend: what passes, what it is answered, and what it is failed for.
 
 use super::run::Run;
-use super::{OWN_PING, Out, Side, Tunnel};
+use super::{Note, OWN_PING, Out, Side, Tunnel};
 use crate::wire::close::{Close, Code, Ending, Party, Violation};
 use crate::wire::frame::{self, Opcode};
 use crate::wire::inbound::Turn;
@@ -44,17 +44,21 @@ impl Tunnel {
                         None => run.head(before, carried, self.up.head_bytes(), out),
                     }
                 }
-                Turn::Payload { bytes: piece, mask, frame_ends, message_ends } => match &mut self.edge {
+                Turn::Payload { bytes: piece, mask, frame_ends, message_ends, message_size } => match &mut self.edge {
                     Some(held) => {
                         held.up.push(piece, mask);
                         if message_ends {
                             self.traffic[Side::Client as usize].count(held.up.bytes().len(), true);
+                            out.note(Note::Message(Side::Client, message_size));
                             send_whole(&mut held.up, out);
                         }
                     }
                     None => {
                         self.traffic[Side::Client as usize].count(piece.len(), frame_ends);
                         run.extend();
+                        if message_ends {
+                            out.note(Note::Message(Side::Client, message_size));
+                        }
                         if frame_ends && self.waiting.is_some() {
                             run.flush(out);
                             self.put_in_leave(out);
@@ -82,6 +86,7 @@ impl Tunnel {
             return true;
         }
         self.traffic[Side::Client as usize].count(payload, true);
+        out.note(Note::Message(Side::Client, payload as u64));
         run.frame(size, out);
         if self.edge.is_some() {
             run.flush(out);
@@ -111,7 +116,8 @@ impl Tunnel {
         match opcode {
             Opcode::Ping if self.edge.is_some() => self.pong_client(payload, out),
             Opcode::Ping => self.send_backend(Opcode::Ping, &payload, out),
-            Opcode::Pong if self.edge.is_some() || payload.starts_with(OWN_PING) => {}
+            Opcode::Pong if payload.starts_with(OWN_PING) => out.note(Note::Ponged),
+            Opcode::Pong if self.edge.is_some() => {}
             Opcode::Pong => self.send_backend(Opcode::Pong, &payload, out),
             _ => match Close::parse(&payload) {
                 Ok(close) => self.client_closed(close, out),

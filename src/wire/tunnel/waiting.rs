@@ -1,6 +1,6 @@
 //! What the gateway puts in of its own: now, at the end of the frame that is passing, or behind the last words.
 
-use super::{OWN_PING, Out, Side, Tunnel};
+use super::{Out, Side, Tunnel, send_ping};
 use crate::wire::close::Close;
 use crate::wire::frame::{self, Opcode};
 
@@ -24,7 +24,7 @@ impl Tunnel {
         self.down_open = false;
         let Some(waiting) = &mut self.waiting else { return };
         if std::mem::take(&mut waiting.ping) {
-            out.send(Side::Client, &frame::whole(Opcode::Ping, OWN_PING, None));
+            send_ping(out);
         }
         if let Some(pong) = waiting.pong.take() {
             out.send(Side::Client, &frame::whole(Opcode::Pong, &pong, None));
