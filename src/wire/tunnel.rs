@@ -13,9 +13,9 @@ use std::borrow::Cow;
 use self::edge::Held;
 pub use self::edge::{BadText, Binary, Edge};
 pub use self::lost::Lost;
-use self::waiting::Waiting;
+use self::waiting::{Waiting, send_ping};
 use super::close::{Close, Code, Ending, Party, Violation};
-use super::frame::{self, Opcode, Role};
+use super::frame::Role;
 use super::inbound::{Inbound, Rules};
 
 /// One end of a tunnel.
@@ -292,11 +292,6 @@ impl Tunnel {
     fn end(&mut self, ending: impl FnOnce() -> Ending) {
         self.ending.get_or_insert_with(|| Box::new(ending()));
     }
-}
-
-fn send_ping(out: &mut impl Out) {
-    out.send(Side::Client, &frame::whole(Opcode::Ping, OWN_PING, None));
-    out.note(Note::Pinged);
 }
 
 #[cfg(test)]

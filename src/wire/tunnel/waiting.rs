@@ -1,6 +1,6 @@
 //! What the gateway puts in of its own: now, at the end of the frame that is passing, or behind the last words.
 
-use super::{Out, Side, Tunnel, send_ping};
+use super::{Note, OWN_PING, Out, Side, Tunnel};
 use crate::wire::close::Close;
 use crate::wire::frame::{self, Opcode};
 
@@ -16,6 +16,12 @@ pub(super) struct Waiting {
     pub(super) last: Option<Close>,
     /// A Close for the backend, at the next boundary.
     leave: Option<Close>,
+}
+
+/// The gateway's own ping to the client, where it may stand.
+pub(super) fn send_ping(out: &mut impl Out) {
+    out.send(Side::Client, &frame::whole(Opcode::Ping, OWN_PING, None));
+    out.note(Note::Pinged);
 }
 
 impl Tunnel {
