@@ -107,7 +107,7 @@ mod tests {
         for _ in 0..10 {
             setback.wait(&full).await;
         }
-        // 5 ms to 640 ms, and twice a second.
+        // From 5 ms to 640 ms, each twice the one before, and then a second two times.
         assert_eq!(since.elapsed().as_millis(), 1275 + 2000);
         let since = Instant::now();
         tokio::join!(setback.wait(&full), async {

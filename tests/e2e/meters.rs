@@ -350,7 +350,7 @@ async fn each_connection_of_a_route_is_in_one_state() {
     let routes = format!(
         "[limits]\nclose_timeout = \"60s\"\n[[route]]\npath = \"/ws\"\n\
          proxy = {{ pool = \"p\", profile = \"legacy\", legacy = {{ hold = \"60s\" }} }}\n\
-         [pool.p]\nbackends = [\"{}\"]\nconnections_per_backend = 1\nqueue_timeout = \"60s\"\nanswer_timeout = \"60s\"\n",
+         [pool.p]\nbackends = [\"{}\"]\nconnections_per_backend = 1\nqueue = 5\nqueue_timeout = \"60s\"\nanswer_timeout = \"60s\"\n",
         backend.url()
     );
     let (gateway, _folder) = with_routes("", &routes);

@@ -124,3 +124,14 @@ impl Rounds {
         known.shrink_to_fit();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// There is one for each open WebSocket, whatever it is.
+    #[test]
+    fn what_is_known_of_a_session_takes_no_more_than_this() {
+        assert!(size_of::<Known>() <= 48, "{}", size_of::<Known>());
+    }
+}
