@@ -41,8 +41,8 @@ impl Out for Wires<'_, '_> {
 #[inline]
 pub(super) fn note(place: &Place, what: Note) {
     match what {
-        Note::Message(Side::Client, size) => place.from_client(size),
-        Note::Message(Side::Backend, size) => place.to_client(size),
+        Note::Message(Side::Client, size) => place.received(size),
+        Note::Message(Side::Backend, size) => place.sent(size),
         Note::Pinged => place.asked(),
         Note::Ponged => place.answered(),
     }

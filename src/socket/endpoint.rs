@@ -81,7 +81,7 @@ impl Endpoint {
         self.talk.to_client.frames += 1;
         let size = frame::payload_len(frame) as u64;
         self.talk.to_client.bytes += size;
-        place.to_client(size);
+        place.sent(size);
         true
     }
 

@@ -327,19 +327,19 @@ mod tests {
             text.lines().find_map(|line| line.strip_prefix(&name)?.parse::<u64>().ok())
         };
         let (first, second) = (roster.enter(&route()), roster.enter(&route()));
-        first.from_client(1);
-        second.from_client(2);
-        second.to_client(3);
+        first.received(1);
+        second.received(2);
+        second.sent(3);
         assert_eq!((counted("in"), counted("out")), (Some(0), Some(0)));
         roster.sweep(ROUND);
         assert_eq!((counted("in"), counted("out")), (Some(2), Some(1)));
-        first.from_client(1);
+        first.received(1);
         roster.sweep(2 * ROUND - 1);
         drop(second);
         assert_eq!(counted("in"), Some(2));
         drop(first);
         assert_eq!(counted("in"), Some(3));
-        roster.enter(&route()).from_client(1);
+        roster.enter(&route()).received(1);
         assert_eq!(counted("in"), Some(4));
     }
 

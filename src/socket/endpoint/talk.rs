@@ -113,13 +113,13 @@ impl Talk {
         *heard_data = true;
         self.from_client.frames += 1;
         self.from_client.bytes += assembler.bytes().len() as u64;
-        place.from_client(assembler.bytes().len() as u64);
+        place.received(assembler.bytes().len() as u64);
         let before = replies.len();
         let verdict = listener.message(assembler.opcode(), assembler.bytes(), replies);
         for payload in frame::payloads(&replies[before..]) {
             self.to_client.frames += 1;
             self.to_client.bytes += payload as u64;
-            place.to_client(payload as u64);
+            place.sent(payload as u64);
         }
         assembler.clear();
         if let Err(close) = verdict {

@@ -4,8 +4,8 @@ use std::array;
 use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::Mutex;
 use prometheus_client::encoding::{EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::{MetricType, TypedMetric};
 
@@ -44,13 +44,13 @@ impl Sizes {
 
 /// A histogram that whole [`Sizes`] are added to; cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct SizeHistogram(Arc<Mutex<Sums>>);
+pub(crate) struct SizeHistogram(Arc<Sums>);
 
 #[derive(Debug, Default)]
 struct Sums {
     /// The last is what is over all bounds.
-    counts: [u64; BOUNDS + 1],
-    bytes: u64,
+    counts: [AtomicU64; BOUNDS + 1],
+    bytes: AtomicU64,
 }
 
 impl SizeHistogram {
@@ -59,11 +59,10 @@ impl SizeHistogram {
         if sizes.counts.iter().all(|count| count.get() == 0) {
             return;
         }
-        let mut sums = self.0.lock();
-        for (power, count) in sizes.counts.iter().enumerate() {
-            sums.counts[bucket(power)] += count.take();
+        for (power, count) in sizes.counts.iter().enumerate().filter(|(_, count)| count.get() > 0) {
+            self.0.counts[bucket(power)].fetch_add(count.take(), Ordering::Relaxed);
         }
-        sums.bytes += sizes.bytes.take();
+        self.0.bytes.fetch_add(sizes.bytes.take(), Ordering::Relaxed);
     }
 }
 
@@ -84,12 +83,11 @@ fn bound(at: usize) -> f64 {
 
 impl EncodeMetric for SizeHistogram {
     fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
-        let (counts, bytes) = {
-            let sums = self.0.lock();
-            (sums.counts, sums.bytes)
-        };
-        let buckets: [(f64, u64); BOUNDS + 1] = array::from_fn(|at| (bound(at), counts[at]));
-        encoder.encode_histogram::<Labels>(bytes as f64, counts.iter().sum(), &buckets, None)
+        let bytes = self.0.bytes.load(Ordering::Relaxed);
+        let bucket = |at: usize| (bound(at), self.0.counts[at].load(Ordering::Relaxed));
+        let buckets: [(f64, u64); BOUNDS + 1] = array::from_fn(bucket);
+        let all = buckets.iter().map(|(_, count)| count).sum();
+        encoder.encode_histogram::<Labels>(bytes as f64, all, &buckets, None)
     }
 
     fn metric_type(&self) -> MetricType {
@@ -111,9 +109,9 @@ mod tests {
         sizes.note(size);
         histogram.take(&sizes);
         histogram.take(&sizes);
-        let sums = histogram.0.lock();
-        assert_eq!((sums.counts.iter().sum::<u64>(), sums.bytes), (1, size));
-        bound(sums.counts.iter().position(|count| *count == 1).expect("counted"))
+        let counts = histogram.0.counts.each_ref().map(|count| count.load(Ordering::Relaxed));
+        assert_eq!((counts.iter().sum(), histogram.0.bytes.load(Ordering::Relaxed)), (1_u64, size));
+        bound(counts.iter().position(|count| *count == 1).expect("counted"))
     }
 
     #[test]

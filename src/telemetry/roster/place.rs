@@ -72,13 +72,13 @@ impl Place {
 
     /// A message of so many bytes has come from its client.
     #[inline]
-    pub(crate) fn from_client(&self, size: u64) {
+    pub(crate) fn received(&self, size: u64) {
         self.lane.from_client.note(size);
     }
 
     /// The same for one that goes to it.
     #[inline]
-    pub(crate) fn to_client(&self, size: u64) {
+    pub(crate) fn sent(&self, size: u64) {
         self.lane.to_client.note(size);
     }
 

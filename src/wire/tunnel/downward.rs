@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::run::Run;
+use super::run::{Run, note_end};
 use super::{Lost, Note, Offence, Out, Side, Tunnel};
 use crate::wire::close::{Close, Code, Ending, Party, Violation};
 use crate::wire::frame::{self, Opcode};
@@ -43,9 +43,7 @@ impl Tunnel {
                 Turn::Payload { bytes: piece, frame_ends, message_ends, message_size, .. } => {
                     self.traffic[Side::Backend as usize].count(piece.len(), frame_ends);
                     run.extend();
-                    if message_ends {
-                        out.note(Note::Message(Side::Backend, message_size));
-                    }
+                    note_end(Side::Backend, (message_ends, message_size), out);
                     if frame_ends && self.waiting.is_some() {
                         run.flush(out);
                         self.put_in(out);

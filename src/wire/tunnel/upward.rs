@@ -1,6 +1,6 @@
 //! From the client to the backend: what passes, what it is answered, and what it is failed for.
 
-use super::run::Run;
+use super::run::{Run, note_end};
 use super::{Note, OWN_PING, Out, Side, Tunnel};
 use crate::wire::close::{Close, Code, Ending, Party, Violation};
 use crate::wire::frame::{self, Opcode};
@@ -56,13 +56,8 @@ impl Tunnel {
                     None => {
                         self.traffic[Side::Client as usize].count(piece.len(), frame_ends);
                         run.extend();
-                        if message_ends {
-                            out.note(Note::Message(Side::Client, message_size));
-                        }
-                        if frame_ends && self.waiting.is_some() {
-                            run.flush(out);
-                            self.put_in_leave(out);
-                        }
+                        note_end(Side::Client, (message_ends, message_size), out);
+                        self.end_frame(frame_ends, &mut run, out);
                     }
                 },
                 Turn::Control(opcode) => {
@@ -73,6 +68,14 @@ impl Tunnel {
         }
         run.flush(out);
         self.up_open = self.edge.is_none() && !self.up.at_boundary();
+    }
+
+    /// What stands to be sent to the backend is put in where a frame ends.
+    fn end_frame(&mut self, ends: bool, run: &mut Run<'_>, out: &mut impl Out) {
+        if ends && self.waiting.is_some() {
+            run.flush(out);
+            self.put_in_leave(out);
+        }
     }
 
     /// The short way of most messages; says whether there was one.
