@@ -3,20 +3,17 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::net::{TcpListener, UnixListener};
 
 use super::Shared;
 use super::bound::{Bound, Listening};
+use super::setback::Setback;
 use super::worker::Worker;
 use crate::admin;
 use crate::admission::door::DoorPermit;
-use crate::lifecycle::{Life, Phase, clock};
+use crate::lifecycle::{Life, Phase};
 use crate::telemetry::metrics::label;
-
-/// The first wait after an error of accept, which doubles up to the last: no descriptors left is the usual one.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
 
 /// A socket that was accepted and may stand before the gate.
 pub(super) struct Arrival {
@@ -76,18 +73,19 @@ impl Door {
 
 /// Accepts until the drain begins, or somebody else does in our place; then the listener is closed.
 pub(super) async fn run(bound: Arc<Bound>, door: Door, life: Life) {
+    let setback = Setback::new(&door.shared.metrics, &door.shared.room);
     tokio::select! {
         // Asked first: whoever is accepted from then on would find no worker, and the one who comes next serves them.
         biased;
         () = life.reached(Phase::Leaving) => {}
-        error = accept_all(&bound, |stream, peer| door.take(stream, peer)) => {
+        error = accept_all(&bound, setback, |stream, peer| door.take(stream, peer)) => {
             tracing::error!(%error, "a listener failed");
         }
     }
 }
 
 /// The admin door stays open through a drain, to be asked how it goes; unless it is somebody else's by then.
-pub(super) async fn serve_admin(bound: Arc<Bound>, door: admin::Door, life: Life) {
+pub(super) async fn serve_admin(bound: Arc<Bound>, setback: Setback, door: admin::Door, life: Life) {
     let serve = |stream: Stream, _| match stream {
         Stream::Tcp(stream) => door.serve(tokio::net::TcpStream::from_std(stream)),
         Stream::Unix(stream) => door.serve(tokio::net::UnixStream::from_std(stream)),
@@ -101,16 +99,16 @@ pub(super) async fn serve_admin(bound: Arc<Bound>, door: admin::Door, life: Life
     tokio::select! {
         biased;
         () = end => {}
-        error = accept_all(&bound, serve) => tracing::error!(%error, "the admin listener failed"),
+        error = accept_all(&bound, setback, serve) => tracing::error!(%error, "the admin listener failed"),
     }
 }
 
 /// Only ends when the listener cannot be registered with this runtime.
-async fn accept_all(bound: &Bound, take: impl Fn(Stream, IpAddr)) -> io::Error {
+async fn accept_all(bound: &Bound, setback: Setback, take: impl Fn(Stream, IpAddr)) -> io::Error {
     match &bound.socket {
         Listening::Tcp(listener) => match listener.try_clone().and_then(TcpListener::from_std) {
             Ok(listener) => {
-                accept_each(async || {
+                accept_each(setback, async || {
                     let (stream, peer) = listener.accept().await?;
                     stream.set_nodelay(true)?;
                     take(Stream::Tcp(stream.into_std()?), peer.ip());
@@ -122,7 +120,7 @@ async fn accept_all(bound: &Bound, take: impl Fn(Stream, IpAddr)) -> io::Error {
         },
         Listening::Unix(listener) => match listener.try_clone().and_then(UnixListener::from_std) {
             Ok(listener) => {
-                accept_each(async || {
+                accept_each(setback, async || {
                     let (stream, _) = listener.accept().await?;
                     // Whoever may open the socket's file is on this machine.
                     take(Stream::Unix(stream.into_std()?), IpAddr::V4(Ipv4Addr::LOCALHOST));
@@ -135,18 +133,13 @@ async fn accept_all(bound: &Bound, take: impl Fn(Stream, IpAddr)) -> io::Error {
     }
 }
 
-async fn accept_each(accept: impl AsyncFn() -> io::Result<()>) -> io::Error {
-    let mut wait = BACKOFF.0;
+async fn accept_each(mut setback: Setback, accept: impl AsyncFn() -> io::Result<()>) -> io::Error {
     loop {
         match accept().await {
-            Ok(()) => wait = BACKOFF.0,
+            Ok(()) => setback.over(),
             // The client was gone before we came to it: nobody's fault.
             Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::InvalidInput) => {}
-            Err(error) => {
-                tracing::warn!(%error, ?wait, "cannot accept, waiting");
-                clock::sleep(wait).await;
-                wait = (2 * wait).min(BACKOFF.1);
-            }
+            Err(error) => setback.wait(&error).await,
         }
     }
 }

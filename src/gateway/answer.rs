@@ -199,6 +199,7 @@ async fn upgrade(asker: &Asker, mut admission: Admission, head: &request::Parts)
     if live.drained.load(Ordering::Relaxed) {
         return Err(Refusal::RouteDrained);
     }
+    let opening = asker.shared.metrics.traffic.opening(&live.route);
     let target = head.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
     let hops = hops(asker, admission.client, &head.headers);
     let forwarded = forwarded(asker, admission.client, &head.headers, hops.as_deref());
@@ -224,7 +225,7 @@ async fn upgrade(asker: &Asker, mut admission: Admission, head: &request::Parts)
         LiveTarget::Hub(hub) => enter(hub, &admission.rest, offered, pass.as_ref(), admission.client).await?,
         LiveTarget::Echo => (Place::Echo, offered.first().cloned()),
         LiveTarget::Redirect(_) | LiveTarget::Pages => return Err(Refusal::NoRoute),
-        LiveTarget::Proxy(proxy) => match dial(asker, proxy, shown, offered).await? {
+        LiveTarget::Proxy(proxy) => match dial(asker, proxy, shown, (offered, &opening)).await? {
             Ok(found) => found,
             Err(error) => return explain(asker, &admission, &proxy.pool, error),
         },
@@ -233,7 +234,7 @@ async fn upgrade(asker: &Asker, mut admission: Admission, head: &request::Parts)
     let LiveRoute { route, limits, .. } = live;
     let limits = own_limits(&limits, pass.as_ref().and_then(Pass::left), &place);
     let protocol = protocol.as_deref().or(pass.and_then(|pass| pass.protocol));
-    let session = Session { place, route, limits, permit: admission.permit };
+    let session = Session { place, route, limits, permit: admission.permit, opening };
     *asker.promise.borrow_mut() = Some(Promise::Session(session));
     Ok(switch(&accept, protocol))
 }

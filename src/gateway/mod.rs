@@ -24,6 +24,7 @@ mod pages;
 mod reload;
 mod reply;
 mod session;
+mod setback;
 mod shared;
 mod snapshot;
 mod to_https;
@@ -44,6 +45,7 @@ pub use self::handover::Turn;
 pub use self::listeners::{Inherited, Listeners};
 use self::reload::Purpose;
 pub use self::reload::Reloaded;
+use self::setback::Setback;
 use self::shared::Shared;
 use self::snapshot::Snapshot;
 pub use self::token::admin_token;
@@ -249,7 +251,8 @@ fn open_doors(listeners: Listeners, shared: &Arc<Shared>, workers: &Arc<[Worker]
     if let Some(bound) = admin {
         let desk = Rc::new(desk::Desk::new(Arc::clone(shared), Arc::clone(workers)));
         let door = admin::Door::new(Arc::clone(&shared.metrics), shared.life.clone(), desk);
-        tasks.spawn(accept::serve_admin(bound, door, shared.life.clone()));
+        let setback = Setback::new(&shared.metrics, &shared.room);
+        tasks.spawn(accept::serve_admin(bound, setback, door, shared.life.clone()));
     }
     let doors = gateway.into_iter().map(|bound| (bound, Side::Gateway));
     let doors = doors.chain(plain.into_iter().map(|bound| (bound, Side::ToHttps)));

@@ -19,9 +19,9 @@ use crate::relay::{Counts, Hold, Leg, Shield};
 use crate::socket::Socket;
 use crate::socket::conversation::{Conversation, Passed};
 use crate::socket::vigil::Vigil;
-use crate::telemetry::metrics::{Metrics, Route, label};
+use crate::telemetry::metrics::{Metrics, Opening, Route, label};
 use crate::telemetry::record::{End, Record, Stay};
-use crate::telemetry::report::State;
+use crate::telemetry::report::{Report, State};
 use crate::telemetry::roster::{self, Order};
 use crate::wire::close::Ending;
 
@@ -32,6 +32,8 @@ pub(super) struct Session {
     pub(super) limits: Arc<SessionLimits>,
     /// Counted until the very end of the session.
     pub(super) permit: Permit,
+    /// Counted until it begins.
+    pub(super) opening: Opening,
 }
 
 /// What is to become of a socket whose 101 is sent.
@@ -57,8 +59,9 @@ pub(super) enum Place {
 impl Session {
     /// Serves the client in a task of its own.
     pub(super) fn start(self, local: &Local, socket: Socket, record: Record, load: Load) {
-        let Self { place, route, limits, permit } = self;
-        let entry = local.roster.enter();
+        let Self { place, route, limits, permit, opening } = self;
+        let entry = local.roster.enter(&route);
+        drop(opening);
         let backend = match &place {
             Place::Backend { dialled, .. } => Some(dialled.lease.backend()),
             Place::Room(_) | Place::Echo => None,
@@ -140,13 +143,9 @@ impl<C: Told> Task<C> {
         self.conversation.place().tell(self.conversation.passed().pairs(), self.conversation.state());
         if words.report {
             let (place, backend) = (self.conversation.place(), self.conversation.backend());
-            let stay = &self.held.stay;
-            place.report(&stay.report(
-                place.number(),
-                backend,
-                self.conversation.passed().pairs(),
-                self.conversation.state(),
-            ));
+            let (passed, state) = (self.conversation.passed().pairs(), self.conversation.state());
+            let report = self.held.stay.report(place.number(), backend, passed, state);
+            place.report(&Report { round_trip: place.round_trip(), ..report });
         }
         if let Some(order) = words.close {
             self.conversation.order(cx, order);

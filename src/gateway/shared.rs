@@ -7,6 +7,7 @@ use tokio::sync::watch;
 
 use super::otlp;
 use super::reload::Rereads;
+use super::setback::Room;
 use super::snapshot::Snapshot;
 use super::worker::Worker;
 use crate::config::Log;
@@ -21,6 +22,8 @@ pub(super) struct Shared {
     pub(super) metrics: Arc<Metrics>,
     pub(super) life: Life,
     pub(super) site: Site,
+    /// For listeners that cannot accept.
+    pub(super) room: Arc<Room>,
     /// How many configurations have come into force after the first.
     pub(super) reloads: watch::Sender<u64>,
     /// The threads that serve, while it runs.
@@ -49,6 +52,7 @@ impl Shared {
                 metrics: Arc::new(metrics),
                 life: Life::default(),
                 site,
+                room: Arc::default(),
                 reloads: watch::Sender::default(),
                 crew: OnceLock::new(),
                 rereads: Rereads::default(),

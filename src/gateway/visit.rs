@@ -15,6 +15,7 @@ use crate::client;
 use crate::config::TraceParent;
 use crate::lifecycle::Phase;
 use crate::pool::{Again, Current, DialError};
+use crate::telemetry::metrics::{Opening, Stand};
 use crate::wire;
 use crate::wire::head::{Ask, Forwarded, OverBudget};
 use crate::wire::trace::Trace;
@@ -70,7 +71,7 @@ pub(super) async fn dial(
     asker: &Asker,
     proxy: &LiveProxy,
     shown: Shown<'_>,
-    offered: &[String],
+    (offered, opening): (&[String], &Opening),
 ) -> Result<Result<(Place, Option<String>), DialError>, Refusal> {
     let LiveProxy { pool, legacy, head: rules, hold } = proxy;
     let Shown { headers, target, vouched, forwarded } = shown;
@@ -81,12 +82,14 @@ pub(super) async fn dial(
         tracing::debug!(pool = pool.name(), dropped = ?written.dropped, "a request head was cut to its budget");
     }
     let wish = pool.wish((headers, forwarded.client), written, rules.offered(offered));
+    opening.step(Stand::Waiting);
     // A drain frees places one after the other: whoever waits for one would only be sent home again.
     let entered = tokio::select! {
         biased;
         entered = pool.enter(&wish) => entered,
         () = asker.shared.life.reached(Phase::Draining) => return Err(Refusal::Draining),
     };
+    opening.step(Stand::Dialling);
     let dialled = match entered {
         Ok(lease) => pool.dial(lease, &wish).await,
         Err(error) => Err(error),

@@ -13,6 +13,7 @@ use tokio::runtime::{Builder, Handle, LocalOptions};
 use tokio::sync::{mpsc, oneshot};
 
 use super::accept::Arrival;
+use super::setback::Room;
 use super::{Shared, connection};
 use crate::courier::Lines;
 use crate::hub::{Cluster, Shard, Way};
@@ -25,7 +26,7 @@ const SWEEP: Duration = Duration::from_millis(100);
 /// A running worker, seen from outside.
 pub(super) struct Worker {
     jobs: mpsc::UnboundedSender<Job>,
-    load: Arc<AtomicUsize>,
+    load: Arc<Loaded>,
     thread: Mutex<Option<thread::JoinHandle<()>>>,
 }
 
@@ -56,11 +57,18 @@ pub(super) struct Local {
 }
 
 /// One connection in a worker's load, from accept to its end: it moves with the connection.
-pub(super) struct Load(Arc<AtomicUsize>);
+pub(super) struct Load(Arc<Loaded>);
+
+/// How many there are, and who is told when one has ended.
+struct Loaded {
+    count: AtomicUsize,
+    room: Arc<Room>,
+}
 
 impl Drop for Load {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.count.fetch_sub(1, Ordering::Relaxed);
+        self.0.room.make();
     }
 }
 
@@ -88,7 +96,7 @@ impl Worker {
     pub(super) fn start(at: usize, shared: &Arc<Shared>, timers: &Arc<Clock>) -> io::Result<Self> {
         // Bounded by the cap on pending connections: each arrival in it holds its permit.
         let (jobs, inbox) = mpsc::unbounded_channel();
-        let load = Arc::new(AtomicUsize::new(0));
+        let load = Arc::new(Loaded { count: AtomicUsize::new(0), room: Arc::clone(&shared.room) });
         let shared = Arc::clone(shared);
         let (ready, started) = std::sync::mpsc::channel();
         let timers = Arc::clone(timers);
@@ -113,11 +121,11 @@ impl Worker {
 
     /// Connections that it has.
     pub(super) fn load(&self) -> usize {
-        self.load.load(Ordering::Relaxed)
+        self.load.count.load(Ordering::Relaxed)
     }
 
     pub(super) fn give(&self, arrival: Arrival) {
-        self.load.fetch_add(1, Ordering::Relaxed);
+        self.load.count.fetch_add(1, Ordering::Relaxed);
         // A worker that is gone drops the job, and the load with it.
         let _ = self.jobs.send(Job::Connection(arrival, Load(Arc::clone(&self.load))));
     }

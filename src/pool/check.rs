@@ -118,7 +118,9 @@ impl Check {
             let payload: [u8; 8] = client::random();
             let ping = frame::whole(Opcode::Ping, &payload, Some(client::random()));
             send(socket, &ping).await?;
+            let since = Instant::now();
             await_pong(socket, &payload).await?;
+            self.pool.dials.ponged(since.elapsed());
         }
         if self.pool.habits.control_frames {
             let close = frame::close(&Close::new(Code::NORMAL, ""), Some(client::random()));

@@ -44,10 +44,10 @@ impl Leg {
             return Step::Waits;
         }
         let before = self.tunnel.traffic(Side::Client);
-        let Self { client, backend, tunnel, rate, shield, .. } = self;
+        let Self { client, backend, tunnel, rate, shield, place, .. } = self;
         let pumped = match shield {
-            None => pump(cx, Side::Client, (client, backend), tunnel, rate),
-            Some(shield) => shield.pump_up(cx, (client, backend), tunnel, rate),
+            None => pump(cx, Side::Client, (client, backend), tunnel, (rate, place)),
+            Some(shield) => shield.pump_up(cx, (client, backend), tunnel, (rate, place)),
         };
         match pumped {
             Poll::Pending => Step::Waits,
@@ -76,10 +76,10 @@ impl Leg {
             return Step::Waits;
         }
         let before = self.tunnel.traffic(Side::Backend);
-        let Self { client, backend, tunnel, rate, shield, .. } = self;
+        let Self { client, backend, tunnel, rate, shield, place, .. } = self;
         let pumped = match shield {
-            None => pump(cx, Side::Backend, (backend, client), tunnel, rate),
-            Some(shield) => shield.pump_down(cx, (client, backend), tunnel, rate),
+            None => pump(cx, Side::Backend, (backend, client), tunnel, (rate, place)),
+            Some(shield) => shield.pump_down(cx, (client, backend), tunnel, (rate, place)),
         };
         self.tell_slow_client(cx);
         match pumped {

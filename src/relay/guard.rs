@@ -4,9 +4,11 @@ use std::io;
 use std::task::{Context, Poll};
 
 use super::Shield;
+use super::wires::note;
 use crate::socket::Socket;
 use crate::socket::rate::MessageRate;
-use crate::wire::tunnel::{Out, Side, Tunnel};
+use crate::telemetry::roster::Place;
+use crate::wire::tunnel::{Note, Out, Side, Tunnel};
 
 impl Shield {
     /// One read of the client through the tunnel: as [`super::wires::pump`], but each frame by itself.
@@ -15,13 +17,13 @@ impl Shield {
         cx: &mut Context<'_>,
         (client, backend): (&mut Socket, &mut Socket),
         tunnel: &mut Tunnel,
-        rate: &MessageRate,
+        (rate, place): (&MessageRate, &Place),
     ) -> Poll<io::Result<bool>> {
         let mut back = Vec::new();
         let mut sending = Context::from_waker(cx.waker());
         let read = client.poll_pieces(cx, &mut |piece, _| {
             let to = Ends { client: End::Later(&mut back), backend: End::Now(backend) };
-            tunnel.on_bytes(Side::Client, piece, &mut Guard { shield: self, to, cx: &mut sending, rate });
+            tunnel.on_bytes(Side::Client, piece, &mut Guard { shield: self, to, cx: &mut sending, rate, place });
             backend.queued() == 0 && self.is_clear()
         });
         for frame in back {
@@ -36,13 +38,13 @@ impl Shield {
         cx: &mut Context<'_>,
         (client, backend): (&mut Socket, &mut Socket),
         tunnel: &mut Tunnel,
-        rate: &MessageRate,
+        (rate, place): (&MessageRate, &Place),
     ) -> Poll<io::Result<bool>> {
         let mut back = Vec::new();
         let mut sending = Context::from_waker(cx.waker());
         let read = backend.poll_pieces(cx, &mut |piece, _| {
             let to = Ends { client: End::Now(client), backend: End::Later(&mut back) };
-            tunnel.on_bytes(Side::Backend, piece, &mut Guard { shield: self, to, cx: &mut sending, rate });
+            tunnel.on_bytes(Side::Backend, piece, &mut Guard { shield: self, to, cx: &mut sending, rate, place });
             true
         });
         if let Poll::Ready(Ok(true)) = &read {
@@ -75,6 +77,7 @@ struct Guard<'a, 'c> {
     to: Ends<'a>,
     cx: &'a mut Context<'c>,
     rate: &'a MessageRate,
+    place: &'a Place,
 }
 
 impl Out for Guard<'_, '_> {
@@ -95,5 +98,9 @@ impl Out for Guard<'_, '_> {
 
     fn admit_message(&mut self) -> bool {
         self.rate.admit()
+    }
+
+    fn note(&mut self, what: Note) {
+        note(self.place, what);
     }
 }

@@ -266,6 +266,7 @@ impl Leg {
                 cx,
                 rate: &self.rate,
                 shield: self.shield.as_deref_mut(),
+                place: &self.place,
             },
         );
     }

@@ -51,7 +51,7 @@ async fn leg(client: Socket, backend: Socket, is_framework: bool) -> Leg {
     let counts = Counts { bad_texts: Counter::default(), dropped: Counter::default() };
     let lease = lease().await;
     let shield = legacy.map(|legacy| Shield::new(legacy, &limits, (&backend, &lease), counts, None));
-    let place = Rc::new(Roster::new(0, 1)).enter();
+    let place = Rc::new(Roster::new(0, 1)).pass();
     Leg::new(client, (backend, lease), (Vigil::new(limits, 0), place), shield, 1)
 }
 

@@ -6,7 +6,8 @@ use std::task::{Context, Poll};
 use super::Shield;
 use crate::socket::rate::MessageRate;
 use crate::socket::{Bay, Socket};
-use crate::wire::tunnel::{Out, Side, Tunnel};
+use crate::telemetry::roster::Place;
+use crate::wire::tunnel::{Note, Out, Side, Tunnel};
 
 /// Both sockets, for what the tunnel says of its own accord.
 pub(super) struct Wires<'a, 'c> {
@@ -15,6 +16,7 @@ pub(super) struct Wires<'a, 'c> {
     pub(super) cx: &'a mut Context<'c>,
     pub(super) rate: &'a MessageRate,
     pub(super) shield: Option<&'a mut Shield>,
+    pub(super) place: &'a Place,
 }
 
 impl Out for Wires<'_, '_> {
@@ -29,6 +31,21 @@ impl Out for Wires<'_, '_> {
     fn admit_message(&mut self) -> bool {
         self.rate.admit()
     }
+
+    fn note(&mut self, what: Note) {
+        note(self.place, what);
+    }
+}
+
+/// Counts what a tunnel tells.
+#[inline]
+pub(super) fn note(place: &Place, what: Note) {
+    match what {
+        Note::Message(Side::Client, size) => place.received(size),
+        Note::Message(Side::Backend, size) => place.sent(size),
+        Note::Pinged => place.asked(),
+        Note::Ponged => place.answered(),
+    }
 }
 
 /// The other socket, and what goes back to the one that is being read.
@@ -41,6 +58,7 @@ struct Pass<'a, 'c> {
     hold: bool,
     cx: &'a mut Context<'c>,
     rate: &'a MessageRate,
+    place: &'a Place,
 }
 
 impl Out for Pass<'_, '_> {
@@ -56,6 +74,11 @@ impl Out for Pass<'_, '_> {
 
     fn admit_message(&mut self) -> bool {
         self.rate.admit()
+    }
+
+    #[inline]
+    fn note(&mut self, what: Note) {
+        note(self.place, what);
     }
 }
 
@@ -86,11 +109,11 @@ pub(super) fn pump(
     from: Side,
     (source, sink): (&mut Socket, &mut Socket),
     tunnel: &mut Tunnel,
-    rate: &MessageRate,
+    (rate, place): (&MessageRate, &Place),
 ) -> Poll<io::Result<bool>> {
     let mut sending = Context::from_waker(cx.waker());
     let mut pass =
-        Pass { from, other: sink, back: Vec::new(), begun: Bay::default(), hold: false, cx: &mut sending, rate };
+        Pass { from, other: sink, back: Vec::new(), begun: Bay::default(), hold: false, cx: &mut sending, rate, place };
     let read = source.poll_pieces(cx, &mut |piece, more| pass.piece(tunnel, piece, more));
     pass.let_go();
     let back = pass.back;
@@ -104,10 +127,12 @@ pub(super) fn pump(
 mod tests {
     use super::*;
     use crate::socket::Transport;
+    use crate::telemetry::roster::Roster;
     use crate::wire::frame::{self, Opcode};
     use crate::wire::tunnel::{BadText, Binary, Edge, Policy};
     use std::os::fd::OwnedFd;
     use std::os::unix::net::{UnixDatagram, UnixStream as Stream};
+    use std::rc::Rc;
 
     /// The writes that pieces of a client's bytes come to; a datagram keeps each apart.
     async fn writes(edge: bool, pieces: &[(&[u8], bool)]) -> Vec<Vec<u8>> {
@@ -123,9 +148,18 @@ mod tests {
         let edge = edge.then_some(Edge { binary: Binary::Pass, bad_text: BadText::Drop });
         let mut tunnel = Tunnel::new(Policy { message_size: 1 << 20, utf8: true, edge }, 1);
         let (rate, mut cx) = (MessageRate::new(None), Context::from_waker(std::task::Waker::noop()));
+        let place = Rc::new(Roster::new(0, 1)).pass();
         let (back, begun) = (Vec::new(), Bay::default());
-        let mut pass =
-            Pass { from: Side::Client, other: &mut sink, back, begun, hold: false, cx: &mut cx, rate: &rate };
+        let mut pass = Pass {
+            from: Side::Client,
+            other: &mut sink,
+            back,
+            begun,
+            hold: false,
+            cx: &mut cx,
+            rate: &rate,
+            place: &place,
+        };
         for (piece, more) in pieces {
             assert!(pass.piece(&mut tunnel, piece, *more));
         }

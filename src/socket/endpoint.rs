@@ -21,6 +21,9 @@ use crate::wire::inbound::Rules;
 /// Why a client that does not take what is sent to it is told to go.
 pub(crate) const TOO_SLOW: &str = "too slow: the send queue is full";
 
+/// The payload of our pings.
+const OWN_PING: &[u8] = b"wsgate:";
+
 /// Who gets a client's messages.
 pub(crate) trait Listener {
     /// A whole message: text (checked, unless the limits say otherwise) or binary. Frames appended to `reply` go back
@@ -76,7 +79,9 @@ impl Endpoint {
         self.vigil.active(place.now());
         self.socket.send_message(cx, Message::Shared(frame));
         self.talk.to_client.frames += 1;
-        self.talk.to_client.bytes += frame::payload_len(frame) as u64;
+        let size = frame::payload_len(frame) as u64;
+        self.talk.to_client.bytes += size;
+        place.sent(size);
         true
     }
 
@@ -123,7 +128,7 @@ impl Endpoint {
         let now = place.now();
         self.look(cx, now, place);
         let mut desk = self.talk.sit_down();
-        let poll = self.poll_turn(cx, now, &mut desk, listener);
+        let poll = self.poll_turn(cx, place, &mut desk, listener);
         self.talk.get_up(desk);
         poll
     }
@@ -131,10 +136,11 @@ impl Endpoint {
     fn poll_turn(
         &mut self,
         cx: &mut Context<'_>,
-        now: Millis,
+        place: &Place,
         desk: &mut Desk,
         listener: &mut dyn Listener,
     ) -> Poll<Ending> {
+        let now = place.now();
         loop {
             self.flush(cx, now);
             if self.talk.ending.is_some() && !self.vigil.is_ending() {
@@ -157,7 +163,7 @@ impl Endpoint {
                 Poll::Pending => Poll::Pending,
                 // One at a time: its effects are to be seen before the next.
                 Poll::Ready(()) => socket.poll_pieces(cx, &mut |piece, _| {
-                    talk.take(piece, desk, listener);
+                    talk.take(piece, desk, (listener, place));
                     false
                 }),
             };
@@ -191,7 +197,8 @@ impl Endpoint {
             Due::Ping if self.talk.sent_close => {}
             Due::Ping => {
                 place.traffic().ping();
-                self.socket.send(cx, &frame::whole(Opcode::Ping, b"wsgate:", None));
+                self.socket.send(cx, &frame::whole(Opcode::Ping, OWN_PING, None));
+                place.asked();
             }
             Due::Dead => {
                 place.traffic().unanswered();

@@ -10,8 +10,10 @@ mod filter;
 mod handshakes;
 mod history;
 mod holds;
+mod lanes;
 mod process;
 mod shown;
+mod sizes;
 mod traffic;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -31,8 +33,10 @@ pub(crate) use self::filter::{FilterTally, Judged, Unjudged};
 pub(crate) use self::handshakes::Handshakes;
 pub(crate) use self::history::HistoryFacts;
 pub(crate) use self::holds::Holds;
+pub(crate) use self::lanes::{Lanes, Opening, Stand};
 pub(crate) use self::process::Process;
 pub(super) use self::shown::show;
+pub(crate) use self::sizes::Sizes;
 pub(crate) use self::traffic::{Told, Traffic};
 use super::sample::{Rule, Sampler};
 
@@ -47,6 +51,8 @@ pub(crate) struct Metrics {
     process: Registry,
     /// TCP connections accepted.
     pub accepted: Counter,
+    /// Attempts to accept one that failed, by reason.
+    pub accept_failures: Family<Labels, Counter>,
     /// TCP connections that are no WebSocket yet.
     pub pending: Gauge,
     /// TCP connections closed at the door, by reason.
@@ -107,6 +113,7 @@ impl Default for Metrics {
             registry,
             process: Registry::default(),
             accepted: Counter::default(),
+            accept_failures: Family::default(),
             pending: Gauge::default(),
             door: Family::default(),
             handshakes: Handshakes::default(),
@@ -139,6 +146,8 @@ impl Metrics {
         let registry = &mut self.registry;
         registry.register("build", "What runs here", Info::new(label("version", env!("CARGO_PKG_VERSION"))));
         registry.register("tcp_connections_accepted", "TCP connections accepted", self.accepted.clone());
+        let help = "Attempts to accept connections that failed: they wait until others end, by reason";
+        show(registry, "tcp_accept_failures", help, &self.accept_failures);
         registry.register("tcp_connections_pending", "TCP connections that are no WebSocket yet", self.pending.clone());
         show(registry, "door_closed", "TCP connections closed at the door, by reason", &self.door);
         show(registry, "websockets_open", "WebSockets open, by route", &self.open);

@@ -171,6 +171,7 @@ impl Stay {
             frames,
             bytes,
             state,
+            round_trip: None,
         }
     }
 

@@ -29,6 +29,8 @@ pub(crate) struct Report {
     pub bytes: (u64, u64),
     /// How it stands now.
     pub state: State,
+    /// How long its client took to answer the last ping that it has answered.
+    pub round_trip: Option<Duration>,
 }
 
 /// How a session stands at a moment.
@@ -59,6 +61,7 @@ impl Report {
             frames: (0, 0),
             bytes: (0, 0),
             state: State::default(),
+            round_trip: None,
         }
     }
 }

@@ -1,19 +1,25 @@
 //! The living sessions of one worker: woken when they are due, asked how they are, and told when to go.
 
+mod lane;
+mod place;
 mod round;
 mod words;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
-use std::task::{Context, Waker};
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Instant;
 
 use slab::Slab;
 
+use self::lane::Lanes;
+pub(crate) use self::place::Place;
 use self::round::Rounds;
 pub(crate) use self::words::{Census, Order, Words};
-use super::metrics::{Told, Traffic};
-use super::report::{Report, State};
+use super::metrics::{Route, Traffic};
+use super::report::Report;
 
 /// Room for so many sessions is kept when a crowd has left.
 const SMALL: usize = 256;
@@ -27,6 +33,8 @@ pub(crate) struct Roster {
     worker: (u64, u64),
     entries: RefCell<Slab<Entry>>,
     now: Cell<u64>,
+    /// What is to be known better than a sweep knows it is counted from here.
+    since: Instant,
     /// Sessions that have been numbered.
     numbered: Cell<u64>,
     /// How often anybody was told or asked anything: whoever has seen as many has nothing to look for.
@@ -37,6 +45,7 @@ pub(crate) struct Roster {
     arrivals: RefCell<Option<Order>>,
     surveys: RefCell<Vec<Survey>>,
     rounds: Rounds,
+    lanes: Lanes,
 }
 
 /// Whom to wake, and when at the latest. Without an `Option`, so that a slot of the slab takes no more than this.
@@ -56,15 +65,6 @@ struct Survey {
     done: Box<dyn FnOnce(Census)>,
 }
 
-/// A session's place in the roster, left when it is dropped.
-#[derive(Debug)]
-pub(crate) struct Place {
-    roster: Rc<Roster>,
-    key: u32,
-    /// Words that the session has seen.
-    seen: Cell<u32>,
-}
-
 impl Roster {
     /// The roster of the worker with this place among so many: numbers of all workers' sessions differ.
     #[must_use]
@@ -73,12 +73,14 @@ impl Roster {
             worker: (worker as u64, workers.max(1) as u64),
             entries: RefCell::default(),
             now: Cell::default(),
+            since: Instant::now(),
             numbered: Cell::default(),
             words: Cell::default(),
             orders: RefCell::default(),
             arrivals: RefCell::default(),
             surveys: RefCell::default(),
             rounds: Rounds::new(Traffic::default()),
+            lanes: Lanes::default(),
         }
     }
 
@@ -88,12 +90,13 @@ impl Roster {
         Self { rounds: Rounds::new(traffic), ..self }
     }
 
-    /// A new session's place. A worker has no more of them than a u32 can count.
+    /// The place of a new session on this route. A worker has no more of them than a u32 can count.
     #[must_use]
-    pub(crate) fn enter(self: &Rc<Self>) -> Place {
+    pub(crate) fn enter(self: &Rc<Self>, route: &Arc<Route>) -> Place {
         let (worker, workers) = self.worker;
         self.numbered.set(self.numbered.get() + 1);
-        let place = self.enter_as(self.numbered.get() * workers + worker);
+        let place = self.enter_as(self.numbered.get() * workers + worker, Some(route));
+        self.rounds.begin(place.key as usize, &place.lane);
         if let Some(order) = &*self.arrivals.borrow() {
             self.orders.borrow_mut().insert(place.key, order.clone());
             place.seen.set(self.words.get().wrapping_sub(1));
@@ -104,13 +107,13 @@ impl Roster {
     /// A place for one that only says goodbye: it is woken when it is due, and neither asked nor told anything.
     #[must_use]
     pub(crate) fn pass(self: &Rc<Self>) -> Place {
-        self.enter_as(0)
+        self.enter_as(0, None)
     }
 
-    fn enter_as(self: &Rc<Self>, number: u64) -> Place {
+    fn enter_as(self: &Rc<Self>, number: u64, route: Option<&Arc<Route>>) -> Place {
         let entry = Entry { waker: Waker::noop().clone(), look_at: 0, number };
         let key = self.entries.borrow_mut().insert(entry) as u32;
-        Place { roster: Rc::clone(self), key, seen: Cell::new(self.words.get()) }
+        Place { lane: self.lanes.enter(self, route), key, seen: Cell::new(self.words.get()) }
     }
 
     /// Whether no session lives.
@@ -128,6 +131,7 @@ impl Roster {
     /// Time has passed: wakes the sessions that are due, and gives back the room of those who have left.
     pub(crate) fn sweep(&self, now: u64) {
         self.now.set(now);
+        self.lanes.sweep(now);
         let (share, begins) = self.rounds.share(now, self.entries.borrow().capacity());
         self.words.set(self.words.get().wrapping_add(u32::from(begins)));
         for (key, entry) in self.entries.borrow().iter() {
@@ -204,103 +208,16 @@ impl std::fmt::Debug for Survey {
     }
 }
 
-impl Place {
-    /// Milliseconds since the worker started.
-    #[must_use]
-    pub(crate) fn now(&self) -> u64 {
-        self.roster.now()
-    }
-
-    /// Whether something was said since the last look: be it to others.
-    #[must_use]
-    #[inline]
-    pub(crate) fn has_words(&self) -> bool {
-        self.roster.words.get() != self.seen.get()
-    }
-
-    /// What was said to this session since the last look.
-    #[must_use]
-    #[cold]
-    pub(crate) fn take_words(&self) -> Words {
-        self.seen.set(self.roster.words.get());
-        let close = self.roster.orders.borrow_mut().remove(&self.key);
-        let report = self.roster.surveys.borrow().iter().any(|survey| survey.waiting.contains(&self.key));
-        Words { close, report }
-    }
-
-    /// The number that no other session of this process has had.
-    #[must_use]
-    pub(crate) fn number(&self) -> u64 {
-        self.roster.entries.borrow().get(self.key as usize).map_or(0, |entry| entry.number)
-    }
-
-    /// Answers those who ask.
-    pub(crate) fn report(&self, report: &Report) {
-        for survey in self.roster.surveys.borrow_mut().iter_mut() {
-            if survey.waiting.remove(&self.key) {
-                survey.found.push(report.clone());
-            }
-        }
-        self.roster.conclude();
-    }
-
-    /// Adds what has passed, from the client and to it, since it was told last.
-    pub(crate) fn tell(&self, passed: ((u64, u64), (u64, u64)), state: State) {
-        self.roster.rounds.count(self.key as usize, Told::new(passed, state));
-    }
-
-    /// What the session's own task has to add to, and is not counted by what passes.
-    #[must_use]
-    pub(crate) fn traffic(&self) -> &Traffic {
-        self.roster.rounds.traffic()
-    }
-
-    /// The session goes to sleep: whom to wake, and when at the latest.
-    pub(crate) fn settle(&self, cx: &Context<'_>, look_at: u64) {
-        let mut entries = self.roster.entries.borrow_mut();
-        let Some(entry) = entries.get_mut(self.key as usize) else { return };
-        entry.look_at = look_at;
-        entry.waker.clone_from(cx.waker());
-    }
-
-    /// Wakes the session, as one that has something to do for another does.
-    pub(crate) fn wake(&self) {
-        if let Some(entry) = self.roster.entries.borrow().get(self.key as usize) {
-            entry.waker.wake_by_ref();
-        }
-    }
-
-    /// What waits for this session is nothing for the next one of its key.
-    #[cold]
-    fn leave_nothing(&self) {
-        self.roster.orders.borrow_mut().remove(&self.key);
-        for survey in self.roster.surveys.borrow_mut().iter_mut() {
-            survey.waiting.remove(&self.key);
-        }
-        self.roster.conclude();
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        // The waker may be the last hold on a task, and a task holds a place: not dropped under the borrow.
-        let entry = self.roster.entries.borrow_mut().try_remove(self.key as usize);
-        drop(entry);
-        self.roster.rounds.leave(self.key as usize);
-        if self.has_words() {
-            self.leave_nothing();
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::round::{ROUND, SHARE};
     use super::*;
     use crate::telemetry::metrics::Metrics;
+    use crate::telemetry::report::State;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::task::Wake;
+    use std::task::{Context, Wake};
+    use std::time::Duration;
 
     #[derive(Default)]
     struct Count(AtomicUsize);
@@ -311,11 +228,15 @@ mod tests {
         }
     }
 
+    fn route() -> Arc<Route> {
+        Arc::new(Route { route: "/".to_owned() })
+    }
+
     #[test]
     fn the_sweep_wakes_who_is_due_and_nobody_else() {
         let (roster, count) = (Rc::new(Roster::new(1, 4)), Arc::new(Count::default()));
         let waker = Waker::from(Arc::clone(&count));
-        let place = roster.enter();
+        let place = roster.enter(&route());
         place.settle(&Context::from_waker(&waker), 500);
         roster.sweep(499);
         assert_eq!(count.0.load(Ordering::Relaxed), 0);
@@ -328,13 +249,13 @@ mod tests {
     #[test]
     fn a_crowd_that_has_left_leaves_no_room_behind() {
         let (roster, count) = (Rc::new(Roster::new(1, 4)), Arc::new(Count::default()));
-        let mut places: Vec<_> = (0..10 * SMALL).map(|_| roster.enter()).collect();
+        let mut places: Vec<_> = (0..10 * SMALL).map(|_| roster.enter(&route())).collect();
         places.truncate(3);
         roster.sweep(1);
         assert!(roster.entries.borrow().capacity() < 10 * SMALL);
         // The next one takes a slot that is free, and nothing of who had it.
         drop(places.remove(1));
-        let newcomer = roster.enter();
+        let newcomer = roster.enter(&route());
         let waker = Waker::from(Arc::clone(&count));
         newcomer.settle(&Context::from_waker(&waker), 7);
         drop(places);
@@ -346,7 +267,7 @@ mod tests {
     fn a_round_wakes_everybody_few_at_a_time_and_no_more_often_than_it_may() {
         let (roster, count) = (Rc::new(Roster::new(0, 1)), Arc::new(Count::default()));
         let waker = Waker::from(Arc::clone(&count));
-        let places: Vec<_> = (0..3 * SHARE).map(|_| roster.enter()).collect();
+        let places: Vec<_> = (0..3 * SHARE).map(|_| roster.enter(&route())).collect();
         places.iter().for_each(|place| place.settle(&Context::from_waker(&waker), u64::MAX));
         let woken = |now| {
             roster.sweep(now);
@@ -371,7 +292,7 @@ mod tests {
             let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
             value.unwrap_or_else(|| panic!("{name}: {text}")).parse::<u64>().expect("a number")
         };
-        let (first, second) = (roster.enter(), roster.enter());
+        let (first, second) = (roster.enter(&route()), roster.enter(&route()));
         first.tell(((2, 1), (20, 10)), State { queued: 7, is_held: true, ..State::default() });
         second.tell(((0, 4), (0, 40)), State::default());
         assert_eq!(line("wsgate_data_bytes_total{direction=\"in\"}"), 20);
@@ -379,6 +300,8 @@ mod tests {
         assert_eq!(line("wsgate_send_queue_bytes"), 7);
         assert_eq!(line("wsgate_websockets_in_state{state=\"queued\"}"), 1);
         assert_eq!(line("wsgate_websockets_in_state{state=\"held\"}"), 1);
+        assert_eq!(line("wsgate_route_connections{route=\"/\",state=\"held\"}"), 1);
+        assert_eq!(line("wsgate_route_connections{route=\"/\",state=\"open\"}"), 1);
         first.tell(((3, 1), (25, 10)), State { queued: 2, is_ending: true, ..State::default() });
         assert_eq!(line("wsgate_data_bytes_total{direction=\"in\"}"), 25);
         assert_eq!(line("wsgate_send_queue_bytes"), 2);
@@ -386,10 +309,65 @@ mod tests {
         drop(first);
         assert_eq!(line("wsgate_send_queue_bytes"), 0);
         assert_eq!(line("wsgate_websockets_in_state{state=\"ending\"}"), 0);
+        assert_eq!(line("wsgate_route_connections{route=\"/\",state=\"ending\"}"), 0);
+        assert_eq!(line("wsgate_route_connections{route=\"/\",state=\"open\"}"), 1);
         // Its heir begins anew.
-        roster.enter().tell(((1, 0), (1, 0)), State::default());
+        roster.enter(&route()).tell(((1, 0), (1, 0)), State::default());
         assert_eq!(line("wsgate_data_bytes_total{direction=\"in\"}"), 26);
         assert_eq!(line("wsgate_data_frames_total{direction=\"in\"}"), 4);
+    }
+
+    #[test]
+    fn messages_of_a_route_are_added_up_once_a_second_and_when_the_last_has_left() {
+        let metrics = Metrics::default();
+        let roster = Rc::new(Roster::new(0, 1).with_traffic(metrics.traffic.clone()));
+        let counted = |way: &str| {
+            let name = format!("wsgate_message_size_bytes_count{{route=\"/\",direction=\"{way}\"}} ");
+            let text = metrics.text();
+            text.lines().find_map(|line| line.strip_prefix(&name)?.parse::<u64>().ok())
+        };
+        let (first, second) = (roster.enter(&route()), roster.enter(&route()));
+        first.received(1);
+        second.received(2);
+        second.sent(3);
+        assert_eq!((counted("in"), counted("out")), (Some(0), Some(0)));
+        roster.sweep(ROUND);
+        assert_eq!((counted("in"), counted("out")), (Some(2), Some(1)));
+        first.received(1);
+        roster.sweep(2 * ROUND - 1);
+        drop(second);
+        assert_eq!(counted("in"), Some(2));
+        drop(first);
+        assert_eq!(counted("in"), Some(3));
+        roster.enter(&route()).received(1);
+        assert_eq!(counted("in"), Some(4));
+    }
+
+    #[test]
+    fn the_first_ping_that_is_not_answered_yet_is_the_one_whose_answer_is_timed() {
+        let metrics = Metrics::default();
+        let roster = Rc::new(Roster::new(0, 1).with_traffic(metrics.traffic.clone()));
+        let place = roster.enter(&route());
+        let (rounds, lane) = (&roster.rounds, &place.lane);
+        let key = place.key as usize;
+        rounds.answer(key, 5, lane);
+        assert_eq!(place.round_trip(), None, "nobody has asked");
+        for (asked, now) in [(7, 100), (90, 200)] {
+            rounds.ask(key, asked);
+            rounds.ask(key, asked + 1);
+            rounds.answer(key, now, lane);
+            assert_eq!(place.round_trip(), Some(Duration::from_micros(now - asked)));
+        }
+        rounds.answer(key, 999, lane);
+        assert_eq!(place.round_trip(), Some(Duration::from_micros(110)));
+        let text = metrics.text();
+        assert!(text.contains("wsgate_ping_round_trip_seconds_count{route=\"/\"} 2\n"), "{text}");
+        drop(place);
+        let heir = roster.enter(&route());
+        assert_eq!((heir.key as usize, heir.round_trip()), (key, None));
+        heir.asked();
+        heir.answered();
+        assert!(heir.round_trip() > Some(Duration::ZERO));
     }
 
     fn order() -> Order {
@@ -411,13 +389,13 @@ mod tests {
     #[test]
     fn an_order_for_all_meets_late_comers_too() {
         let roster = Rc::new(Roster::new(0, 1));
-        let early = roster.enter();
+        let early = roster.enter(&route());
         assert!(!early.has_words());
         roster.order_all(&order());
         assert!(early.has_words());
         assert_eq!(early.take_words().close, Some(order()));
         assert!(!early.has_words());
-        let late = roster.enter();
+        let late = roster.enter(&route());
         assert!(late.has_words());
         assert_eq!(late.take_words().close, Some(order()));
         assert!(!roster.pass().has_words());
@@ -426,7 +404,7 @@ mod tests {
     #[test]
     fn an_order_meets_those_who_are_meant_and_no_heir_of_theirs() {
         let roster = Rc::new(Roster::new(1, 4));
-        let places: Vec<_> = (0..3).map(|_| roster.enter()).collect();
+        let places: Vec<_> = (0..3).map(|_| roster.enter(&route())).collect();
         let numbers: Vec<_> = places.iter().map(Place::number).collect();
         assert_eq!(numbers, [5, 9, 13]);
         assert_eq!(roster.order(&HashSet::from([9, 13, 4711]), &order()), 2);
@@ -435,7 +413,7 @@ mod tests {
         assert_eq!(second.take_words().close, Some(order()));
         let key = third.key;
         drop(third);
-        let heir = roster.enter();
+        let heir = roster.enter(&route());
         assert_eq!((heir.key, heir.has_words()), (key, false));
         roster.order(&HashSet::from([5]), &order());
         assert_eq!(heir.take_words(), Words::default());
@@ -444,7 +422,7 @@ mod tests {
     #[test]
     fn a_survey_waits_for_the_last_who_lives() {
         let roster = Rc::new(Roster::new(0, 1));
-        let (first, second, third) = (roster.enter(), roster.enter(), roster.enter());
+        let (first, second, third) = (roster.enter(&route()), roster.enter(&route()), roster.enter(&route()));
         let _passing = roster.pass();
         let (all, one) = (asked(&roster, None), asked(&roster, Some(second.number())));
         assert!(first.take_words().report);
@@ -464,7 +442,7 @@ mod tests {
     fn a_survey_does_not_wait_for_ever() {
         let roster = Rc::new(Roster::new(0, 1));
         assert_eq!(asked(&roster, None).borrow().as_ref().map(|census| census.missing), Some(0), "nobody is there");
-        let silent = roster.enter();
+        let silent = roster.enter(&route());
         let all = asked(&roster, None);
         roster.sweep(PATIENCE - 1);
         assert!(all.borrow().is_none());

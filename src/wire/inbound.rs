@@ -90,6 +90,8 @@ pub enum Turn<'a> {
         frame_ends: bool,
         /// The last payload of its message.
         message_ends: bool,
+        /// The payload of its message so far, with all of this frame; at its end that of all of it.
+        message_size: u64,
     },
     /// A whole control frame; its payload, unmasked, is [`Inbound::control`].
     Control(Opcode),
@@ -248,6 +250,7 @@ impl Inbound {
         }
         let bytes = &bytes[..count];
         let mask = self.mask;
+        let message_size = self.message.map_or(0, |message| message.size);
         if self.rules.utf8 && self.message.is_some_and(|message| message.text) {
             self.check_text(bytes)?;
         }
@@ -264,7 +267,7 @@ impl Inbound {
         if message_ends {
             self.message = None;
         }
-        Ok((count, Turn::Payload { bytes, mask, frame_ends, message_ends }))
+        Ok((count, Turn::Payload { bytes, mask, frame_ends, message_ends, message_size }))
     }
 
     fn control_payload<'a>(&mut self, bytes: &'a [u8], opcode: Opcode) -> Result<(usize, Turn<'a>), Violation> {

@@ -13,9 +13,9 @@ use std::borrow::Cow;
 use self::edge::Held;
 pub use self::edge::{BadText, Binary, Edge};
 pub use self::lost::Lost;
-use self::waiting::Waiting;
+use self::waiting::{Waiting, send_ping};
 use super::close::{Close, Code, Ending, Party, Violation};
-use super::frame::{self, Opcode, Role};
+use super::frame::Role;
 use super::inbound::{Inbound, Rules};
 
 /// One end of a tunnel.
@@ -39,6 +39,21 @@ pub trait Out {
 
     /// Whether the client may send one more message now.
     fn admit_message(&mut self) -> bool;
+
+    /// Learns what has happened, if it wants to know.
+    #[inline]
+    fn note(&mut self, _: Note) {}
+}
+
+/// What has happened, for whoever counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// A message of this end has passed, with so many bytes of payload.
+    Message(Side, u64),
+    /// The client is sent a ping of the gateway's own.
+    Pinged,
+    /// The client has answered one.
+    Ponged,
 }
 
 /// How much the gateway does on behalf of the two ends.
@@ -190,7 +205,7 @@ impl Tunnel {
         if self.down_open {
             self.wait().ping = true;
         } else {
-            out.send(Side::Client, &frame::whole(Opcode::Ping, OWN_PING, None));
+            send_ping(out);
         }
     }
 

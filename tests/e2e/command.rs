@@ -331,7 +331,7 @@ async fn log_format_json_is_one_object_a_line() {
 }
 
 /// The program under a shell that first says `ulimit` what is given.
-fn limited(folder: &Path, limit: &str) -> tokio::process::Command {
+pub fn limited(folder: &Path, limit: &str) -> tokio::process::Command {
     let program = command(folder, &[]).as_std().get_program().to_owned();
     let mut shell = tokio::process::Command::new("sh");
     shell.args(["-c", &format!("ulimit {limit} && exec \"$0\"")]).arg(program);

@@ -55,11 +55,12 @@ async fn each_is_told_of_as_it_is() {
         ("queued_bytes", json!(0)),
         ("ending", json!(false)),
         ("held", json!(false)),
+        ("ping_seconds", Value::Null),
     ] {
         assert_eq!(one[field], value, "{field}: {one}");
     }
     assert!(one["age_seconds"].as_f64() >= one["idle_seconds"].as_f64() && one["age_seconds"].is_f64(), "{one}");
-    assert_eq!(one.as_object().map(serde_json::Map::len), Some(15), "{one}");
+    assert_eq!(one.as_object().map(serde_json::Map::len), Some(16), "{one}");
     let same = get(&gateway, &format!("/connections/{}", one["id"])).await;
     assert_eq!((&same["id"], &same["host"]), (&one["id"], &one["host"]));
     let (_far, _behind) = tokio::join!(gateway.open("/ws"), backend.upgrade(&[]));

@@ -172,6 +172,32 @@ async fn a_drained_route_sends_home_and_says_503() {
 }
 
 #[tokio::test]
+async fn pages_of_a_drained_route_are_served_on_and_those_of_a_drained_backend_elsewhere() {
+    let (chat, site) = (Backend::bind().await.echo(), Backend::bind().await);
+    let url = site.url().replace("ws://", "http://");
+    let routes = format!(
+        "[[route]]\npath = \"/\"\nproxy = {{ pool = \"chat\" }}\nhttp = {{ pool = \"site\" }}\n\
+         [pool.chat]\nbackends = [\"{chat}\"]\n[pool.site]\nbackends = [\"{url}\"]\n"
+    );
+    let (gateway, _folder) = with_routes("", &routes);
+    let peer = talking(&gateway, "/").await;
+    assert_eq!(ask(&gateway, "POST /drain", Some(&json!({ "route": "/" }))).await.0, 202);
+    is_told(peer, 1012, "service restart").await;
+    assert_eq!(gateway.ask(&upgrade_request("/", &[])).await.body, "nobody is let in here for a time\n");
+    let page = "GET /page HTTP/1.1\r\nHost: test.example\r\nConnection: close\r\n\r\n";
+    let (answer, ()) = tokio::join!(gateway.ask(page), async {
+        let mut served = site.accept().await;
+        assert!(served.head().await.starts_with("GET /page "));
+        served.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+    });
+    assert_eq!((answer.status, answer.body.as_str()), (200, "ok"), "{answer:?}");
+    // A backend that is to be stopped gets no pages either.
+    assert_eq!(ask(&gateway, "POST /drain", Some(&json!({ "pool": "site", "backend": url }))).await.0, 202);
+    let none = gateway.ask(page).await;
+    assert_eq!((none.status, none.header("retry-after")), (503, Some("5")), "{none:?}");
+}
+
+#[tokio::test]
 async fn the_whole_gateway_is_drained_from_its_admin_door() {
     let (gateway, _folder) = with_routes("", "[[route]]\npath = \"/echo\"\necho = {}\n");
     let peer = talking(&gateway, "/echo").await;

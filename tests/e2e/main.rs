@@ -19,6 +19,7 @@ mod cluster;
 mod cluster_rooms;
 mod command;
 mod connections;
+mod descriptors;
 mod desk;
 mod drains;
 mod filter;

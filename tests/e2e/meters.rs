@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use crate::desk::{ask, get, with_routes};
 use crate::support::backend::{Backend, relay};
-use crate::support::frames::{TEXT, client};
+use crate::support::frames::{BINARY, CONTINUATION, PING, PONG, TEXT, client, masked};
 use crate::support::tls::localhost;
-use crate::support::{Peer, Running, gateway};
+use crate::support::{Peer, Running, gateway, within};
 
 /// Everything that has metrics, with a Redis that is not there.
 fn whole(folder: &std::path::Path, backend: &str) -> Running {
@@ -253,4 +254,136 @@ async fn what_passes_is_counted_while_the_websocket_is_open() {
     gateway.until_metric("wsgate_hub_rooms{route=\"/chat\"}", 1.0).await;
     assert!(gateway.metric("wsgate_backend_connect_duration_seconds_count{pool=\"transparent\"}").await > 0.5);
     assert!(gateway.metric("wsgate_backend_answer_duration_seconds_count{pool=\"transparent\"}").await > 0.5);
+}
+
+/// Routes of every kind: an echo, a hub, and two relays.
+async fn every_kind(limits: &str, pools: &str) -> (Running, tempfile::TempDir) {
+    let url = Backend::bind().await.echo();
+    with_routes(
+        "",
+        &format!(
+            "[limits]\n{limits}\n[[route]]\npath = \"/echo\"\necho = {{}}\n\
+             [[route]]\npath = \"/chat\"\nhub = {{ history = 0, text = \"8KiB\" }}\n\
+             [[route]]\npath = \"/ws\"\nproxy = {{ pool = \"p\" }}\n\
+             [[route]]\npath = \"/php\"\nproxy = {{ pool = \"p\", profile = \"legacy\", \
+             legacy = {{ message_size = \"64KiB\" }} }}\n\
+             [pool.p]\nbackends = [\"{url}\"]\n{pools}"
+        ),
+    )
+}
+
+#[tokio::test]
+async fn messages_are_told_by_size_way_and_route_however_they_are_cut() {
+    let (gateway, _folder) = every_kind("", "").await;
+    // In a hub `User #1: ` stands in front of what comes back.
+    for (path, more) in [("/echo", 0), ("/ws", 0), ("/php", 0), ("/chat", 9)] {
+        let mut peer = gateway.open(path).await;
+        for size in [0, 5, 200, 5000] {
+            // Nothing is said in a hub by saying nothing.
+            if size > 0 || path != "/chat" {
+                peer.send(&client(TEXT, "a".repeat(size).as_bytes())).await;
+                assert_eq!(peer.whole().await.payload.len(), size + more, "{path}");
+            }
+        }
+        // Thrice 30 bytes are one message of 90, with a ping in the middle that is none.
+        peer.send(&masked(TEXT, &[b'b'; 30])).await;
+        peer.send(&masked(CONTINUATION, &[b'b'; 30])).await;
+        peer.send(&client(PING, b"")).await;
+        peer.send(&client(CONTINUATION, &[b'b'; 30])).await;
+        let mut got = 0;
+        while got < 90 + more {
+            let frame = peer.frame().await;
+            got += if frame.opcode == PONG { 0 } else { frame.payload.len() };
+        }
+        let small = if path == "/chat" { 1.0 } else { 2.0 };
+        for way in ["in", "out"] {
+            let labels = format!("route=\"{path}\",direction=\"{way}\"");
+            for (bound, count) in [("16.0", small), ("64.0", small), ("256.0", small + 2.0), ("4096.0", small + 2.0)] {
+                let line = format!("wsgate_message_size_bytes_bucket{{le=\"{bound}\",{labels}}}");
+                gateway.until_metric(&line, count).await;
+            }
+            let all = (small + 3.0, 5000.0 + 200.0 + 90.0 + 5.0);
+            let added = if way == "out" { 4.0 * more as f64 } else { 0.0 };
+            gateway.until_metric(&format!("wsgate_message_size_bytes_count{{{labels}}}"), all.0).await;
+            gateway.until_metric(&format!("wsgate_message_size_bytes_sum{{{labels}}}"), all.1 + added).await;
+        }
+    }
+    // One that is refused has not passed.
+    let mut peer = gateway.open("/chat").await;
+    peer.send(&client(BINARY, b"no")).await;
+    assert_eq!(peer.message().await.code(), 1003);
+}
+
+#[tokio::test]
+async fn pings_are_told_by_their_round_trip_and_of_each_connection_the_last() {
+    let (gateway, _folder) = every_kind("ping_interval = \"500ms\"", "").await;
+    for path in ["/echo", "/ws", "/php", "/chat"] {
+        let mut peer = gateway.open(path).await;
+        let ping = peer.frame().await;
+        assert_eq!((ping.opcode, ping.payload.as_slice()), (PING, &b"wsgate:"[..]));
+        let line = format!("wsgate_ping_round_trip_seconds_count{{route=\"{path}\"}}");
+        assert!(gateway.metric(&line).await < 0.5, "{path}: told before it was answered");
+        // A pong that nobody has asked for, and then an answer to this ping and all that follow.
+        peer.send(&client(PONG, b"other")).await;
+        peer.send(&client(PONG, &ping.payload)).await;
+        let answering = tokio::spawn(async move {
+            while let Ok(frame) = peer.try_frame().await {
+                peer.send(&client(PONG, &frame.payload)).await;
+            }
+        });
+        within("a round trip", async {
+            while gateway.metric(&line).await < 0.5 {}
+            let list = get(&gateway, &format!("/connections?route={path}")).await;
+            let one = &list["connections"][0];
+            assert!(one["ping_seconds"].as_f64().is_some_and(|time| time > 0.0 && time < 20.0), "{list}");
+            let same = get(&gateway, &format!("/connections/{}", one["id"])).await;
+            assert!(same["ping_seconds"].is_f64(), "{same}");
+        })
+        .await;
+        answering.abort();
+    }
+}
+
+#[tokio::test]
+async fn each_connection_of_a_route_is_in_one_state() {
+    let backend = Backend::of(tokio::net::TcpListener::bind("127.82.0.1:0").await.expect("bind"));
+    let routes = format!(
+        "[limits]\nclose_timeout = \"60s\"\n[[route]]\npath = \"/ws\"\n\
+         proxy = {{ pool = \"p\", profile = \"legacy\", legacy = {{ hold = \"60s\" }} }}\n\
+         [pool.p]\nbackends = [\"{}\"]\nconnections_per_backend = 1\nqueue = 5\nqueue_timeout = \"60s\"\nanswer_timeout = \"60s\"\n",
+        backend.url()
+    );
+    let (gateway, _folder) = with_routes("", &routes);
+    let states = async |expected: &[(&str, f64)]| {
+        for state in ["opening", "waiting", "dialling", "open", "held", "ending"] {
+            let count = expected.iter().find(|(name, _)| *name == state).map_or(0.0, |(_, count)| *count);
+            let line = format!("wsgate_route_connections{{route=\"/ws\",state=\"{state}\"}}");
+            gateway.until_metric(&line, count).await;
+        }
+    };
+    let asking = async || {
+        let mut peer = gateway.connect().await;
+        peer.send(crate::support::peer::upgrade_request("/ws", &[]).as_bytes()).await;
+        peer
+    };
+    let mut first = asking().await;
+    let far = backend.accept().await;
+    states(&[("dialling", 1.0)]).await;
+    let waits = asking().await;
+    states(&[("dialling", 1.0), ("waiting", 1.0)]).await;
+    let (far, _) = crate::support::backend::upgrade(far, &[]).await;
+    assert_eq!(first.answer().await.status, 101);
+    states(&[("open", 1.0), ("waiting", 1.0)]).await;
+    drop(waits);
+    states(&[("open", 1.0)]).await;
+    // Its process is killed.
+    drop((backend, far));
+    states(&[("held", 1.0)]).await;
+    let list = get(&gateway, "/connections").await;
+    let id = &list["connections"][0]["id"];
+    assert_eq!(ask(&gateway, &format!("DELETE /connections/{id}"), None).await.0, 202);
+    let close = first.message().await;
+    states(&[("ending", 1.0)]).await;
+    first.agree(&close).await;
+    states(&[]).await;
 }

@@ -93,7 +93,7 @@ fn gone((concerned, missing): (usize, usize), time: f64) -> Reply {
 }
 
 fn told(report: &Report) -> Value {
-    let Report { number, route, address, host, tls, age, backend, frames, bytes, state } = report;
+    let Report { number, route, address, host, tls, age, backend, frames, bytes, state, round_trip } = report;
     json!({
         "id": number,
         "route": route.route,
@@ -109,7 +109,8 @@ fn told(report: &Report) -> Value {
         "bytes_out": bytes.1,
         "queued_bytes": state.queued,
         "ending": state.is_ending,
-        "held": state.is_held
+        "held": state.is_held,
+        "ping_seconds": round_trip.map(|time| time.as_secs_f64())
     })
 }
 

@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::Listener;
+use super::{Listener, OWN_PING};
 use crate::socket::rate::MessageRate;
+use crate::telemetry::roster::Place;
 use crate::wire::close::{Close, Ending, Party, Violation};
 use crate::wire::frame::{self, Opcode};
 use crate::wire::inbound::{Inbound, Rules, Turn};
@@ -74,7 +75,7 @@ impl Talk {
     }
 
     /// Judges the bytes and answers.
-    pub(super) fn take(&mut self, bytes: &[u8], desk: &mut Desk, listener: &mut dyn Listener) {
+    pub(super) fn take(&mut self, bytes: &[u8], desk: &mut Desk, (listener, place): (&mut dyn Listener, &Place)) {
         let mut at = 0;
         while !self.deaf && !self.got_close {
             match self.inbound.next(&bytes[at..]) {
@@ -96,10 +97,10 @@ impl Talk {
                             desk.assembler.push(bytes, mask);
                             if message_ends {
                                 desk.is_partial = false;
-                                self.message(desk, listener);
+                                self.message(desk, listener, place);
                             }
                         }
-                        Turn::Control(opcode) => self.control(opcode, desk),
+                        Turn::Control(opcode) => self.control(opcode, desk, place),
                     }
                 }
                 Err(violation) => self.offended(violation, desk),
@@ -107,16 +108,18 @@ impl Talk {
         }
     }
 
-    fn message(&mut self, desk: &mut Desk, listener: &mut dyn Listener) {
+    fn message(&mut self, desk: &mut Desk, listener: &mut dyn Listener, place: &Place) {
         let Desk { assembler, replies, heard_data, .. } = desk;
         *heard_data = true;
         self.from_client.frames += 1;
         self.from_client.bytes += assembler.bytes().len() as u64;
+        place.received(assembler.bytes().len() as u64);
         let before = replies.len();
         let verdict = listener.message(assembler.opcode(), assembler.bytes(), replies);
         for payload in frame::payloads(&replies[before..]) {
             self.to_client.frames += 1;
             self.to_client.bytes += payload as u64;
+            place.sent(payload as u64);
         }
         assembler.clear();
         if let Err(close) = verdict {
@@ -124,7 +127,7 @@ impl Talk {
         }
     }
 
-    fn control(&mut self, opcode: Opcode, desk: &mut Desk) {
+    fn control(&mut self, opcode: Opcode, desk: &mut Desk, place: &Place) {
         match opcode {
             Opcode::Ping if self.sent_close => {}
             Opcode::Ping => frame::append(&mut desk.replies, Opcode::Pong, self.inbound.control(), None),
@@ -132,6 +135,7 @@ impl Talk {
                 Ok(close) => self.closed(&close, desk),
                 Err(violation) => self.offended(violation, desk),
             },
+            Opcode::Pong if self.inbound.control() == OWN_PING => place.answered(),
             _ => {}
         }
     }

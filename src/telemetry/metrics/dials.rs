@@ -35,18 +35,20 @@ impl Undialled {
     const KINDS: [&str; 7] = ["connect", "connect_timeout", "busy", "answer_timeout", "broken", "nonsense", "refused"];
 }
 
-/// One pool's attempts for clients, which outlive reloads; health checks are not among them.
+/// One pool's attempts for clients, which outlive reloads; of health checks only their pings are among them.
 #[derive(Debug)]
 pub(crate) struct DialTally {
     connects: Histogram,
     answers: Histogram,
+    pings: Histogram,
     /// In the order of [`Undialled::KINDS`].
     failures: [Counter; Undialled::KINDS.len()],
 }
 
 impl Default for DialTally {
     fn default() -> Self {
-        Self { connects: Histogram::new(BUCKETS), answers: Histogram::new(BUCKETS), failures: Default::default() }
+        let [connects, answers, pings] = [(); 3].map(|()| Histogram::new(BUCKETS));
+        Self { connects, answers, pings, failures: Default::default() }
     }
 }
 
@@ -59,6 +61,11 @@ impl DialTally {
     /// The request had its 101 in this time.
     pub(crate) fn answered(&self, time: Duration) {
         self.answers.observe(time.as_secs_f64());
+    }
+
+    /// A health check's ping had its pong in this time.
+    pub(crate) fn ponged(&self, time: Duration) {
+        self.pings.observe(time.as_secs_f64());
     }
 
     /// An attempt came to nothing.
@@ -80,9 +87,10 @@ pub(super) fn encode(pools: &[(&str, &DialTally)], encoder: &mut DescriptorEncod
             family.encode_family(&labels)?.encode_counter::<Labels, _, u64>(&counter.get(), None)?;
         }
     }
-    let times: [(_, _, Times); 2] = [
+    let times: [(_, _, Times); 3] = [
         ("backend_connect_duration", "Connecting to a backend, TLS among it", |tally| &tally.connects),
         ("backend_answer_duration", "From a backend's connection to its 101", |tally| &tally.answers),
+        ("backend_ping_round_trip", "From a health check's ping to the backend's pong", |tally| &tally.pings),
     ];
     for (name, help, times) in times {
         let mut family = encoder.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Histogram)?;
@@ -104,6 +112,7 @@ mod tests {
         let tally = Arc::new(DialTally::default());
         tally.connected(Duration::from_millis(3));
         tally.answered(Duration::from_millis(30));
+        tally.ponged(Duration::from_millis(300));
         let all = [
             Undialled::Connect,
             Undialled::ConnectTimeout,
@@ -131,6 +140,8 @@ mod tests {
             "wsgate_backend_connect_duration_seconds_bucket{le=\"0.005\",pool=\"php\"} 1",
             "wsgate_backend_connect_duration_seconds_bucket{le=\"0.0025\",pool=\"php\"} 0",
             "wsgate_backend_answer_duration_seconds_count{pool=\"php\"} 1",
+            "wsgate_backend_ping_round_trip_seconds_bucket{le=\"0.25\",pool=\"php\"} 0",
+            "wsgate_backend_ping_round_trip_seconds_bucket{le=\"0.5\",pool=\"php\"} 1",
         ] {
             assert!(text.lines().any(|have| have == line), "{line}\n{text}");
         }

@@ -4,12 +4,13 @@ use std::fmt;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Registry, Unit};
 
 /// The registry leaves out what is empty; dashboards and alerts need to know the name all the same.
 struct Shown<M> {
     name: &'static str,
     help: &'static str,
+    unit: Option<Unit>,
     metric: M,
 }
 
@@ -21,7 +22,7 @@ impl<M> fmt::Debug for Shown<M> {
 
 impl<M: EncodeMetric + Send + Sync + 'static> Collector for Shown<M> {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let family = encoder.encode_descriptor(self.name, self.help, None, self.metric.metric_type())?;
+        let family = encoder.encode_descriptor(self.name, self.help, self.unit.as_ref(), self.metric.metric_type())?;
         self.metric.encode(family)
     }
 }
@@ -33,5 +34,15 @@ pub(in crate::telemetry) fn show<M: EncodeMetric + Clone + Send + Sync + 'static
     help: &'static str,
     metric: &M,
 ) {
-    registry.register_collector(Box::new(Shown { name, help, metric: metric.clone() }));
+    registry.register_collector(Box::new(Shown { name, help, unit: None, metric: metric.clone() }));
+}
+
+/// The same for what has a unit, which comes behind its name.
+pub(super) fn show_in<M: EncodeMetric + Clone + Send + Sync + 'static>(
+    registry: &mut Registry,
+    unit: Unit,
+    (name, help): (&'static str, &'static str),
+    metric: &M,
+) {
+    registry.register_collector(Box::new(Shown { name, help, unit: Some(unit), metric: metric.clone() }));
 }

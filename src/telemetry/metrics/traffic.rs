@@ -5,8 +5,9 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::lanes::{ByRoute, Lanes, Opening, Stand};
 use super::shown::show;
-use super::{Labels, label};
+use super::{Labels, Route, label};
 use crate::telemetry::report::State;
 
 /// How an open WebSocket may be, besides well.
@@ -25,6 +26,7 @@ pub(crate) struct Traffic {
     pings: Counter,
     unanswered: Counter,
     dropped: Counter,
+    by_route: ByRoute,
 }
 
 /// One family with its two members at hand.
@@ -54,6 +56,7 @@ impl Default for Traffic {
             pings: Counter::default(),
             unanswered: Counter::default(),
             dropped: Counter::default(),
+            by_route: ByRoute::default(),
         }
     }
 }
@@ -66,6 +69,7 @@ pub(crate) struct Told {
     frames: [u32; 2],
     queued: u32,
     states: [bool; STATES.len()],
+    stand: Stand,
 }
 
 impl Told {
@@ -77,17 +81,40 @@ impl Told {
             frames: [frames.0 as u32, frames.1 as u32],
             queued: u32::try_from(state.queued).unwrap_or(u32::MAX),
             states: [state.queued > 0, state.is_ending, state.is_held],
+            stand: match state {
+                State { is_ending: true, .. } => Stand::Ending,
+                State { is_held: true, .. } => Stand::Held,
+                State { .. } => Stand::Open,
+            },
         }
+    }
+
+    /// How it stands.
+    #[must_use]
+    pub(crate) const fn stand(self) -> Stand {
+        self.stand
     }
 
     /// The same of one that is open no more.
     #[must_use]
     pub(crate) const fn gone(self) -> Self {
-        Self { queued: 0, states: [false; STATES.len()], ..self }
+        Self { queued: 0, states: [false; STATES.len()], stand: Stand::Gone, ..self }
     }
 }
 
 impl Traffic {
+    /// What is told of this route.
+    #[must_use]
+    pub(crate) fn lanes(&self, route: &Route) -> Lanes {
+        self.by_route.of(route)
+    }
+
+    /// Somebody wants to come in on this route.
+    #[must_use]
+    pub(crate) fn opening(&self, route: &Route) -> Opening {
+        self.by_route.opening(route)
+    }
+
     /// Adds what is new since `before`.
     pub(crate) fn add(&self, before: Told, now: Told) {
         for way in 0..2 {
@@ -127,5 +154,6 @@ impl Traffic {
         registry.register("pings_unanswered", help, self.unanswered.clone());
         let help = "Messages of hubs that slow clients did not get";
         registry.register("hub_messages_dropped", help, self.dropped.clone());
+        self.by_route.register(registry);
     }
 }

@@ -97,7 +97,7 @@ fn read<'a>(rules: Rules, pieces: impl IntoIterator<Item = &'a [u8]>) -> Seen {
                     let Head { fin, opcode, length, .. } = head;
                     seen.events.push(Event::Head { opcode, fin, opens, length });
                 }
-                Turn::Payload { bytes, mask, frame_ends, message_ends } => {
+                Turn::Payload { bytes, mask, frame_ends, message_ends, .. } => {
                     assert_eq!(bytes.len(), used);
                     assert_eq!(inbound.at_boundary(), frame_ends);
                     let mut clear = bytes.to_vec();

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::run::Run;
-use super::{Lost, Offence, Out, Side, Tunnel};
+use super::run::{Run, note_end};
+use super::{Lost, Note, Offence, Out, Side, Tunnel};
 use crate::wire::close::{Close, Code, Ending, Party, Violation};
 use crate::wire::frame::{self, Opcode};
 use crate::wire::inbound::Turn;
@@ -19,6 +19,7 @@ impl Tunnel {
                 && let Some((size, payload)) = self.down.short_message(run.rest())
             {
                 self.traffic[Side::Backend as usize].count(payload, true);
+                out.note(Note::Message(Side::Backend, payload as u64));
                 run.frame(size, out);
                 if run.rest().is_empty() {
                     break;
@@ -39,9 +40,10 @@ impl Tunnel {
                 Turn::More if run.at == bytes.len() => break,
                 Turn::More => {}
                 Turn::Data { carried, .. } => run.head(before, carried, self.down.head_bytes(), out),
-                Turn::Payload { bytes: piece, frame_ends, .. } => {
+                Turn::Payload { bytes: piece, frame_ends, message_ends, message_size, .. } => {
                     self.traffic[Side::Backend as usize].count(piece.len(), frame_ends);
                     run.extend();
+                    note_end(Side::Backend, (message_ends, message_size), out);
                     if frame_ends && self.waiting.is_some() {
                         run.flush(out);
                         self.put_in(out);

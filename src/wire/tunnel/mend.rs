@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::edge::Held;
-use super::{Out, Side, Tunnel};
+use super::{Note, Out, Side, Tunnel};
 use crate::wire::frame::{self, Opcode};
 use crate::wire::inbound::Turn;
 use crate::wire::utf8::is_text;
@@ -43,18 +43,20 @@ impl Tunnel {
                         (held.has_begun, held.is_bad) = (false, false);
                     }
                 }
-                Turn::Payload { bytes: piece, mask, message_ends, .. } => match (frame_at.take(), message_ends) {
-                    (Some(start), true) => self.pass_whole(&bytes[start..at], piece.len(), out),
-                    _ => {
-                        let Some(held) = &mut self.edge else { return };
-                        held.down.push(piece, mask);
-                        if message_ends {
-                            self.pass_held(out);
-                        } else if held.down.bytes().len() > HOLD {
-                            self.pass_fragment(out);
+                Turn::Payload { bytes: piece, mask, message_ends, message_size, .. } => {
+                    match (frame_at.take(), message_ends) {
+                        (Some(start), true) => self.pass_whole(&bytes[start..at], piece.len(), out),
+                        _ => {
+                            let Some(held) = &mut self.edge else { return };
+                            held.down.push(piece, mask);
+                            if message_ends {
+                                self.pass_held(message_size, out);
+                            } else if held.down.bytes().len() > HOLD {
+                                self.pass_fragment(out);
+                            }
                         }
                     }
-                },
+                }
                 Turn::Control(opcode) => self.backend_control(opcode, out),
             }
         }
@@ -67,20 +69,22 @@ impl Tunnel {
         let payload = &frame[frame.len() - payload..];
         if !text || !held.mends() || is_text(payload) {
             self.traffic[Side::Backend as usize].count(payload.len(), true);
+            out.note(Note::Message(Side::Backend, payload.len() as u64));
             return out.message(frame);
         }
         held.down.open(Opcode::Text, None);
         held.down.push(payload, None);
         (held.has_begun, held.is_bad) = (false, false);
-        self.pass_held(out);
+        self.pass_held(payload.len() as u64, out);
     }
 
-    /// The message that was held is whole, or its last part is here.
-    fn pass_held(&mut self, out: &mut impl Out) {
+    /// The message that was held is whole, or its last part is here; `size` is that of all of it, as it came.
+    fn pass_held(&mut self, size: u64, out: &mut impl Out) {
         let Some(held) = &mut self.edge else { return };
         let (end, opcode, has_begun) = (held.down.bytes().len(), held.down.opcode(), held.has_begun);
         if let Some(payload) = mended(held, end) {
             self.traffic[Side::Backend as usize].count(payload.len(), true);
+            out.note(Note::Message(Side::Backend, size));
             if has_begun {
                 out.send(Side::Client, &frame::whole(Opcode::Continuation, &payload, None));
             } else {

@@ -1,6 +1,14 @@
 //! Bytes that pass without a copy: collected while they are judged, sent in one go.
 
-use super::{Out, Side};
+use super::{Note, Out, Side};
+
+/// Whoever counts learns of a message of this end, once its last piece has passed: of how many bytes it was.
+#[inline]
+pub(super) fn note_end(from: Side, (has_ended, size): (bool, u64), out: &mut impl Out) {
+    if has_ended {
+        out.note(Note::Message(from, size));
+    }
+}
 
 /// The stretch of the bytes at hand that passes as it stands.
 pub(super) struct Run<'a> {

@@ -1,6 +1,6 @@
 //! Tunnels tried with scripts of bytes and events.
 
-use super::super::frame::{HEAD_MAX, Head};
+use super::super::frame::{self, HEAD_MAX, Head, Opcode};
 use super::super::mask::Mask;
 use super::*;
 
@@ -11,6 +11,7 @@ const EDGE: Policy = Policy { edge: Some(Edge { binary: Binary::Pass, bad_text: 
 /// Where the bytes went, each send by itself.
 struct Wire {
     sends: Vec<(Side, Vec<u8>)>,
+    notes: Vec<Note>,
     /// Messages that the client may still send.
     allowance: usize,
 }
@@ -23,6 +24,10 @@ impl Out for Wire {
 
     fn admit_message(&mut self) -> bool {
         self.allowance.checked_sub(1).map(|left| self.allowance = left).is_some()
+    }
+
+    fn note(&mut self, note: Note) {
+        self.notes.push(note);
     }
 }
 
@@ -51,6 +56,7 @@ struct Told {
     ending: Option<Ending>,
     offence: Option<Offence>,
     traffic: [Traffic; 2],
+    notes: Vec<Note>,
 }
 
 impl Told {
@@ -90,7 +96,7 @@ fn frames(mut bytes: &[u8], from: Role) -> Vec<Frame> {
 
 fn run(policy: Policy, allowance: usize, events: &[Event]) -> (Told, Vec<(Side, Vec<u8>)>) {
     let mut tunnel = Tunnel::new(policy, 7);
-    let mut wire = Wire { sends: Vec::new(), allowance };
+    let mut wire = Wire { sends: Vec::new(), notes: Vec::new(), allowance };
     for event in events {
         let was_over = tunnel.is_over();
         let before = (wire.sends.len(), tunnel.ending().cloned());
@@ -122,6 +128,7 @@ fn run(policy: Policy, allowance: usize, events: &[Event]) -> (Told, Vec<(Side, 
         ending: tunnel.ending().cloned(),
         offence: tunnel.offence().cloned(),
         traffic: [tunnel.traffic(Side::Client), tunnel.traffic(Side::Backend)],
+        notes: wire.notes,
     };
     (told, wire.sends)
 }
@@ -680,6 +687,42 @@ fn pings_between_others_pass_in_order_with_own_ones_held() {
     ];
     let kinds: Vec<_> = play(TRANSPARENT, &events).to_client().into_iter().map(|frame| frame.1).collect();
     assert_eq!(kinds, [Opcode::Text, Opcode::Ping, Opcode::Close]);
+}
+
+#[test]
+fn whole_messages_are_noted_with_their_size_and_own_pings_when_they_leave_and_are_answered() {
+    let from = |side, sizes: &[u64]| sizes.iter().map(|size| Note::Message(side, *size)).collect::<Vec<_>>();
+    let events = [
+        client(&[
+            c(TEXT, b"whole"),
+            c(0x01, b"in "),
+            c(PING, b"x"),
+            c(0x00, b"three "),
+            c(0x80, b"parts"),
+            c(TEXT, b""),
+        ]),
+        client(&[c(0x82, &[7; 300]), c(0x02, b"never"), c(0x00, b"ended")]),
+        backend(&[b(0x82, &[7; 200]), b(0x01, b"of "), b(PONG, b"x"), b(0x80, b"two"), b(0x01, b"not yet")]),
+    ];
+    let noted = [from(Side::Client, &[5, 14, 0, 300]), from(Side::Backend, &[200, 6])].concat();
+    assert_eq!(play(TRANSPARENT, &events).notes, noted);
+    assert_eq!(play(EDGE, &events).notes, noted);
+    // Nothing of a message that breaks the law, nor of what comes behind it.
+    let bad = [client(&[c(TEXT, b"good"), c(0x83, b"bad"), c(TEXT, b"never")])];
+    assert_eq!(play(TRANSPARENT, &bad).notes, from(Side::Client, &[4]));
+    assert_eq!(play(EDGE, &bad).notes, from(Side::Client, &[4]));
+    let frame = b(TEXT, b"a frame");
+    let pings = [
+        Event::Backend(frame[..5].to_vec()),
+        Event::Ping,
+        client(&[c(PONG, b"foreign")]),
+        backend(&[frame[5..].to_vec()]),
+        client(&[c(PONG, OWN_PING)]),
+    ];
+    let notes = [Note::Message(Side::Backend, 7), Note::Pinged, Note::Ponged];
+    assert_eq!(play(TRANSPARENT, &pings).notes, notes);
+    // At the edge frames are whole, and nothing has to wait.
+    assert_eq!(play(EDGE, &pings).notes, [Note::Pinged, Note::Message(Side::Backend, 7), Note::Ponged]);
 }
 
 // The edge.

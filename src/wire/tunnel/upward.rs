@@ -1,7 +1,7 @@
 //! From the client to the backend: what passes, what it is answered, and what it is failed for.
 
-use super::run::Run;
-use super::{OWN_PING, Out, Side, Tunnel};
+use super::run::{Run, note_end};
+use super::{Note, OWN_PING, Out, Side, Tunnel};
 use crate::wire::close::{Close, Code, Ending, Party, Violation};
 use crate::wire::frame::{self, Opcode};
 use crate::wire::inbound::Turn;
@@ -44,21 +44,20 @@ impl Tunnel {
                         None => run.head(before, carried, self.up.head_bytes(), out),
                     }
                 }
-                Turn::Payload { bytes: piece, mask, frame_ends, message_ends } => match &mut self.edge {
+                Turn::Payload { bytes: piece, mask, frame_ends, message_ends, message_size } => match &mut self.edge {
                     Some(held) => {
                         held.up.push(piece, mask);
                         if message_ends {
                             self.traffic[Side::Client as usize].count(held.up.bytes().len(), true);
+                            out.note(Note::Message(Side::Client, message_size));
                             send_whole(&mut held.up, out);
                         }
                     }
                     None => {
                         self.traffic[Side::Client as usize].count(piece.len(), frame_ends);
                         run.extend();
-                        if frame_ends && self.waiting.is_some() {
-                            run.flush(out);
-                            self.put_in_leave(out);
-                        }
+                        note_end(Side::Client, (message_ends, message_size), out);
+                        self.end_frame(frame_ends, &mut run, out);
                     }
                 },
                 Turn::Control(opcode) => {
@@ -69,6 +68,14 @@ impl Tunnel {
         }
         run.flush(out);
         self.up_open = self.edge.is_none() && !self.up.at_boundary();
+    }
+
+    /// What stands to be sent to the backend is put in where a frame ends.
+    fn end_frame(&mut self, ends: bool, run: &mut Run<'_>, out: &mut impl Out) {
+        if ends && self.waiting.is_some() {
+            run.flush(out);
+            self.put_in_leave(out);
+        }
     }
 
     /// The short way of most messages; says whether there was one.
@@ -82,6 +89,7 @@ impl Tunnel {
             return true;
         }
         self.traffic[Side::Client as usize].count(payload, true);
+        out.note(Note::Message(Side::Client, payload as u64));
         run.frame(size, out);
         if self.edge.is_some() {
             run.flush(out);
@@ -111,7 +119,8 @@ impl Tunnel {
         match opcode {
             Opcode::Ping if self.edge.is_some() => self.pong_client(payload, out),
             Opcode::Ping => self.send_backend(Opcode::Ping, &payload, out),
-            Opcode::Pong if self.edge.is_some() || payload.starts_with(OWN_PING) => {}
+            Opcode::Pong if payload.starts_with(OWN_PING) => out.note(Note::Ponged),
+            Opcode::Pong if self.edge.is_some() => {}
             Opcode::Pong => self.send_backend(Opcode::Pong, &payload, out),
             _ => match Close::parse(&payload) {
                 Ok(close) => self.client_closed(close, out),

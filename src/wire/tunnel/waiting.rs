@@ -1,6 +1,6 @@
 //! What the gateway puts in of its own: now, at the end of the frame that is passing, or behind the last words.
 
-use super::{OWN_PING, Out, Side, Tunnel};
+use super::{Note, OWN_PING, Out, Side, Tunnel};
 use crate::wire::close::Close;
 use crate::wire::frame::{self, Opcode};
 
@@ -18,13 +18,19 @@ pub(super) struct Waiting {
     leave: Option<Close>,
 }
 
+/// The gateway's own ping to the client, where it may stand.
+pub(super) fn send_ping(out: &mut impl Out) {
+    out.send(Side::Client, &frame::whole(Opcode::Ping, OWN_PING, None));
+    out.note(Note::Pinged);
+}
+
 impl Tunnel {
     /// What stands to be sent to the client now that the stream to it is between two frames.
     pub(super) fn put_in(&mut self, out: &mut impl Out) {
         self.down_open = false;
         let Some(waiting) = &mut self.waiting else { return };
         if std::mem::take(&mut waiting.ping) {
-            out.send(Side::Client, &frame::whole(Opcode::Ping, OWN_PING, None));
+            send_ping(out);
         }
         if let Some(pong) = waiting.pong.take() {
             out.send(Side::Client, &frame::whole(Opcode::Pong, &pong, None));
