@@ -4,9 +4,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::time::timeout;
-use wsgate::client::Socket;
+use wsgate::client::{self, Socket};
 
-use super::super::policy::Again;
+use super::super::member::Member;
+use super::super::plan::Micros;
+use super::super::policy::{Again, Expect};
 use super::super::talk::{End, Talk};
 use super::super::tally::Kind;
 use super::{Seat, Worker};
@@ -14,35 +16,52 @@ use super::{Seat, Worker};
 impl Worker {
     pub(super) async fn live(self: Rc<Self>, seat: Seat) {
         let _leaves = Leaves(Rc::clone(&self));
-        let mut generation = 0;
+        let (mut generation, mut tries, mut member) = (0, 0, Member::default());
         while self.is_wanted(seat).await {
             self.take_turn(generation).await;
             if !self.is_wanted_now(seat) {
                 continue;
             }
             let now = self.control.generation();
+            if member.away.is_some() {
+                self.tally.borrow_mut().stayed.tries.push(self.pacer.now());
+            }
+            tries += 1;
             let has_gone = match timeout(self.aim.patience, self.open(seat)).await {
                 Ok(Some(socket)) => {
                     self.note_open(generation, now);
                     self.control.opened();
-                    let end = self.talk(socket, seat, now).await;
+                    let end = self.talk(socket, seat, now, &mut member).await;
                     self.control.closed();
-                    generation = now;
+                    (generation, tries) = (now, 0);
                     self.note(&end, seat)
                 }
-                Ok(None) => Gone::Unwanted,
+                Ok(None) => Gone::Failed,
                 Err(_) => {
                     self.tally.borrow_mut().error("timed out while opening");
-                    Gone::Unwanted
+                    Gone::Failed
                 }
             };
-            if has_gone == Gone::Unwanted {
-                if self.policy.again == Again::Never {
-                    self.control.gave_up();
-                    return;
-                }
-                self.pacer.until(self.pacer.now() + 100_000).await;
+            let wait = self.wait_before_next(has_gone, tries);
+            self.tally.borrow_mut().stayed.refused += u64::from(has_gone == Gone::Failed);
+            match wait {
+                Some(wait) => self.pacer.until(self.pacer.now() + wait).await,
+                None => return self.control.gave_up(),
             }
+        }
+    }
+
+    /// How long to wait before the next connection is opened, after so many tries that failed; `None`: there is none.
+    fn wait_before_next(&self, gone: Gone, tries: u32) -> Option<Micros> {
+        const MOMENT: Micros = 100_000;
+        let jitter = self.policy.jitter;
+        match (gone, self.policy.again) {
+            (Gone::Wanted, _) => Some(0),
+            (_, Again::Never) => None,
+            (_, Again::Soon) => Some(MOMENT),
+            (Gone::Failed, Again::AtOnce) => Some(MOMENT << tries.min(5)),
+            (Gone::Unwanted, Again::AtOnce) if jitter == 0 => Some(0),
+            (Gone::Unwanted, Again::AtOnce) => Some(u64::from_le_bytes(client::random()) % jitter),
         }
     }
 
@@ -58,11 +77,18 @@ impl Worker {
         }
     }
 
-    async fn talk(&self, socket: Socket, seat: Seat, generation: usize) -> End {
+    async fn talk(&self, socket: Socket, seat: Seat, generation: usize, member: &mut Member) -> End {
         let mut socket = socket;
-        let mut talk = Talk::new(self, seat, generation);
+        let mut talk = Talk::new(self, (seat, member), generation);
         let end = std::future::poll_fn(|cx| talk.poll(cx, &mut socket)).await;
-        self.tally.borrow_mut().heard.push((seat.index, talk.heard()));
+        let (heard, said) = (talk.heard(), talk.said());
+        self.tally.borrow_mut().heard.push((seat.index, heard));
+        if self.policy.expect == Expect::Once && end.is_the_servers() {
+            member.away.get_or_insert(self.pacer.now());
+            let stayed = &mut self.tally.borrow_mut().stayed;
+            stayed.closed += 1;
+            stayed.in_flight += said as u64;
+        }
         if matches!(end, End::Closed { .. }) {
             // The server is to end first: else the ports here are the ones that wait.
             let linger = std::future::poll_fn(|cx| socket.poll_pieces(cx, &mut |_, _| true).map_ok(|_| ()));
@@ -101,8 +127,10 @@ impl Worker {
 enum Gone {
     /// As the conductor wished.
     Wanted,
-    /// By failure, or by the server's wish.
+    /// By the server's wish, or its line was lost.
     Unwanted,
+    /// It never came about.
+    Failed,
 }
 
 /// Counts a task's end, however it ends.
