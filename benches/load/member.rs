@@ -25,8 +25,10 @@ pub(crate) struct Chat {
     pub(crate) session: Option<String>,
     /// The room, as the hub calls it.
     pub(crate) room: Option<String>,
-    /// The id of the last message of its room.
+    /// The id of the last message that has come from there.
     pub(crate) last: Option<String>,
+    /// The id of the newest one that there was when it came in; whether it comes as well is the hub's choice.
+    pub(crate) newest: Option<String>,
 }
 
 /// What came of a message that was to come exactly once, in order.

@@ -38,16 +38,16 @@ struct Said {
     text: String,
 }
 
-/// Behind this id are all messages that there are.
-const BEFORE_ALL: &str = "0000000000000000";
-
 impl Talk<'_> {
     /// What brings a member of a hub back into its room, if it was there before.
     pub(super) fn resumption(&self) -> Option<Vec<u8>> {
         let chat = &self.member.chat;
         let (session, room) = (chat.session.as_ref()?, chat.room.as_ref()?);
-        let since = chat.last.as_deref().unwrap_or(BEFORE_ALL);
-        let room = serde_json::json!({ "room": room, "since": since });
+        let mut room = serde_json::json!({ "room": room });
+        // Where nothing had been said yet, everything is new.
+        if let Some(since) = chat.last.as_ref().or(chat.newest.as_ref()) {
+            room["since"] = since.as_str().into();
+        }
         let words = serde_json::json!({ "type": "resume", "session": session, "rooms": [room] });
         Some(frame::whole(Opcode::Text, words.to_string().as_bytes(), Some(client::random())))
     }
@@ -123,9 +123,7 @@ impl Talk<'_> {
             "hello" if self.member.chat.session.is_none() => self.member.chat.session = heard.session,
             "joined" => {
                 self.member.chat.room = heard.room;
-                if self.member.chat.last.is_none() {
-                    self.member.chat.last = heard.last;
-                }
+                self.member.chat.newest = heard.last;
             }
             "say" => self.room_says(id.as_deref(), text.as_deref().unwrap_or_default(), now, tally),
             "history" => {
