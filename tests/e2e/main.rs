@@ -30,6 +30,7 @@ mod keys;
 mod life;
 mod load;
 mod load_chat;
+mod load_stay;
 mod log;
 mod meters;
 mod moderation;
