@@ -127,7 +127,8 @@ fn read_time(text: &str) -> Result<Duration, String> {
 }
 
 const AFTER: &str = "\
-Signals: SIGTERM and SIGINT drain (a second one ends at once), SIGHUP reads the configuration again.
+Signals: SIGTERM and SIGINT drain (a second one ends at once), SIGHUP reads the configuration again, SIGUSR2 starts \
+the program anew and hands its listeners over, so that an upgrade refuses nobody.
 Exit: 0 after a clean drain, 1 could not start, 2 drain cut short, 64 wrong usage, 78 bad configuration.";
 
 const AFTER_PROBE: &str = "\

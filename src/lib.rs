@@ -47,7 +47,7 @@ mod tls;
 pub mod wire;
 
 pub use config::{BUILT_IN, Change, Config, Listen, LogFormat, Overrides, Problem, Problems, Target};
-pub use gateway::{Gateway, Handle, StartError, Totals, check};
+pub use gateway::{Gateway, Handle, Inherited, Listeners, StartError, Totals, Turn, check};
 #[cfg(feature = "fuzzing")]
 pub use hub::try_requests;
 pub use lifecycle::Phase;

@@ -18,6 +18,8 @@ pub enum Phase {
     Starting,
     /// Serving.
     Running,
+    /// Somebody else has the listeners and serves whoever comes; those who have come are still let in.
+    Leaving,
     /// No new connections; the open ones are sent home.
     Draining,
     /// Nobody is here any more.
@@ -29,6 +31,7 @@ impl fmt::Display for Phase {
         f.write_str(match self {
             Self::Starting => "starting",
             Self::Running => "running",
+            Self::Leaving => "leaving",
             Self::Draining => "draining",
             Self::Stopped => "stopped",
         })

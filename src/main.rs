@@ -3,12 +3,18 @@
 mod arguments;
 mod descriptors;
 mod health;
+mod inherited;
 mod journal;
 mod manual;
+mod notify;
 mod output;
 mod panics;
+mod passing;
+mod predecessor;
 mod probing;
 mod serve;
+mod signals;
+mod successor;
 
 use std::process::ExitCode;
 

@@ -1,18 +1,20 @@
-//! `wsgate` and `wsgate check`: find the configuration, start logging, run the gateway, turn signals into orders.
+//! `wsgate` and `wsgate check`: find the configuration, start logging, run the gateway.
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use wsgate::{Config, Gateway, Handle, LogFormat, Overrides, Phase, Problem, Problems, StartError, Totals};
 
 use crate::arguments::Arguments;
+use crate::inherited::Inheritance;
 use crate::journal::{Journal, Last};
 use crate::output::{FAILED, complain, print, say};
 use crate::panics;
+use crate::signals::{Office, Signals};
+use crate::successor::Program;
 
 /// The configuration, or something that it names, is wrong (EX_CONFIG of sysexits.h).
 const BAD_CONFIG: u8 = 78;
@@ -62,98 +64,112 @@ pub(crate) fn check(arguments: &Arguments) -> u8 {
 
 /// `wsgate`: serves until it is told to stop.
 pub(crate) fn serve(arguments: &Arguments) -> u8 {
+    // The first of all: it has the process for itself.
+    let mut inheritance = match Inheritance::take() {
+        Ok(inheritance) => inheritance,
+        // What the unit of the sockets passes and what can be listened on have to agree: no try helps.
+        Err(error) => return Failed { code: BAD_CONFIG, ..Failed::because(&format!("cannot start: {error}")) }.tell(),
+    };
     let source = Source::of(arguments);
-    let config = match source.read() {
-        Ok(config) => config,
-        Err(problems) => return tell_problems(&problems),
+    let started = source.read().map_err(|problems| Failed::of(&problems)).and_then(|config| {
+        let journal = start_logging(&config);
+        journal
+            .map(|journal| (config, Last(journal)))
+            .map_err(|error| Failed::because(&format!("cannot start: {error}")))
+    });
+    let (config, journal) = match started {
+        Ok(started) => started,
+        Err(failed) => {
+            inheritance.failed(&failed.told);
+            return failed.tell();
+        }
     };
-    let journal = match start_logging(&config) {
-        Ok(journal) => journal,
-        Err(error) => return fail(&format!("cannot start: {error}")),
-    };
-    let journal = Last(journal);
-    serve_logged(config, &source, &journal.0).unwrap_or_else(|failed| {
+    serve_logged(config, &source, &journal.0, &mut inheritance).unwrap_or_else(|failed| {
+        inheritance.failed(&failed.told);
         journal.0.leave(failed.told.as_bytes());
         failed.code
     })
 }
 
 /// Nothing is written to standard error from here on but through the journal: nobody may have to wait for its reader.
-fn serve_logged(config: Config, source: &Source, journal: &Journal) -> Result<u8, Failed> {
+fn serve_logged(
+    config: Config,
+    source: &Source,
+    journal: &Journal,
+    inheritance: &mut Inheritance,
+) -> Result<u8, Failed> {
+    let program = Program::of_this_process();
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
     let runtime = runtime.map_err(|error| Failed::because(&format!("cannot start: {error}")))?;
     crate::descriptors::provide(&config);
     let format = config.log.format;
     let code = runtime.block_on(async {
-        let gateway = Gateway::bind(config).map_err(|error| match error {
-            StartError::Config(problems) => Failed::of(&problems),
-            error => Failed::because(&with_causes(&error)),
-        })?;
-        run(gateway, source, (journal, format)).await
+        // Before anybody is told that it runs: from then on a signal must not end the process by itself.
+        let mut signals = Signals::listen().map_err(|_| Failed::because("cannot listen for signals"))?;
+        let gateway = tokio::select! {
+            gateway = inheritance.open(config) => gateway?,
+            () = signals.leave() => return Err(Failed::because("told to end before it could serve")),
+        };
+        let office = Office::new(gateway.handle(), source, program);
+        run((gateway, signals), &office, inheritance, (journal, format)).await
     });
     // Names that are still being resolved are not waited for.
     runtime.shutdown_background();
     code
 }
 
-async fn run(gateway: Gateway, source: &Source, log: (&Journal, LogFormat)) -> Result<u8, Failed> {
-    log.0.report_to(gateway.handle());
+async fn run(
+    (gateway, signals): (Gateway, Signals),
+    office: &Office<'_>,
+    inheritance: &Inheritance,
+    log: (&Journal, LogFormat),
+) -> Result<u8, Failed> {
+    let Office { handle, source, notify, .. } = office;
+    log.0.report_to(handle.clone());
     gateway.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
-    // Before anybody is told that it runs: from then on a signal must not end the process by itself.
-    let signals = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
-    let [Ok(term), Ok(int), Ok(hup)] = signals else {
-        return Err(Failed::because("cannot listen for signals"));
-    };
-    let handle = gateway.handle();
     let addresses = gateway.addresses();
     let admin = gateway.admin_address();
-    let announce = async {
+    let tell = async {
         handle.reached(Phase::Running).await;
         announce(&addresses, admin.as_deref(), source, log);
-        std::future::pending::<u8>().await
-    };
-    tokio::select! {
-        totals = gateway.run() => match totals {
-            Ok(totals) => Ok(conclude(&totals)),
-            Err(error) => Err(Failed::because(&with_causes(&error))),
-        },
-        code = obey(&handle, source, [term, int, hup]) => Ok(code),
-        code = announce => Ok(code),
-    }
-}
-
-/// Signals become orders, as long as the gateway runs.
-async fn obey(handle: &Handle, source: &Source, [mut term, mut int, mut hup]: [Signal; 3]) -> u8 {
-    loop {
-        tokio::select! {
-            _ = term.recv() => {}
-            _ = int.recv() => {}
-            _ = hup.recv() => {
-                reload(handle, source);
-                continue;
+        if let Some(before) = &inheritance.before {
+            before.serving().await;
+        }
+        notify.ready("serving");
+        tokio::join!(notify.keep_alive(handle), async {
+            handle.reached(Phase::Leaving).await;
+            if office.heir.get().is_none() {
+                notify.stopping();
             }
-        }
-        if handle.phase() < Phase::Draining {
-            tracing::info!("draining: no new connections, the open ones are sent home; a second signal ends at once");
-        } else {
-            tracing::info!("a second signal: ending at once");
-        }
-        handle.drain();
-    }
+        });
+    };
+    let totals = tokio::select! {
+        totals = gateway.run() => totals.map_err(|error| Failed::because(&with_causes(&error)))?,
+        code = office.obey(signals) => return Ok(code),
+        () = tell => return Ok(FAILED),
+    };
+    let code = conclude(&totals);
+    Ok(if office.leave_to_heir() { code } else { FAILED })
 }
 
-fn reload(handle: &Handle, source: &Source) {
+/// Puts what is in the file now into force, and tells what has changed, or why nothing has; whether it did.
+pub(crate) fn reload(handle: &Handle, source: &Source) -> bool {
     match source.read().and_then(|config| handle.reload(config)) {
-        Ok(changes) if changes.is_empty() => tracing::info!("reloaded, nothing has changed but certificates"),
+        Ok(changes) if changes.is_empty() => {
+            tracing::info!("reloaded, nothing has changed but certificates");
+            true
+        }
         Ok(changes) => {
             for change in changes {
                 let effect = if change.restart { "needs a restart" } else { "in force for new connections" };
                 tracing::info!(key = change.key, effect, "reloaded");
             }
+            true
         }
         Err(problems) => {
             tracing::error!("not reloaded, nothing has changed:");
             problems.0.iter().for_each(|problem| tracing::error!("{problem}"));
+            false
         }
     }
 }
@@ -202,13 +218,13 @@ fn start_logging(config: &Config) -> std::io::Result<Arc<Journal>> {
 }
 
 /// Why nothing is served, in whole lines, and the exit code.
-struct Failed {
+pub(crate) struct Failed {
     code: u8,
     told: String,
 }
 
 impl Failed {
-    fn because(why: &str) -> Self {
+    pub(crate) fn because(why: &str) -> Self {
         Self { code: FAILED, told: format!("wsgate: {why}\n") }
     }
 
@@ -220,6 +236,17 @@ impl Failed {
     fn tell(&self) -> u8 {
         complain(&self.told);
         self.code
+    }
+}
+
+impl From<StartError> for Failed {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Config(problems) => Self::of(&problems),
+            // Nor here: the unit of the sockets and the configuration do not agree.
+            StartError::Inherited(_) => Self { code: BAD_CONFIG, ..Self::because(&with_causes(&error)) },
+            error => Self::because(&with_causes(&error)),
+        }
     }
 }
 

@@ -33,7 +33,6 @@ impl Gauge {
     }
 
     /// How many there are now.
-    #[cfg(test)]
     pub(crate) fn now(&self) -> usize {
         self.0.load(Ordering::Relaxed)
     }

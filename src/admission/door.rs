@@ -66,7 +66,6 @@ impl Door {
     }
 
     /// Connections that stand here now.
-    #[cfg(test)]
     pub(crate) fn pending(&self) -> usize {
         self.pending.now()
     }

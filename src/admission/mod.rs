@@ -147,6 +147,11 @@ impl Gate {
         self.door.enter(peer, is_trusted(peer, &self.trusted))
     }
 
+    /// Connections that were accepted and have come to nothing yet.
+    pub(crate) fn pending(&self) -> usize {
+        self.door.pending()
+    }
+
     /// Whether PROXY and forwarding headers of this peer are believed.
     #[must_use]
     pub(crate) fn trusts(&self, peer: IpAddr) -> bool {

@@ -79,6 +79,7 @@ pub(super) fn config() -> Config {
         handshake_timeout: Duration::from_secs(10),
         drain_timeout: Duration::from_secs(30),
         drain_pace: None,
+        upgrade_timeout: Duration::from_secs(30),
         tls: None,
         admin: None,
         limits: GatewayLimits {

@@ -24,6 +24,7 @@ pub(crate) fn difference(old: &Config, new: &Config) -> Vec<Change> {
         handshake_timeout,
         drain_timeout,
         drain_pace,
+        upgrade_timeout,
         tls,
         to_https,
         admin,
@@ -40,6 +41,7 @@ pub(crate) fn difference(old: &Config, new: &Config) -> Vec<Change> {
         ("handshake_timeout", *handshake_timeout != new.handshake_timeout, false),
         ("drain_timeout", *drain_timeout != new.drain_timeout, false),
         ("drain_pace", *drain_pace != new.drain_pace, false),
+        ("upgrade_timeout", *upgrade_timeout != new.upgrade_timeout, false),
         // Other certificates are taken up while running; clients of a plain listener cannot be made to speak TLS.
         ("tls", *tls != new.tls, tls.is_some() != new.tls.is_some()),
         ("to_https.listen", plain(to_https) != plain(&new.to_https), true),

@@ -57,6 +57,8 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// WebSockets that a drain sends home in a time, at least; `None`: all at once.
     pub drain_pace: Option<Rate>,
+    /// How long the program that takes over may take to be ready.
+    pub upgrade_timeout: Duration,
     /// Absent: plain `ws`.
     pub tls: Option<Tls>,
     /// Where plain HTTP is sent on to TLS; absent: nowhere.

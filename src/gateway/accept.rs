@@ -1,32 +1,22 @@
-//! Listeners: one place accepts, and hands each socket to the worker with the least to do.
+//! Accepting: one place does it, and hands each socket to the worker with the least to do.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::os::unix::fs::FileTypeExt as _;
-use std::path::PathBuf;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, UnixListener};
 
 use super::Shared;
+use super::bound::{Bound, Listening};
 use super::worker::Worker;
 use crate::admin;
 use crate::admission::door::DoorPermit;
-use crate::config::Listen;
 use crate::lifecycle::{Life, Phase, clock};
 use crate::telemetry::metrics::label;
 
-/// Connections that the kernel holds for us before we accept them.
-const BACKLOG: i32 = 4096;
 /// The first wait after an error of accept, which doubles up to the last: no descriptors left is the usual one.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
-
-/// A bound listener.
-pub(super) enum Bound {
-    Tcp(std::net::TcpListener),
-    Unix(std::os::unix::net::UnixListener, PathBuf),
-}
 
 /// A socket that was accepted and may stand before the gate.
 pub(super) struct Arrival {
@@ -51,61 +41,6 @@ pub(super) enum Stream {
     Unix(std::os::unix::net::UnixStream),
 }
 
-impl Bound {
-    pub(super) fn bind(listen: &Listen) -> io::Result<Self> {
-        match listen {
-            Listen::Tcp(address) => bind_tcp(*address).map(Self::Tcp),
-            Listen::Unix(path) => {
-                remove_stale(path)?;
-                let listener = std::os::unix::net::UnixListener::bind(path)?;
-                listener.set_nonblocking(true)?;
-                Ok(Self::Unix(listener, path.clone()))
-            }
-        }
-    }
-
-    pub(super) fn url(&self, scheme: &str) -> String {
-        match self {
-            Self::Tcp(listener) => match listener.local_addr() {
-                Ok(address) => format!("{scheme}://{address}"),
-                Err(error) => format!("{scheme}://?({error})"),
-            },
-            Self::Unix(_, path) => format!("{scheme}+unix:{}", path.display()),
-        }
-    }
-}
-
-impl Drop for Bound {
-    fn drop(&mut self) {
-        if let Self::Unix(_, path) = self {
-            let _ = std::fs::remove_file(path);
-        }
-    }
-}
-
-fn bind_tcp(address: SocketAddr) -> io::Result<std::net::TcpListener> {
-    use socket2::{Domain, Protocol, Socket, Type};
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // A restart must not wait for the old connections' TIME_WAIT.
-    socket.set_reuse_address(true)?;
-    if address.is_ipv6() {
-        socket.set_only_v6(false)?;
-    }
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    socket.set_nonblocking(true)?;
-    Ok(socket.into())
-}
-
-/// A socket file without a listener behind it is left from an earlier life; anything else is not ours to remove.
-fn remove_stale(path: &std::path::Path) -> io::Result<()> {
-    let Ok(meta) = std::fs::symlink_metadata(path) else { return Ok(()) };
-    if meta.file_type().is_socket() && std::os::unix::net::UnixStream::connect(path).is_err() {
-        std::fs::remove_file(path)?;
-    }
-    Ok(())
-}
-
 /// What an accepted socket passes: the cap at the door, then the worker with the least to do.
 pub(super) struct Door {
     shared: Arc<Shared>,
@@ -119,7 +54,7 @@ impl Door {
     }
 
     fn take(&self, stream: Stream, peer: IpAddr) {
-        if self.shared.life.phase() != Phase::Running {
+        if self.shared.life.phase() >= Phase::Draining {
             // Accepted in the moment of the drain: there is no worker to serve it any more.
             return;
         }
@@ -139,32 +74,41 @@ impl Door {
     }
 }
 
-/// Accepts until the drain begins; then the listener is closed.
-pub(super) async fn run(mut bound: Bound, door: Door, life: Life) {
+/// Accepts until the drain begins, or somebody else does in our place; then the listener is closed.
+pub(super) async fn run(bound: Arc<Bound>, door: Door, life: Life) {
     tokio::select! {
-        error = accept_all(&mut bound, |stream, peer| door.take(stream, peer)) => {
+        // Asked first: whoever is accepted from then on would find no worker, and the one who comes next serves them.
+        biased;
+        () = life.reached(Phase::Leaving) => {}
+        error = accept_all(&bound, |stream, peer| door.take(stream, peer)) => {
             tracing::error!(%error, "a listener failed");
         }
-        () = life.reached(Phase::Draining) => {}
     }
 }
 
-/// The admin door stays open through a drain, to be asked how it goes.
-pub(super) async fn serve_admin(mut bound: Bound, door: admin::Door, life: Life) {
+/// The admin door stays open through a drain, to be asked how it goes; unless it is somebody else's by then.
+pub(super) async fn serve_admin(bound: Arc<Bound>, door: admin::Door, life: Life) {
     let serve = |stream: Stream, _| match stream {
         Stream::Tcp(stream) => door.serve(tokio::net::TcpStream::from_std(stream)),
         Stream::Unix(stream) => door.serve(tokio::net::UnixStream::from_std(stream)),
     };
+    let end = async {
+        life.reached(Phase::Leaving).await;
+        if !bound.is_left() {
+            life.reached(Phase::Stopped).await;
+        }
+    };
     tokio::select! {
-        error = accept_all(&mut bound, serve) => tracing::error!(%error, "the admin listener failed"),
-        () = life.reached(Phase::Stopped) => {}
+        biased;
+        () = end => {}
+        error = accept_all(&bound, serve) => tracing::error!(%error, "the admin listener failed"),
     }
 }
 
 /// Only ends when the listener cannot be registered with this runtime.
-async fn accept_all(bound: &mut Bound, take: impl Fn(Stream, IpAddr)) -> io::Error {
-    match bound {
-        Bound::Tcp(listener) => match listener.try_clone().and_then(TcpListener::from_std) {
+async fn accept_all(bound: &Bound, take: impl Fn(Stream, IpAddr)) -> io::Error {
+    match &bound.socket {
+        Listening::Tcp(listener) => match listener.try_clone().and_then(TcpListener::from_std) {
             Ok(listener) => {
                 accept_each(async || {
                     let (stream, peer) = listener.accept().await?;
@@ -176,7 +120,7 @@ async fn accept_all(bound: &mut Bound, take: impl Fn(Stream, IpAddr)) -> io::Err
             }
             Err(error) => error,
         },
-        Bound::Unix(listener, _) => match listener.try_clone().and_then(UnixListener::from_std) {
+        Listening::Unix(listener) => match listener.try_clone().and_then(UnixListener::from_std) {
             Ok(listener) => {
                 accept_each(async || {
                     let (stream, _) = listener.accept().await?;
@@ -204,13 +148,5 @@ async fn accept_each(accept: impl AsyncFn() -> io::Result<()>) -> io::Error {
                 wait = (2 * wait).min(BACKOFF.1);
             }
         }
-    }
-}
-
-/// How logs and errors name an address.
-pub(super) fn name_of(listen: &Listen) -> String {
-    match listen {
-        Listen::Tcp(address) => address.to_string(),
-        Listen::Unix(path) => format!("unix:{}", path.display()),
     }
 }

@@ -11,6 +11,8 @@ pub enum StartError {
     Config(Problems),
     /// A listener could not be bound.
     Listen(String, std::io::Error),
+    /// Sockets that were passed to the process and cannot be used, one in each line.
+    Inherited(Vec<String>),
     /// A worker could not be started.
     Worker(std::io::Error),
 }
@@ -20,6 +22,7 @@ impl fmt::Display for StartError {
         match self {
             Self::Config(problems) => problems.fmt(f),
             Self::Listen(address, _) => write!(f, "cannot listen on {address}"),
+            Self::Inherited(sockets) => f.write_str(&sockets.join("; ")),
             Self::Worker(_) => f.write_str("cannot start a worker"),
         }
     }
@@ -28,7 +31,7 @@ impl fmt::Display for StartError {
 impl std::error::Error for StartError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Config(_) => None,
+            Self::Config(_) | Self::Inherited(_) => None,
             Self::Listen(_, error) | Self::Worker(error) => Some(error),
         }
     }

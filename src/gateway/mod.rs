@@ -3,6 +3,7 @@
 mod accept;
 mod answer;
 mod answering;
+mod bound;
 mod checks;
 mod cluster;
 mod connection;
@@ -13,6 +14,8 @@ mod error;
 mod exodus;
 mod farewell;
 mod front;
+mod handover;
+mod listeners;
 mod pages;
 mod reload;
 mod reply;
@@ -24,20 +27,23 @@ mod visit;
 mod worker;
 
 use std::rc::Rc;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
-use self::accept::{Bound, Door, Side, name_of};
+use self::accept::{Door, Side};
+use self::bound::Bound;
 pub use self::error::StartError;
+pub use self::handover::Turn;
+pub use self::listeners::{Inherited, Listeners};
 use self::snapshot::Snapshot;
 use self::worker::{Clock, Service, Worker};
 use crate::admin;
-use crate::config::{Change, Config, Listen, Problem, Problems};
+use crate::config::{Change, Config, Problem, Problems};
 use crate::hub::{Mailbox, Site, Way};
-use crate::lifecycle::{Life, Phase};
+use crate::lifecycle::{Life, Phase, Tasks};
 use crate::telemetry::metrics::{Facts, Metrics};
 
 /// How long the end waits for a disk that takes the last messages of chat histories.
@@ -45,10 +51,7 @@ const SETTLE: Duration = Duration::from_secs(5);
 
 /// A gateway whose listeners are bound, and which serves once it runs.
 pub struct Gateway {
-    bound: Vec<Bound>,
-    /// Where everybody is sent to https.
-    plain: Vec<Bound>,
-    admin: Option<Bound>,
+    listeners: Listeners,
     shared: Arc<Shared>,
     orders: watch::Receiver<bool>,
     handle: Handle,
@@ -65,6 +68,8 @@ struct Shared {
     site: Site,
     /// How many configurations have come into force after the first.
     reloads: watch::Sender<u64>,
+    /// The threads that serve, while it runs.
+    crew: OnceLock<Weak<[Worker]>>,
 }
 
 impl Shared {
@@ -87,6 +92,7 @@ impl Shared {
                 life: Life::default(),
                 site,
                 reloads: watch::Sender::default(),
+                crew: OnceLock::new(),
             }
         })
     }
@@ -108,6 +114,8 @@ pub struct Totals {
 pub struct Handle {
     shared: Arc<Shared>,
     drain: watch::Sender<bool>,
+    /// The listeners, as long as they are open.
+    doors: Arc<[Weak<Bound>]>,
 }
 
 impl Handle {
@@ -156,20 +164,32 @@ impl Gateway {
     /// # Errors
     /// Certificates or authorities that cannot be used, addresses that cannot be bound.
     pub fn bind(config: Config) -> Result<Self, StartError> {
+        Self::build(config, |config| Listeners::bind(config, Vec::new()))
+    }
+
+    /// The same on listeners that are there already, which were bound for this configuration.
+    ///
+    /// # Errors
+    /// Certificates or authorities that cannot be used.
+    pub fn on(config: Config, listeners: Listeners) -> Result<Self, StartError> {
+        Self::build(config, |_| Ok(listeners))
+    }
+
+    fn build(
+        config: Config,
+        listeners: impl FnOnce(&Config) -> Result<Listeners, StartError>,
+    ) -> Result<Self, StartError> {
         let mailboxes: Arc<[Arc<Mailbox>]> = (0..config.workers).map(|_| Arc::new(Mailbox::default())).collect();
         let prepared = cluster::prepare(config.cluster.as_ref()).map_err(StartError::Config)?;
         let (cluster, way) = prepared.unzip();
         let site = Site { mailboxes, archives: Some(Arc::default()), cluster };
         let (snapshot, warnings) = Snapshot::build(config, &site, None).map_err(StartError::Config)?;
-        let bind = |listen: &Listen| Bound::bind(listen).map_err(|error| StartError::Listen(name_of(listen), error));
-        let bound = snapshot.config.listen.iter().map(bind).collect::<Result<_, _>>()?;
-        let plain =
-            snapshot.config.to_https.iter().flat_map(|plain| &plain.listen).map(bind).collect::<Result<_, _>>()?;
-        let admin = snapshot.config.admin.as_ref().map(|admin| bind(&admin.listen)).transpose()?;
+        let listeners = listeners(&snapshot.config)?;
         let shared = Shared::new(snapshot, site);
         let (drain, orders) = watch::channel(false);
-        let handle = Handle { shared: Arc::clone(&shared), drain };
-        Ok(Self { bound, plain, admin, shared, orders, handle, warnings, way })
+        let doors = listeners.all().map(Arc::downgrade).collect();
+        let handle = Handle { shared: Arc::clone(&shared), drain, doors };
+        Ok(Self { listeners, shared, orders, handle, warnings, way })
     }
 
     /// Where clients connect, as URLs with the real ports: `wss://127.0.0.1:8443`; those that send everybody to https come
@@ -177,14 +197,14 @@ impl Gateway {
     #[must_use]
     pub fn addresses(&self) -> Vec<String> {
         let scheme = if self.shared.snapshot.load().config.tls.is_some() { "wss" } else { "ws" };
-        let plain = self.plain.iter().map(|bound| bound.url("http"));
-        self.bound.iter().map(|bound| bound.url(scheme)).chain(plain).collect()
+        let plain = self.listeners.plain.iter().map(|bound| bound.url("http"));
+        self.listeners.gateway.iter().map(|bound| bound.url(scheme)).chain(plain).collect()
     }
 
     /// Where the admin door is, as a URL.
     #[must_use]
     pub fn admin_address(&self) -> Option<String> {
-        self.admin.as_ref().map(|bound| bound.url("http"))
+        self.listeners.admin.as_ref().map(|bound| bound.url("http"))
     }
 
     /// What is odd about the certificates, though it can be served.
@@ -205,29 +225,21 @@ impl Gateway {
     /// # Errors
     /// When the workers cannot be started.
     pub async fn run(self) -> Result<Totals, StartError> {
-        let Self { bound, plain, admin, shared, mut orders, way, .. } = self;
+        let Self { listeners, shared, mut orders, way, .. } = self;
         let timers = Clock::start().map_err(StartError::Worker)?;
         let workers = 0..shared.site.mailboxes.len();
         let workers = workers.map(|at| Worker::start(at, &shared, &timers)).collect::<Result<Vec<_>, _>>();
         let workers: Arc<[Worker]> = workers.map_err(StartError::Worker)?.into();
+        let _ = shared.crew.set(Arc::downgrade(&workers));
         let cluster =
             shared.site.cluster.clone().zip(way).map(Service::start).transpose().map_err(StartError::Worker)?;
         let tasks = worker::service_tasks();
-        if let Some(bound) = admin {
-            let desk = Rc::new(desk::Desk::new(Arc::clone(&shared), Arc::clone(&workers)));
-            let door = admin::Door::new(Arc::clone(&shared.metrics), shared.life.clone(), desk);
-            tasks.spawn(accept::serve_admin(bound, door, shared.life.clone()));
-        }
-        let doors = bound.into_iter().map(|bound| (bound, Side::Gateway));
-        let doors = doors.chain(plain.into_iter().map(|bound| (bound, Side::ToHttps)));
-        for (listener, side) in doors {
-            let door = Door::new(Arc::clone(&shared), Arc::clone(&workers), side);
-            tasks.spawn(accept::run(listener, door, shared.life.clone()));
-        }
+        listeners.all().for_each(|bound| bound.own());
+        open_doors(listeners, &shared, &workers, &tasks);
         tasks.spawn(checks::sweep(Arc::clone(&shared)));
         tasks.spawn(checks::keep(Arc::clone(&shared), tasks.clone()));
         shared.life.enter(Phase::Running);
-        shared.life.reached(Phase::Draining).await;
+        handover::last_in(&shared).await;
         let totals = drain::drain(&shared, &workers, &mut orders).await;
         // After the last member has left, so that other gateways hear of it.
         drop(cluster);
@@ -236,6 +248,22 @@ impl Gateway {
         }
         shared.life.enter(Phase::Stopped);
         Ok(totals)
+    }
+}
+
+/// From now on whoever connects is accepted.
+fn open_doors(listeners: Listeners, shared: &Arc<Shared>, workers: &Arc<[Worker]>, tasks: &Tasks) {
+    let Listeners { gateway, plain, admin, .. } = listeners;
+    if let Some(bound) = admin {
+        let desk = Rc::new(desk::Desk::new(Arc::clone(shared), Arc::clone(workers)));
+        let door = admin::Door::new(Arc::clone(&shared.metrics), shared.life.clone(), desk);
+        tasks.spawn(accept::serve_admin(bound, door, shared.life.clone()));
+    }
+    let doors = gateway.into_iter().map(|bound| (bound, Side::Gateway));
+    let doors = doors.chain(plain.into_iter().map(|bound| (bound, Side::ToHttps)));
+    for (listener, side) in doors {
+        let door = Door::new(Arc::clone(shared), Arc::clone(workers), side);
+        tasks.spawn(accept::run(listener, door, shared.life.clone()));
     }
 }
 

@@ -39,6 +39,8 @@ enum Job {
     Empty(Order),
     /// To be told when nobody is here.
     Idle(oneshot::Sender<()>),
+    /// To be told that the worker is alive.
+    Pulse(oneshot::Sender<()>),
     Stop,
 }
 
@@ -149,6 +151,13 @@ impl Worker {
         wait
     }
 
+    /// The receiver is told as soon as the worker comes to it.
+    pub(super) fn pulse(&self) -> oneshot::Receiver<()> {
+        let (alive, wait) = oneshot::channel();
+        let _ = self.jobs.send(Job::Pulse(alive));
+        wait
+    }
+
     /// Ends at once, with everything that is left, and waits for it: what is cut is told in the log.
     pub(super) fn stop(&self) {
         let _ = self.jobs.send(Job::Stop);
@@ -230,6 +239,9 @@ async fn work(at: usize, shared: Arc<Shared>, mut inbox: mpsc::UnboundedReceiver
                     sessions.idle().await;
                     let _ = done.send(());
                 });
+            }
+            Job::Pulse(alive) => {
+                let _ = alive.send(());
             }
             Job::Stop => return,
         }

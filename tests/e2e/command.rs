@@ -69,7 +69,7 @@ async fn help_documents_every_option_and_every_exit_code() {
     {
         assert!(exit.contains(code), "{code}: {exit}");
     }
-    for signal in ["SIGTERM", "SIGINT", "SIGHUP"] {
+    for signal in ["SIGTERM", "SIGINT", "SIGHUP", "SIGUSR2"] {
         assert!(help.out.contains(signal), "{signal}");
     }
     // No option is there that this test does not know.

@@ -24,6 +24,7 @@ const SEEN: &[(&str, &str)] = &[
     ("handshake_timeout", "keys::handshake_timeout_ends_who_is_slow"),
     ("drain_timeout", "life::a_client_that_ignores_its_close_is_cut_at_the_drain_timeout_and_the_exit_is_2"),
     ("drain_pace", "life::a_drain_sends_the_idle_home_first_and_few_at_a_time"),
+    ("upgrade_timeout", "upgrade::a_program_that_cannot_take_over_is_told_and_the_old_one_goes_on"),
     ("plaintext", "keys::plaintext_lets_ws_out_of_this_machine"),
     ("tls.certificates", "keys::certificates_are_shown_by_name"),
     ("tls.certificates.chain", "keys::certificates_are_shown_by_name"),
@@ -211,7 +212,7 @@ const SEEN: &[(&str, &str)] = &[
 ];
 
 /// The modules whose tests may stand in [`SEEN`].
-const MODULES: [(&str, &str); 21] = [
+const MODULES: [(&str, &str); 22] = [
     ("chat", include_str!("chat.rs")),
     ("chat_keys", include_str!("chat_keys.rs")),
     // What waits inside is seen only there.
@@ -234,6 +235,7 @@ const MODULES: [(&str, &str); 21] = [
     ("pool", include_str!("pool.rs")),
     ("refuse", include_str!("refuse.rs")),
     ("shield", include_str!("shield.rs")),
+    ("upgrade", include_str!("upgrade.rs")),
 ];
 
 const ECHO: &str = "[[route]]\npath = \"/echo\"\necho = {}\n";

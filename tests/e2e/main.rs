@@ -46,5 +46,7 @@ mod relay;
 mod requests;
 mod scale;
 mod shield;
+mod systemd;
 mod tls;
 mod transparent;
+mod upgrade;

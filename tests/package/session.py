@@ -1,11 +1,13 @@
 """Starts the gateway in a network of its own and uses it: session.py WSGATE ARGUMENT...
 
 Health, a page over TLS on port 443, a WebSocket to the echo, one through the legacy profile to a server that decodes
-one frame of each read, a reload and a drain.
+one frame of each read, a reload, an upgrade and a drain.
 """
 
 import base64
 import hashlib
+import os
+import re
 import signal
 import socket
 import ssl
@@ -60,6 +62,12 @@ def hear(stream):
     return kind, exactly(stream, length)
 
 
+def sent_home(stream):
+    kind, reason = hear(stream)
+    assert (kind, reason[:2]) == (0x88, b"\x03\xe9"), (kind, reason)
+    stream.sendall(b"\x88\x82" + MASK + masked(b"\x03\xe9"))
+
+
 def one_frame_a_read(listener):
     """A server of the kind that the legacy profile is for: of each read it decodes the first frame, and loses the rest."""
     stream, _ = listener.accept()
@@ -78,15 +86,18 @@ def one_frame_a_read(listener):
 def main():
     listener = socket.create_server(("127.0.0.1", 7))
     threading.Thread(target=one_frame_a_read, args=(listener,), daemon=True).start()
-    gateway = subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    gateway = subprocess.Popen(sys.argv[1:], **pipes, start_new_session=True)
     said = []
-    reloaded = threading.Event()
+    reloaded, upgraded = threading.Event(), threading.Event()
 
     def follow():
         for line in gateway.stderr:
             said.append(line)
             if "reloaded" in line:
                 reloaded.set()
+            if "upgraded: " in line:
+                upgraded.set()
 
     threading.Thread(target=follow, daemon=True).start()
     try:
@@ -106,17 +117,28 @@ def main():
         assert reloaded.wait(10), said
         say(echo, b"still here")
         assert hear(echo) == (0x81, b"still here")
-        gateway.send_signal(signal.SIGTERM)
-        kind, reason = hear(echo)
-        assert (kind, reason[:2]) == (0x88, b"\x03\xe9"), (kind, reason)
-        echo.sendall(b"\x88\x82" + MASK + masked(b"\x03\xe9"))
+        gateway.send_signal(signal.SIGUSR2)
+        line = gateway.stdout.readline()
+        assert line == "listening wss://127.0.0.1:443\n", (line, said)
+        assert upgraded.wait(10), said
+        sent_home(echo)
         legacy.close()
         gateway.wait(20)
         assert gateway.returncode == 0, (gateway.returncode, said)
+        echo = upgrade("/echo")
+        say(echo, b"another process")
+        assert hear(echo) == (0x81, b"another process")
+        heir = int(re.search(r"upgraded: .*pid=(\d+)", "".join(said)).group(1))
+        os.kill(heir, signal.SIGTERM)
+        sent_home(echo)
+        assert gateway.stdout.read() == "", said
         assert not [line for line in said if "WARN" in line or "ERROR" in line], said
         print("serves under the unit's restrictions")
     finally:
-        gateway.kill()
+        try:
+            os.killpg(gateway.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
 
 
 main()

@@ -49,6 +49,7 @@ impl Draft {
                 handshake_timeout: gateway::read_handshake_timeout(&root),
                 drain_timeout: gateway::read_drain_timeout(&root),
                 drain_pace: gateway::read_drain_pace(&root),
+                upgrade_timeout: gateway::read_upgrade_timeout(&root),
                 tls: None,
                 to_https: None,
                 admin: None,

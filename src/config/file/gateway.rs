@@ -78,6 +78,12 @@ pub(super) fn read_drain_timeout(table: &Table<'_>) -> Duration {
     table.duration("drain_timeout", Duration::ZERO..=Duration::from_secs(24 * 3600)).unwrap_or(Duration::from_secs(30))
 }
 
+/// Long enough for a history that has to be read, short enough for whoever waits at the terminal.
+pub(super) fn read_upgrade_timeout(table: &Table<'_>) -> Duration {
+    let allowed = Duration::from_secs(1)..=Duration::from_secs(3600);
+    table.duration("upgrade_timeout", allowed).unwrap_or(Duration::from_secs(30))
+}
+
 /// "0/s" sends all home at once.
 pub(super) fn read_drain_pace(table: &Table<'_>) -> Option<Rate> {
     let default = NonZeroU32::new(100).map(|count| Rate { count, per: Duration::from_secs(1) });

@@ -124,6 +124,11 @@ impl Program {
         self.log.borrow().clone()
     }
 
+    /// Waits for the end of the process itself, though others go on writing where it did; its exit code.
+    pub async fn left(&mut self) -> Option<i32> {
+        within("the end of the process", self.child.wait()).await.expect("wait").code()
+    }
+
     /// Waits for its end; `out` is what stood on standard output beyond the lines that were read.
     pub async fn ended(mut self) -> Ended {
         let status = within("the end of the program", self.child.wait()).await.expect("wait");

@@ -1,0 +1,148 @@
+//! The listeners of a configuration: bound here, or taken over from whoever has bound them.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use socket2::{SockRef, Type};
+
+use super::StartError;
+use super::bound::{Bound, Role, is_of, name_of};
+use crate::config::{Config, Listen};
+
+/// A listening socket that somebody else has bound.
+#[derive(Debug)]
+pub struct Inherited {
+    /// The socket; it listens already.
+    pub socket: OwnedFd,
+    /// What the gateway that hands it over says of it: as [`crate::Handle::listeners`] gave it. `None` for one that a
+    /// supervisor has bound, such as systemd: it is known by its address alone, and its file is not ours to remove.
+    pub mark: Option<String>,
+}
+
+/// All listeners of a configuration, bound or taken over; nobody is accepted yet.
+#[derive(Debug)]
+pub struct Listeners {
+    pub(super) gateway: Vec<Arc<Bound>>,
+    /// Where everybody is sent to https.
+    pub(super) plain: Vec<Arc<Bound>>,
+    pub(super) admin: Option<Arc<Bound>>,
+    taken: Vec<usize>,
+    unwanted: Vec<String>,
+}
+
+impl Listeners {
+    /// Takes over what was inherited, where the configuration names its address, and binds the rest.
+    ///
+    /// # Errors
+    /// An address that cannot be bound; a socket from a supervisor that no listener of the configuration wants: whoever
+    /// connected to it would wait for ever.
+    pub fn bind(config: &Config, inherited: Vec<Inherited>) -> Result<Self, StartError> {
+        let mut heap = Heap::new(inherited)?;
+        let gateway = config.listen.iter().map(|listen| (Role::Gateway, listen));
+        let plain = config.to_https.iter().flat_map(|plain| &plain.listen).map(|listen| (Role::ToHttps, listen));
+        let admin = config.admin.iter().map(|admin| (Role::Admin, &admin.listen));
+        // Before anything is bound: an address that is in use is then not told in the place of one that was mistaken.
+        let wanted: Vec<_> =
+            gateway.chain(plain).chain(admin).map(|(role, listen)| (heap.take(role, listen), role, listen)).collect();
+        let unwanted = heap.unwanted()?;
+        let taken = wanted.iter().filter_map(|(found, ..)| found.as_ref().map(|(at, _)| *at)).collect();
+        let mut all = Self { gateway: Vec::new(), plain: Vec::new(), admin: None, taken, unwanted };
+        for (found, role, listen) in wanted {
+            let bound = match found {
+                Some((_, one)) => Bound::adopt(one, role, listen),
+                None => Bound::bind(role, listen),
+            };
+            let bound = Arc::new(bound.map_err(|error| StartError::Listen(name_of(listen), error))?);
+            match role {
+                Role::Gateway => all.gateway.push(bound),
+                Role::ToHttps => all.plain.push(bound),
+                Role::Admin => all.admin = Some(bound),
+            }
+        }
+        Ok(all)
+    }
+
+    /// Which of those that were inherited are in use, by their places.
+    #[must_use]
+    pub fn taken(&self) -> &[usize] {
+        &self.taken
+    }
+
+    /// Those that were handed over by a gateway and that no listener wants; they are closed here.
+    #[must_use]
+    pub fn unwanted(&self) -> &[String] {
+        &self.unwanted
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Bound>> {
+        self.gateway.iter().chain(&self.plain).chain(&self.admin)
+    }
+}
+
+/// What was inherited and is not taken yet.
+struct Heap(Vec<Option<Found>>);
+
+struct Found {
+    inherited: Inherited,
+    at: Option<Listen>,
+}
+
+impl Heap {
+    fn new(inherited: Vec<Inherited>) -> Result<Self, StartError> {
+        let found = |(place, inherited): (usize, Inherited)| {
+            let at = address(&inherited.socket).map_err(|error| {
+                StartError::Inherited(vec![format!("number {} of the sockets that were passed: {error}", place + 1)])
+            })?;
+            Ok(Some(Found { inherited, at }))
+        };
+        inherited.into_iter().enumerate().map(found).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// One that was the same listener before, else one of the same address; and its place.
+    fn take(&mut self, role: Role, listen: &Listen) -> Option<(usize, Inherited)> {
+        let same = |found: &Found| found.inherited.mark.as_deref().is_some_and(|mark| is_of(mark, role, listen));
+        let there = |found: &Found| found.at.as_ref().is_some_and(|at| is_same(at, listen));
+        let place = self.position(same).or_else(|| self.position(there))?;
+        Some((place, self.0[place].take()?.inherited))
+    }
+
+    fn position(&self, wanted: impl Fn(&Found) -> bool) -> Option<usize> {
+        self.0.iter().position(|found| found.as_ref().is_some_and(&wanted))
+    }
+
+    /// What is left: a supervisor goes on holding it, a gateway that is about to end does not.
+    fn unwanted(self) -> Result<Vec<String>, StartError> {
+        let name = |found: &Found| found.at.as_ref().map_or_else(|| "a socket without a name".to_owned(), name_of);
+        let (lent, handed): (Vec<Found>, Vec<Found>) =
+            self.0.into_iter().flatten().partition(|found| found.inherited.mark.is_none());
+        if lent.is_empty() {
+            return Ok(handed.iter().map(name).collect());
+        }
+        let told = |found| {
+            format!("{} was passed by the supervisor, and no listener of the configuration names it", name(found))
+        };
+        Err(StartError::Inherited(lent.iter().map(told).collect()))
+    }
+}
+
+/// Where a socket listens; `None` where that has no name.
+fn address(socket: &OwnedFd) -> io::Result<Option<Listen>> {
+    let socket = SockRef::from(socket);
+    if socket.r#type()? != Type::STREAM || !socket.is_listener()? {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a stream socket that listens"));
+    }
+    let address = socket.local_addr()?;
+    let tcp = address.as_socket().map(Listen::Tcp);
+    Ok(tcp.or_else(|| Some(Listen::Unix(address.as_pathname()?.to_owned()))))
+}
+
+fn is_same(at: &Listen, wanted: &Listen) -> bool {
+    let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+    match (at, wanted) {
+        (Listen::Tcp(at), Listen::Tcp(wanted)) => at == wanted,
+        (Listen::Unix(at), Listen::Unix(wanted)) => absolute(at) == absolute(wanted),
+        _ => false,
+    }
+}

@@ -1,0 +1,180 @@
+//! Signals become orders, as long as the gateway runs.
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future, pending};
+use std::io;
+use std::pin::Pin;
+use std::process::Child;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use wsgate::{Handle, Phase, Turn};
+
+use crate::notify::Notify;
+use crate::serve::{Source, reload};
+use crate::successor::{Heir, Program};
+
+/// The signals that are listened to; from then on none of them ends the process by itself.
+pub(crate) struct Signals {
+    term: Signal,
+    int: Signal,
+    hup: Signal,
+    usr2: Signal,
+}
+
+/// What a signal asks for.
+enum Order {
+    Leave,
+    Reload,
+    Upgrade,
+}
+
+/// Whom orders are given to, and who is told of them.
+pub(crate) struct Office<'a> {
+    pub(crate) handle: Handle,
+    pub(crate) source: &'a Source,
+    pub(crate) notify: Notify,
+    program: Program,
+    /// The program that takes this one's place.
+    pub(crate) heir: Cell<Option<Heir>>,
+    child: RefCell<Option<Child>>,
+}
+
+impl Signals {
+    /// Begins to listen.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub(crate) fn listen() -> io::Result<Self> {
+        let [term, int, hup, usr2] =
+            [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup(), SignalKind::user_defined2()]
+                .map(signal);
+        Ok(Self { term: term?, int: int?, hup: hup?, usr2: usr2? })
+    }
+
+    /// Waits until the process is to end; reloads and upgrades have to wait for a gateway. Cancel safe.
+    pub(crate) async fn leave(&mut self) {
+        while !matches!(self.next().await, Order::Leave) {}
+    }
+
+    /// Cancel safe.
+    async fn next(&mut self) -> Order {
+        tokio::select! {
+            _ = self.term.recv() => Order::Leave,
+            _ = self.int.recv() => Order::Leave,
+            _ = self.hup.recv() => Order::Reload,
+            _ = self.usr2.recv() => Order::Upgrade,
+        }
+    }
+}
+
+type Outcome = Result<(Heir, Option<Child>), String>;
+type Upgrade<'a> = Pin<Box<dyn Future<Output = Outcome> + 'a>>;
+
+impl<'a> Office<'a> {
+    pub(crate) fn new(handle: Handle, source: &'a Source, program: Program) -> Self {
+        let (heir, child) = (Cell::default(), RefCell::default());
+        Self { handle, source, notify: Notify::from_env(), program, heir, child }
+    }
+
+    /// The drain is over: whoever has waited for that is the service now. Whether there is somebody, or is to be nobody.
+    pub(crate) fn leave_to_heir(&self) -> bool {
+        let Some(heir) = self.heir.get() else { return true };
+        let ended = self.child.borrow_mut().as_mut().and_then(|child| child.try_wait().ok().flatten());
+        if let Some(status) = ended.filter(|status| !status.success()) {
+            tracing::error!(pid = heir.pid, %status, "the new process has ended: nobody serves any more");
+            return false;
+        }
+        self.notify.main_process(heir.pid);
+        true
+    }
+
+    /// Never ends.
+    pub(crate) async fn obey(&self, mut signals: Signals) -> u8 {
+        let mut upgrade: Option<Upgrade<'_>> = None;
+        let mut is_told_to_leave = false;
+        loop {
+            let outcome = async {
+                match &mut upgrade {
+                    Some(upgrade) => upgrade.await,
+                    None => pending().await,
+                }
+            };
+            let order = tokio::select! {
+                order = signals.next() => order,
+                outcome = outcome => {
+                    upgrade = None;
+                    self.conclude(outcome);
+                    continue;
+                }
+            };
+            match order {
+                Order::Leave => {
+                    // One that has been started and does not serve yet ends with this.
+                    upgrade = None;
+                    self.leave(is_told_to_leave);
+                    is_told_to_leave = true;
+                }
+                Order::Reload => self.reload(),
+                Order::Upgrade if upgrade.is_some() || self.handle.phase() != Phase::Running => {
+                    tracing::warn!(phase = %self.handle.phase(), "upgrade: not now, one is under way or this one leaves");
+                }
+                Order::Upgrade => {
+                    self.notify.status("upgrading");
+                    upgrade = Some(Box::pin(self.program.start(&self.handle, |heir| self.tell_manager(heir))));
+                }
+            }
+        }
+    }
+
+    fn leave(&self, again: bool) {
+        if self.heir.get().is_some() && !again {
+            // A service manager that stops the service tells all of its processes.
+            tracing::info!("this one leaves already, another serves; a second signal ends at once");
+            return;
+        }
+        if self.handle.phase() < Phase::Draining {
+            tracing::info!("draining: no new connections, the open ones are sent home; a second signal ends at once");
+        } else {
+            tracing::info!("a second signal: ending at once");
+        }
+        self.handle.drain();
+    }
+
+    fn reload(&self) {
+        self.notify.reloading();
+        self.notify.ready(match reload(&self.handle, self.source) {
+            true => "serving",
+            false => "serving; the last reload was refused, see the log",
+        });
+    }
+
+    /// The manager must know before the other one speaks.
+    fn tell_manager(&self, heir: Heir) {
+        self.heir.set(Some(heir));
+        match heir.turn {
+            Turn::Together => self.notify.main_process(heir.pid),
+            Turn::After => self.notify.status("draining, before the upgraded one may begin"),
+        }
+    }
+
+    fn conclude(&self, outcome: Outcome) {
+        let outcome = outcome.map(|(heir, child)| {
+            self.child.replace(child);
+            heir
+        });
+        match outcome {
+            Ok(Heir { pid, turn: Turn::Together }) => {
+                tracing::info!(pid, "upgraded: the new process serves, this one sends its connections home and ends");
+            }
+            Ok(Heir { pid, turn: Turn::After }) => tracing::info!(
+                pid,
+                "upgraded: the new process begins when this one has sent its connections home and ended; whoever \
+                 connects waits until then"
+            ),
+            Err(why) => {
+                tracing::error!(why, "NOT UPGRADED: the new process could not start, this one goes on serving");
+                self.notify.status("serving; the last upgrade failed, see the log");
+            }
+        }
+    }
+}
