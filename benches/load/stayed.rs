@@ -11,6 +11,8 @@ use super::report::Run;
 pub(crate) struct Count {
     pub(crate) sent: u64,
     pub(crate) doubled: u64,
+    /// Those of them that came behind the rest, as if they were new.
+    pub(crate) anew: u64,
     pub(crate) disordered: u64,
     /// Connections that the server has ended, with a Close or without.
     pub(crate) closed: u64,
@@ -29,6 +31,7 @@ impl Count {
     pub(crate) fn add(&mut self, other: &Self) {
         self.sent += other.sent;
         self.doubled += other.doubled;
+        self.anew += other.anew;
         self.disordered += other.disordered;
         self.closed += other.closed;
         self.in_flight += other.in_flight;
@@ -47,6 +50,8 @@ pub struct Stayed {
     pub lost: u64,
     /// What came to somebody a second time.
     pub doubled: u64,
+    /// Those of them that came under an id behind all before it, as if they were new; the others were shown again.
+    pub anew: u64,
     /// What came once, but before something that was said earlier, or behind something later.
     pub disordered: u64,
     /// Connections that the server has ended.
@@ -91,6 +96,7 @@ impl Stayed {
             sent: count.sent,
             lost,
             doubled: count.doubled,
+            anew: count.anew,
             disordered: count.disordered,
             closed: count.closed,
             in_flight: count.in_flight,
@@ -122,6 +128,7 @@ impl Stayed {
             ("messages said", stayed.sent),
             ("lost", stayed.lost),
             ("doubled", stayed.doubled),
+            ("of these under a new id", stayed.anew),
             ("disordered", stayed.disordered),
             ("connections ended by the server", stayed.closed),
             ("messages without an answer then, said again", stayed.in_flight),

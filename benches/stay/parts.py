@@ -166,6 +166,8 @@ def judge(staying, table, closed):
         table.put("deliveries due", run["totals"]["due"])
     for name in ("lost", "doubled", "disordered"):
         table.put(name, stayed[name], 0)
+    if stayed["doubled"] and run["totals"].get("acks_due") is not None:
+        table.put("of the doubled, under a new id", stayed["anew"])
     table.put("said again, without an answer when the Close came", stayed["in_flight"])
     table.put("connections ended by the gateway", stayed["closed"], closed)
     table.put("close codes", ", ".join(f"{code} × {count:,}" for code, count in run["closes"].items()))

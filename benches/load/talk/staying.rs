@@ -159,6 +159,7 @@ impl Talk<'_> {
         let came = self.member.hears(mark.sender, self.number_of(mark));
         if came == Came::Again {
             tally.stayed.doubled += 1;
+            tally.stayed.anew += u64::from(follows);
             return Some((mark, is_own));
         }
         tally.stayed.disordered += u64::from(came == Came::Disordered || !follows);
