@@ -218,6 +218,7 @@ enum Step {
     End(Side),
     Deadline,
     Order,
+    Home,
     Ping,
 }
 
@@ -299,7 +300,7 @@ fn is_open(frames: &[Frame]) -> bool {
 
 /// What each side says, in turns, with things that happen between.
 fn script(misdeeds: &'static [Misdeed]) -> impl Strategy<Value = (Stream, Stream, Vec<Step>)> {
-    let turn = (0..24u8, 1..40usize);
+    let turn = (0..25u8, 1..40usize);
     (
         stream(Side::Client, LIMIT, misdeeds),
         // At the edge a backend may mask, and no message of it is too big.
@@ -316,6 +317,7 @@ fn script(misdeeds: &'static [Misdeed]) -> impl Strategy<Value = (Stream, Stream
                     2 => Step::End(Side::Backend),
                     3 => Step::Deadline,
                     4..=7 => Step::Ping,
+                    24 => Step::Home,
                     8..=15 => Step::Bytes(Side::Client, take(&mut left.0, count)),
                     _ => Step::Bytes(Side::Backend, take(&mut left.1, count)),
                 });
@@ -404,6 +406,7 @@ fn play(policy: Policy, steps: &[Step]) -> Outcome {
             Step::End(side) => tunnel.on_end(*side, "gone", &mut wire),
             Step::Deadline => tunnel.on_deadline(&mut wire),
             Step::Order => tunnel.order(Close::new(Code::GOING_AWAY, "drain"), &mut wire),
+            Step::Home => tunnel.send_home(Close::new(Code::RESTART, "drain"), &mut wire),
             Step::Ping => tunnel.ping(&mut wire),
         }
         tunnel.rest();
@@ -566,10 +569,20 @@ proptest! {
     }
 
     #[test]
-    fn rfc6455_7_1_each_end_comes_to_an_end((_, _, steps) in script(&MISDEEDS), policy in policy(), how in 0..3u8) {
-        let how = [Step::Order, Step::End(Side::Client), Step::End(Side::Backend)][usize::from(how)].clone();
+    fn rfc6455_7_1_each_end_comes_to_an_end((_, _, steps) in script(&MISDEEDS), policy in policy(), how in 0..4u8) {
+        let how = [Step::Order, Step::Home, Step::End(Side::Client), Step::End(Side::Backend)][usize::from(how)].clone();
         let outcome = play(policy, &[&steps[..], &[how, Step::Deadline, Step::Deadline]].concat());
         prop_assert!(outcome.over && outcome.ending.is_some());
+    }
+
+    #[test]
+    fn rfc6455_5_5_1_what_a_client_says_before_it_sees_its_close_arrives(client in lawful_frames(LIMIT), at in any::<Index>(), policy in policy(), sizes in sizes()) {
+        let bytes = written(Side::Client, &[&client[..], &[Frame { first: 0x88, payload: vec![] }]].concat());
+        let (before, after) = bytes.split_at(at.index(bytes.len()));
+        let steps = [only(Side::Client, before), vec![Step::Home], only(Side::Client, after)].concat();
+        let outcome = play(policy, &cut(&steps, &sizes));
+        prop_assert_eq!(outcome.to_backend().messages, messages(&client));
+        prop_assert!(outcome.over);
     }
 
     #[test]

@@ -27,7 +27,8 @@ pub(crate) struct Arguments {
     /// Bytes of a message: 32, 16KiB, 1MiB. Default 64, or 1MiB for bulk.
     #[arg(long, short, value_parser = plan::size)]
     pub(crate) size: Option<usize>,
-    /// Messages a second of all senders together (rate, fanout, slow, and ramp if given).
+    /// Messages a second of all senders together (rate, fanout, slow, stay, and ramp if given). Default: 100; 1000 for
+    /// rate, one of each for stay.
     #[arg(long, short)]
     pub(crate) rate: Option<f64>,
     /// How long to measure.
@@ -51,9 +52,10 @@ pub(crate) struct Arguments {
     /// Connections opened in a second at most, before measuring.
     #[arg(long, default_value_t = 2000.0)]
     pub(crate) open_rate: f64,
-    /// The longest random wait before opening again, in the second round of storm.
-    #[arg(long, value_parser = plan::duration, default_value = "2s")]
-    pub(crate) jitter: Duration,
+    /// The longest random wait before opening again: in the second round of storm (default: 2s), and of those who stay
+    /// (default: none).
+    #[arg(long, value_name = "TIME", value_parser = plan::duration)]
+    pub(crate) jitter: Option<Duration>,
     /// Stages of ramp: 100@10s,500@20s.
     #[arg(long = "stage", value_name = "STAGES", value_delimiter = ',')]
     pub(crate) stages: Vec<String>,
@@ -97,7 +99,8 @@ pub(crate) struct Arguments {
     #[arg(long)]
     pub(crate) cross_check: bool,
     /// End with 3 when this is so: 'p99>20ms', 'tls.p50>5ms', 'errors>0', 'completeness<100',
-    /// 'cpu_us_per_delivery>5'.
+    /// 'cpu_us_per_delivery>5'; of stay: 'lost>0', 'doubled>0', 'refused>0', 'closed>100', 'connects>200',
+    /// 'away.p99>1s'.
     #[arg(long, value_name = "EXPRESSION")]
     pub(crate) fail_if: Vec<String>,
     /// Write the run as JSON.
@@ -140,6 +143,9 @@ pub(crate) enum Profile {
     Slow,
     /// All are cut at once and come back: at once, then after a random wait.
     Storm,
+    /// Messages at a fixed rate, each to be answered (or, in a hub, heard by its room) exactly once; whoever is sent home
+    /// comes back and goes on.
+    Stay,
     /// Stages with different counts of connections.
     Ramp,
 }
@@ -158,7 +164,16 @@ pub(crate) enum TlsVersion {
 impl Arguments {
     /// Whether what one says all of a room hear.
     pub(crate) fn is_chat(&self) -> bool {
-        matches!(self.profile, Profile::Fanout | Profile::Slow)
+        match self.profile {
+            Profile::Fanout | Profile::Slow => true,
+            Profile::Stay => self.speech.language == Language::V1,
+            _ => false,
+        }
+    }
+
+    /// The longest random wait before opening again.
+    pub(crate) fn jitter(&self) -> Duration {
+        self.jitter.unwrap_or(Duration::from_secs(if self.profile == Profile::Storm { 2 } else { 0 }))
     }
 
     /// Those of a chat that send.
@@ -199,7 +214,7 @@ impl Arguments {
             Profile::Connect => 16,
             Profile::Idle => 1000,
             Profile::Bulk => 8,
-            Profile::Fanout | Profile::Slow => 100,
+            Profile::Fanout | Profile::Slow | Profile::Stay => 100,
             Profile::Storm => 500,
         };
         Ok(self.connections.unwrap_or(usual).max(1))
@@ -208,12 +223,16 @@ impl Arguments {
     /// Bytes of a message. Deliveries can only be told apart by the mark in them.
     pub(crate) fn message_size(&self) -> usize {
         let size = self.size.unwrap_or(if self.profile == Profile::Bulk { 1 << 20 } else { 64 });
-        if self.is_chat() { size.max(plan::MARK) } else { size }
+        if self.is_chat() || self.profile == Profile::Stay { size.max(plan::MARK) } else { size }
     }
 
     /// Messages a second.
     pub(crate) fn message_rate(&self) -> f64 {
-        self.rate.unwrap_or(if self.profile == Profile::Rate { 1000.0 } else { 100.0 })
+        self.rate.unwrap_or_else(|| match self.profile {
+            Profile::Rate => 1000.0,
+            Profile::Stay => self.count().unwrap_or(1) as f64,
+            _ => 100.0,
+        })
     }
 
     /// The profile's name.
@@ -240,7 +259,12 @@ impl Arguments {
                 self.speech.shape(&mut put);
             }
             Profile::Ramp => drop(put("stage", self.stages.join(","))),
-            Profile::Storm => drop(put("jitter", format!("{:?}", self.jitter))),
+            Profile::Stay => {
+                put("rate", self.message_rate().to_string());
+                put("jitter", format!("{:?}", self.jitter()));
+                self.speech.shape(&mut put);
+            }
+            Profile::Storm => drop(put("jitter", format!("{:?}", self.jitter()))),
             Profile::Connect | Profile::Idle => {}
         }
         if let Some(tls) = self.tls {

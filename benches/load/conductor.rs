@@ -49,6 +49,8 @@ pub(crate) struct Conductor<'a> {
     /// What was to be heard, part by part.
     parts: Vec<Part>,
     watch: Watch,
+    /// Nothing more is under way when nothing came for so long.
+    silence: Duration,
 }
 
 /// A time in which messages were said, until they had come.
@@ -134,6 +136,7 @@ impl<'a> Conductor<'a> {
             handshakes: Vec::new(),
             parts: Vec::new(),
             watch: Watch::default(),
+            silence: course::SILENCE,
         })
     }
 

@@ -123,7 +123,7 @@ pub(crate) fn kind(name: &str) -> String {
 /// The latencies of a run in the order in which a connection meets them, those without a place last.
 #[must_use]
 pub(crate) fn in_order<'a, T>(latencies: impl Iterator<Item = (&'a String, T)>) -> Vec<(&'a str, T)> {
-    const ORDER: [&str; 10] = [
+    const ORDER: [&str; 11] = [
         "tcp",
         "tls",
         "tls_resumed",
@@ -133,6 +133,7 @@ pub(crate) fn in_order<'a, T>(latencies: impl Iterator<Item = (&'a String, T)>) 
         "delivery",
         "ack",
         "reconnect",
+        "away",
         "close",
     ];
     let place = |name: &str| ORDER.iter().position(|known| *known == name).unwrap_or(ORDER.len());

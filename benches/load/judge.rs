@@ -27,9 +27,11 @@ impl Question {
             Some((kind, what)) => (Some(kind.to_owned()), what),
             None => (None, left),
         };
+        let is_count = COUNTS.contains(&what) || STAYED.contains(&what);
         let is_time = TIMES.contains(&what);
-        if !is_time && (kind.is_some() || !COUNTS.contains(&what)) {
-            return Err(format!("{text}: {left} is none of {}, {}", TIMES.join(", "), COUNTS.join(", ")));
+        if !is_time && (kind.is_some() || !is_count) {
+            let known = [&TIMES[..], &COUNTS, &STAYED].concat().join(", ");
+            return Err(format!("{text}: {left} is none of {known}"));
         }
         let limit = match limit.parse::<f64>() {
             Ok(number) if !is_time => number,
@@ -52,6 +54,7 @@ impl Question {
         match self.what.as_str() {
             "errors" => Some(run.errors.values().sum::<u64>() as f64),
             "refusals" => Some(run.refusals.values().sum::<u64>() as f64),
+            name if STAYED.contains(&name) => run.stayed.as_ref()?.figure(name),
             "completeness" => totals.completeness,
             "messages_per_second" => Some(totals.messages_per_second),
             "megabytes_per_second" => Some(totals.megabytes_per_second),
@@ -84,6 +87,8 @@ impl Question {
 /// The profile's own latency is the first of these that was measured.
 pub(crate) const MAIN: [&str; 5] = ["round_trip", "delivery", "reconnect", "tls", "upgrade"];
 const TIMES: [&str; 8] = ["min", "mean", "p50", "p90", "p99", "p999", "p9999", "max"];
+/// Of those who stay.
+const STAYED: [&str; 6] = ["lost", "doubled", "disordered", "closed", "refused", "connects"];
 const COUNTS: [&str; 10] = [
     "errors",
     "refusals",

@@ -29,6 +29,13 @@ impl Schedule {
         self.start + (self.offset + self.period * n as f64) as Micros
     }
 
+    /// Which of this sender's messages was to be sent then.
+    #[must_use]
+    pub fn number_at(&self, due: Micros) -> u64 {
+        // `due` is rounded down, and periods are not as short as that.
+        ((due.saturating_sub(self.start) as f64 - self.offset) / self.period).round().max(0.0) as u64
+    }
+
     /// From when on it is.
     #[must_use]
     pub fn start(&self) -> Micros {
@@ -189,6 +196,14 @@ mod tests {
         assert_eq!([0, 10_000, 10_001, 30_001].map(|end| sender.count_before(end)), [0, 0, 1, 2]);
         let all: u64 = (0..7).map(|index| Schedule::new(5, 1000.0, index, 7).count_before(2_000_005)).sum();
         assert_eq!(all, 2000);
+    }
+
+    #[test]
+    fn a_message_is_known_again_by_its_time() {
+        let sender = Schedule::new(123, 1234.5, 7, 11);
+        for number in [0, 1, 2, 999, 1_000_000, 90_000_000] {
+            assert_eq!(sender.number_at(sender.due(number)), number);
+        }
     }
 
     #[test]

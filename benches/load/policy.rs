@@ -13,6 +13,8 @@ pub(crate) struct Policy {
     pub(crate) expect: Expect,
     pub(crate) life: Life,
     pub(crate) again: Again,
+    /// The longest random wait before a connection that was lost is opened again, where it is at once.
+    pub(crate) jitter: Micros,
     /// Connections with this index or above never read.
     pub(crate) readers: usize,
     /// Connection i is in room i modulo this.
@@ -43,6 +45,8 @@ pub(crate) enum Expect {
     Replies,
     /// Those of any sender of this run.
     Deliveries,
+    /// Each of one's room exactly once, over all of one's connections; a room may be oneself.
+    Once,
 }
 
 /// How long a connection lives.
@@ -59,6 +63,8 @@ pub(crate) enum Life {
 pub(crate) enum Again {
     Never,
     Soon,
+    /// Or after a random time, and after longer and longer ones when it fails.
+    AtOnce,
 }
 
 impl Policy {
@@ -67,7 +73,7 @@ impl Policy {
     /// # Errors
     /// Stages that are none, options that are for other profiles.
     pub(crate) fn new(arguments: &Arguments, speech: Speech) -> Result<Self, String> {
-        use Profile::{Bulk, Connect, Echo, Fanout, Idle, Ramp, Rate, Slow, Storm};
+        use Profile::{Bulk, Connect, Echo, Fanout, Idle, Ramp, Rate, Slow, Stay, Storm};
         let count = arguments.count()?;
         let rate = arguments.message_rate();
         let never_read = if arguments.profile == Slow { arguments.stopped.unwrap_or(count.div_ceil(10)) } else { 0 };
@@ -76,22 +82,35 @@ impl Policy {
             Connect | Idle | Storm => Sending::Nothing,
             Echo | Bulk => Sending::OnReply(arguments.window.max(1)),
             Ramp if arguments.rate.is_none() => Sending::OnReply(arguments.window.max(1)),
-            Rate | Ramp => Sending::Scheduled { rate, senders: count, of: count },
+            Rate | Ramp | Stay => Sending::Scheduled { rate, senders: count, of: count },
             Fanout | Slow => {
                 Sending::Scheduled { rate, senders: arguments.sender_count().clamp(1, readers), of: readers }
             }
         };
         let is_fanout = matches!(arguments.profile, Fanout | Slow);
-        if !is_fanout && arguments.speech.is_used() {
+        if !is_fanout && !arguments.is_chat() && arguments.speech.is_used() {
             return Err("--rooms, --language, --join, --joined and --say are for the profiles fanout and slow".into());
         }
+        if arguments.profile == Stay && (arguments.binary || arguments.speech.is_of_ones_own()) {
+            return Err("stay speaks with an echo, or wsgate.chat.v1 as it is".into());
+        }
+        let alone = if arguments.profile == Stay && !arguments.is_chat() { count } else { 1 };
         Ok(Self {
             sending,
-            expect: if is_fanout { Expect::Deliveries } else { Expect::Replies },
+            expect: match arguments.profile {
+                Fanout | Slow => Expect::Deliveries,
+                Stay => Expect::Once,
+                _ => Expect::Replies,
+            },
             life: if arguments.profile == Connect { Life::Brief } else { Life::Held },
-            again: if matches!(arguments.profile, Connect | Storm) { Again::Soon } else { Again::Never },
+            again: match arguments.profile {
+                Connect | Storm => Again::Soon,
+                Stay => Again::AtOnce,
+                _ => Again::Never,
+            },
+            jitter: arguments.jitter().as_micros() as Micros,
             readers,
-            rooms: arguments.speech.rooms.unwrap_or(1).max(1),
+            rooms: arguments.speech.rooms.unwrap_or(alone).max(1),
             size: arguments.message_size(),
             binary: arguments.binary,
             run: u16::from_le_bytes(wsgate::client::random()) & 0xfff,
@@ -166,8 +185,20 @@ mod tests {
     }
 
     #[test]
+    fn who_stays_before_an_echo_is_in_a_room_of_its_own() {
+        let policy = policy("--profile stay -c 3").expect("a policy");
+        assert_eq!((policy.due(SECOND, true), policy.planned(SECOND)), (vec![1; 3], Some(3)));
+        let among = super::tests::policy("--profile stay -c 4 --rooms 2 --rate 8 --language wsgate.chat.v1");
+        assert_eq!(among.expect("a policy").due(SECOND, true), [4; 4]);
+    }
+
+    #[test]
     fn a_language_is_of_chats_alone() {
-        let why = policy("--profile echo --rooms 2").expect_err("no chat");
-        assert!(why.contains("for the profiles fanout and slow"), "{why}");
+        for line in ["--profile echo --rooms 2", "--profile stay --rooms 2"] {
+            let why = policy(line).expect_err("no chat");
+            assert!(why.contains("for the profiles fanout and slow"), "{why}");
+        }
+        let why = policy("--profile stay --language wsgate.chat.v1 --say {text}").expect_err("another language");
+        assert!(why.contains("as it is"), "{why}");
     }
 }

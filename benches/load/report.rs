@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
+use super::stayed::Stayed;
+
 /// One run, whole. All times are in microseconds unless their name says otherwise.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Run {
@@ -31,6 +33,9 @@ pub struct Run {
     /// Of a chat: what was due and came, in one part; or in two, without and with those that never read.
     #[serde(default)]
     pub parts: Vec<Part>,
+    /// Of those who stay: what was lost, and how they came back.
+    #[serde(default)]
+    pub stayed: Option<Stayed>,
     /// How those ended that never read.
     #[serde(default)]
     pub never_read: BTreeMap<String, u64>,

@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 
 use super::phrase::{Gap, Phrase};
 
-/// The options of fanout and slow that say what a chat's language is.
+/// The options of fanout, slow and stay that say what a chat's language is.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct SpeechOptions {
     /// Rooms: connection i is in room i modulo N, which stands for {room} in the URL, in --join and in --say (fanout,
@@ -104,6 +104,13 @@ impl SpeechOptions {
     pub(crate) fn is_used(&self) -> bool {
         let Self { rooms, language, join, joined, say } = self;
         rooms.is_some() || *language != Language::Plain || !join.is_empty() || joined.is_some() || say.is_some()
+    }
+}
+
+impl SpeechOptions {
+    /// Whether any of them is a template.
+    pub(crate) fn is_of_ones_own(&self) -> bool {
+        !self.join.is_empty() || self.joined.is_some() || self.say.is_some()
     }
 }
 

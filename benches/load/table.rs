@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::html::{figures, parts};
 use super::report::{Run, Summary};
+use super::stayed::Stayed;
 
 /// The whole report.
 pub(crate) fn text(run: &Run) -> String {
@@ -17,6 +18,9 @@ pub(crate) fn text(run: &Run) -> String {
     latencies(run, &mut out);
     totals(run, &mut out);
     side_by_side(run, &mut out);
+    for (name, figure) in Stayed::rows(run, figures::count, figures::time) {
+        let _ = writeln!(out, "{name}: {figure}");
+    }
     counts("never read, in the end", run.never_read.iter(), &mut out);
     counts("close codes", run.closes.iter(), &mut out);
     counts("refused with", run.refusals.iter(), &mut out);

@@ -3,6 +3,7 @@
 use std::fmt::{Display, Write as _};
 
 use super::super::report::{Run, Summary};
+use super::super::stayed::Stayed;
 use super::figures;
 use super::parts;
 use super::plot::escape;
@@ -17,6 +18,10 @@ pub(super) fn all(run: &Run, out: &mut String) {
     two_columns("Upgrades refused", ["Answer", "Times"], counted(run.refusals.iter()), out);
     if !run.never_read.is_empty() {
         two_columns("Those that never read", ["End", "Times"], counted(run.never_read.iter()), out);
+    }
+    let stayed = Stayed::rows(run, figures::count, figures::time);
+    if !stayed.is_empty() {
+        two_columns("Those who stay", ["What", "Figure"], stayed, out);
     }
     two_columns("Errors", ["Kind", "Times"], counted(run.errors.iter()), out);
     two_columns("In all", ["What", "Figure"], totals(run), out);

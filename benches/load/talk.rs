@@ -2,6 +2,7 @@
 
 mod hearing;
 mod saying;
+mod staying;
 
 use std::collections::VecDeque;
 use std::io;
@@ -12,8 +13,9 @@ use wsgate::wire::close::{Close, Code};
 use wsgate::wire::frame::{self, Role};
 use wsgate::wire::inbound::{Inbound, Rules};
 
+use super::member::Member;
 use super::plan::{Micros, Schedule};
-use super::policy::{Life, Sending};
+use super::policy::{Expect, Life, Sending};
 use super::worker::{Seat, Worker};
 
 /// How long a peer has to answer a Close.
@@ -31,6 +33,11 @@ pub(crate) enum End {
 }
 
 impl End {
+    /// Whether it was not we who ended it.
+    pub(crate) fn is_the_servers(&self) -> bool {
+        matches!(self, Self::Closed { ours: false, .. } | Self::Lost(_))
+    }
+
     /// What there is to say of it when nobody had read anything until then.
     pub(crate) fn of_one_who_never_read(&self) -> String {
         match self {
@@ -62,6 +69,7 @@ pub(crate) struct Talk<'w> {
     worker: &'w Worker,
     seat: Seat,
     generation: usize,
+    member: &'w mut Member,
     inbound: Inbound,
     /// The beginning of the message under way, and its size so far.
     head: Vec<u8>,
@@ -79,6 +87,10 @@ pub(crate) struct Talk<'w> {
     schedule: Option<Schedule>,
     number: u64,
     membership: Membership,
+    /// Since when.
+    member_since: Micros,
+    /// How many of those that its member has no answer to were said here, the oldest first.
+    said: usize,
     /// How many messages of each part came.
     heard: [u64; 2],
     armed: Micros,
@@ -88,13 +100,14 @@ pub(crate) struct Talk<'w> {
 }
 
 impl<'w> Talk<'w> {
-    pub(crate) fn new(worker: &'w Worker, seat: Seat, generation: usize) -> Self {
+    pub(crate) fn new(worker: &'w Worker, (seat, member): (Seat, &'w mut Member), generation: usize) -> Self {
         let rules = Rules { from: Role::Server, message_size: u64::MAX, utf8: false };
         let credit = if let Sending::OnReply(window) = worker.policy.sending { window } else { 0 };
         Self {
             worker,
             seat,
             generation,
+            member,
             inbound: Inbound::new(rules),
             head: Vec::new(),
             size: 0,
@@ -107,6 +120,8 @@ impl<'w> Talk<'w> {
             schedule: None,
             number: 0,
             membership: Membership::None,
+            member_since: 0,
+            said: 0,
             heard: [0; 2],
             armed: 0,
             held_up: false,
@@ -117,6 +132,11 @@ impl<'w> Talk<'w> {
     /// How many messages of each part came.
     pub(crate) fn heard(&self) -> [u64; 2] {
         self.heard
+    }
+
+    /// How many messages were said here and have no answer.
+    pub(crate) fn said(&self) -> usize {
+        self.said
     }
 
     /// Goes on as far as it can. The connection's task is polled when bytes come or go, when a message is due, and when
@@ -143,8 +163,10 @@ impl<'w> Talk<'w> {
                 return Poll::Ready(End::Closed { code, ours: took.is_some(), took });
             }
             let leaves = self.leave_if_told(cx, socket);
-            if self.leaving.is_none() {
-                self.send_due(cx, socket);
+            match worker.policy.expect {
+                _ if self.leaving.is_some() => {}
+                Expect::Once => self.say_all(cx, socket),
+                Expect::Replies | Expect::Deliveries => self.send_due(cx, socket),
             }
             if let Poll::Ready(Err(error)) = socket.poll_flush(cx) {
                 return Poll::Ready(lost(&error));

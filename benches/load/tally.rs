@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 
 use super::report::{self, Run, Second, Summary};
+use super::stayed;
 
 /// A kind of latency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,9 +28,11 @@ pub(crate) enum Kind {
     Close,
     /// From the cut until the connection is open again.
     Reconnect,
+    /// From the end of a connection by the server until its member can say something on another one.
+    Away,
 }
 
-const KINDS: [(Kind, &str); 9] = [
+const KINDS: [(Kind, &str); 10] = [
     (Kind::Tcp, "tcp"),
     (Kind::Tls, "tls"),
     (Kind::TlsResumed, "tls_resumed"),
@@ -39,6 +42,7 @@ const KINDS: [(Kind, &str); 9] = [
     (Kind::Ack, "ack"),
     (Kind::Close, "close"),
     (Kind::Reconnect, "reconnect"),
+    (Kind::Away, "away"),
 ];
 
 /// All that one thread has counted.
@@ -63,6 +67,8 @@ pub(crate) struct Tally {
     pub(crate) never_read: BTreeMap<String, u64>,
     /// Some sender has got its own message.
     pub(crate) hears_itself: bool,
+    /// Of those who stay.
+    pub(crate) stayed: stayed::Count,
     /// How late scheduled messages were sent by fault of the generator.
     pub(crate) late: Histogram<u64>,
     pub(crate) lag: Histogram<u64>,
@@ -145,6 +151,7 @@ impl Tally {
             heard: Vec::new(),
             never_read: BTreeMap::new(),
             hears_itself: false,
+            stayed: stayed::Count::default(),
             late: report::histogram(),
             lag: report::histogram(),
             cpu_seconds: 0.0,
@@ -196,6 +203,7 @@ impl Tally {
         self.heard.extend_from_slice(&other.heard);
         sum(&mut self.never_read, &other.never_read);
         self.hears_itself |= other.hears_itself;
+        self.stayed.add(&other.stayed);
         self.cpu_seconds += other.cpu_seconds;
         self.waited_seconds += other.waited_seconds;
     }

@@ -68,6 +68,10 @@ impl Conversation for Leg {
     }
 
     fn order(&mut self, cx: &mut Context<'_>, order: Order) {
+        if self.over.is_none() {
+            // What has come by now stands before our Close. That it may be over then is found again by the next poll.
+            let _ = self.poll_at(cx, self.place.now());
+        }
         self.leave(cx, order);
     }
 
@@ -165,7 +169,12 @@ impl Leg {
     /// Both ends are told to go.
     fn leave(&mut self, cx: &mut Context<'_>, order: Order) {
         let code = Code::from_wire(order.code).unwrap_or(Code::GOING_AWAY);
-        self.tell(cx, |tunnel, wires| tunnel.order(Close::new(code, order.reason), wires));
+        let close = Close::new(code, order.reason);
+        if code.invites_back() {
+            self.tell(cx, |tunnel, wires| tunnel.send_home(close, wires));
+        } else {
+            self.tell(cx, |tunnel, wires| tunnel.order(close, wires));
+        }
     }
 
     /// The backend's name.

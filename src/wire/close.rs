@@ -44,6 +44,13 @@ impl Code {
         }
     }
 
+    /// Whether who gets it is sent home by no fault of its own, and may come back at once: what it says until it has seen
+    /// it still counts.
+    #[must_use]
+    pub const fn invites_back(self) -> bool {
+        matches!(self, Self::GOING_AWAY | Self::RESTART)
+    }
+
     /// The number.
     #[must_use]
     pub const fn get(self) -> u16 {

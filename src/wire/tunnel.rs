@@ -173,7 +173,10 @@ impl Tunnel {
             return;
         }
         match from {
-            Side::Client => self.end(|| Ending::lost(Party::Client, how)),
+            Side::Client => {
+                self.end(|| Ending::lost(Party::Client, how));
+                self.leave_behind(out);
+            }
             Side::Backend => self.backend_ended(how.into(), Lost::Ended, out),
         }
     }
@@ -184,6 +187,7 @@ impl Tunnel {
         if self.is_over() || self.ending.is_none() || self.take_last(out) {
             return;
         }
+        self.leave_behind(out);
         self.cut = true;
     }
 
@@ -194,6 +198,18 @@ impl Tunnel {
         }
         self.end(|| Ending::closed(Party::Gateway, &close));
         self.leave_backend(&Close::new(Code::GOING_AWAY, close.reason.clone()), out);
+        self.close_client(close, out);
+    }
+
+    /// The gateway sends the client home, by no fault of its own: it gets its Close as in [`Tunnel::order`], and what it
+    /// says until it has seen that still passes. The backend gets its own when the client has answered or gone, or the
+    /// wait is over.
+    pub fn send_home(&mut self, close: Close, out: &mut impl Out) {
+        if self.ending.is_some() {
+            return;
+        }
+        self.end(|| Ending::closed(Party::Gateway, &close));
+        self.wait().behind = Some(Close::new(Code::GOING_AWAY, close.reason.clone()));
         self.close_client(close, out);
     }
 

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::desk::{ask, get, raw, with_routes};
-use crate::support::backend::Backend;
+use crate::desk::{ask, desk, get, raw, with_routes};
+use crate::support::backend::{Backend, relay};
 use crate::support::peer::upgrade_request;
-use crate::support::{Peer, Running, parse, within};
+use crate::support::{Peer, Running, frames, parse, within};
 
 fn proxy(urls: &[&str], more: &str) -> String {
     format!("[[route]]\npath = \"/ws\"\nproxy = {{ pool = \"app\" }}\n[pool.app]\nbackends = {urls:?}\n{more}\n")
@@ -139,6 +139,66 @@ async fn who_was_being_let_in_as_a_drain_began_is_sent_home_too() {
     let (_behind, _) = crate::support::backend::upgrade(behind, &[]).await;
     assert_eq!(late.answer().await.status, 101);
     is_told(late, 1012, "service restart").await;
+}
+
+/// RFC 6455 §5.5.1: who has got a Close may have said something before it saw that.
+#[tokio::test]
+async fn nothing_is_lost_of_what_either_end_said_before_it_knew_of_the_drain() {
+    for profile in ["transparent", "legacy"] {
+        let backend = Backend::bind().await;
+        let (gateway, _folder) = with_routes("", &relay(profile, &[&backend.url()], ""));
+        let (mut behind, mut peer) = tokio::join!(async { backend.upgrade(&[]).await.0 }, gateway.open("/ws"));
+        let answer = if profile == "transparent" { frames::server } else { frames::client };
+        behind.send(&answer(1, b"pushed")).await;
+        let body = json!({ "pool": profile, "backend": backend.url() });
+        assert_eq!(ask(&gateway, "POST /drain", Some(&body)).await.0, 202);
+        assert_eq!(peer.message().await.text(), "pushed");
+        let close = peer.message().await;
+        assert_eq!((close.code(), close.reason().as_str()), (1012, "service restart"));
+        for late in ["late", "later"] {
+            peer.say(late).await;
+            assert_eq!(behind.message().await.text(), late, "{profile}");
+        }
+        peer.agree(&close).await;
+        if profile == "transparent" {
+            assert_eq!(behind.message().await.code(), 1001, "and not before");
+        } else {
+            assert_eq!(behind.rest().await, b"", "it would take a Close for a message");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_backend_learns_of_the_end_when_its_client_does_not_answer_the_close() {
+    let backend = Backend::bind().await;
+    let routes = relay("transparent", &[&backend.url()], "");
+    let (gateway, _folder) =
+        with_routes("", &routes.replacen("[pool", "limits = { close_timeout = \"50ms\" }\n[pool", 1));
+    for hangs_up in [true, false] {
+        let (mut behind, mut peer) = tokio::join!(async { backend.upgrade(&[]).await.0 }, gateway.open("/ws"));
+        let gone = "DELETE /connections?route=/ws&code=1012";
+        assert_eq!(ask(&gateway, gone, None).await.0, 202);
+        assert_eq!(peer.message().await.code(), 1012);
+        let kept = (!hangs_up).then_some(peer);
+        assert_eq!(behind.message().await.code(), 1001);
+        drop(kept);
+    }
+}
+
+#[tokio::test]
+async fn what_is_said_in_a_room_before_the_close_is_seen_is_said() {
+    let (gateway, _folder) = desk("", "");
+    for (room, code, is_said) in [("home", 1012, true), ("out", 1008, false)] {
+        let mut peer = gateway.enter(&format!("/chat/{room}")).await;
+        assert_eq!(ask(&gateway, &format!("DELETE /connections?route=/chat&code={code}"), None).await.0, 202);
+        let close = peer.message().await;
+        assert_eq!(close.code(), code);
+        peer.say("late").await;
+        peer.agree(&close).await;
+        let heard = get(&gateway, &format!("/rooms/{room}/messages")).await["messages"].clone();
+        let texts: Vec<_> = heard.as_array().expect("messages").iter().map(|message| &message["text"]).collect();
+        assert_eq!(texts, if is_said { vec!["late"] } else { vec![] });
+    }
 }
 
 #[tokio::test]

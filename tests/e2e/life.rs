@@ -7,6 +7,7 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 use wsgate::Phase;
 
+use crate::desk::{get, with_routes};
 use crate::support::backend::{Backend, switch};
 use crate::support::frames::{self, BINARY, CLOSE, CONTINUATION, PING, TEXT};
 use crate::support::peer::{Peer, upgrade_request};
@@ -154,21 +155,25 @@ async fn a_session_that_is_cut_leaves_its_line_too() {
 #[tokio::test]
 async fn a_close_waits_for_the_end_of_a_frame_that_is_passing() {
     let backend = Backend::bind().await;
-    let gateway = gateway(&format!("{PATIENT}{}", relay(&backend.url())));
+    let (gateway, _folder) = with_routes("", &relay(&backend.url()));
     let (mut peer, (mut behind, _)) = tokio::join!(gateway.open("/ws"), backend.upgrade(&[]));
     let frame = frames::server(BINARY, &[7; 1000]);
     behind.send(&frame[..500]).await;
     let begun = peer.read_exact(500).await;
-    let stopping = stopping(gateway);
-    // The backend is told at once, since nothing is passing to it.
-    assert_eq!(behind.frame().await.code(), 1001);
+    gateway.handle.drain();
+    within("its order to go", async {
+        while get(&gateway, "/connections").await["connections"][0]["ending"] != true {}
+    })
+    .await;
     behind.send(&frame[500..]).await;
     assert_eq!([begun, peer.read_exact(frame.len() - 500).await].concat(), frame);
     is_sent_home(peer).await;
+    assert_eq!(behind.frame().await.code(), 1001);
     behind.send(&frames::server(CLOSE, &frames::close(1001, ""))).await;
     behind.end().await;
     drop(behind);
-    let totals = within("the drain", stopping).await.expect("drain");
+    within("the drain", gateway.handle.reached(Phase::Stopped)).await;
+    let totals = gateway.stop();
     assert_eq!((totals.open, totals.cut), (1, 0));
 }
 

@@ -33,6 +33,7 @@ mod keys;
 mod life;
 mod load;
 mod load_chat;
+mod load_stay;
 mod log;
 mod log_file;
 mod meters;

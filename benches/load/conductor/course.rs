@@ -8,7 +8,9 @@ use super::super::policy::{Expect, Span};
 use super::{Conductor, Part};
 
 /// Nothing more is under way when nothing came for so long.
-const SILENCE: Duration = Duration::from_secs(3);
+pub(super) const SILENCE: Duration = Duration::from_secs(3);
+/// Where some may have been sent home, and come back with what they have to say.
+const LONG_SILENCE: Duration = Duration::from_secs(10);
 
 /// Whether measuring ends with a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +29,14 @@ impl Conductor<'_> {
                 self.weigh();
                 self.begin(time);
                 self.wait(time);
+            }
+            (Expect::Once, _) => {
+                self.let_in(count)?;
+                self.weigh();
+                // From here on nobody waits to be let in by us.
+                self.control.set_pace(0);
+                self.silence = LONG_SILENCE;
+                self.part("", time, Measuring::Ends);
             }
             (Expect::Deliveries, Profile::Slow) => self.without_and_with(count)?,
             (Expect::Deliveries, _) => {
@@ -78,11 +88,11 @@ impl Conductor<'_> {
     fn settle(&mut self) {
         let due = |part: &Part| self.policy.due(part.span, true).iter().sum::<u64>();
         let all = self.parts.iter().map(due).sum::<u64>() as usize;
-        let end = Instant::now() + Duration::from_secs(20);
+        let end = Instant::now() + 3 * self.silence + Duration::from_secs(11);
         self.stage = "waiting for what is under way".into();
         while self.control.delivered() < all && Instant::now() < end {
             let before = self.control.delivered();
-            let is_more = self.wait_while(SILENCE, |control| control.delivered() == before);
+            let is_more = self.wait_while(self.silence, |control| control.delivered() == before);
             if !is_more {
                 return;
             }
@@ -149,7 +159,7 @@ impl Conductor<'_> {
         self.open(count)?;
         self.control.set_pace(0);
         self.begin(Duration::from_secs(3600));
-        for (name, jitter) in [("all at once", Duration::ZERO), ("with jitter", self.arguments.jitter)] {
+        for (name, jitter) in [("all at once", Duration::ZERO), ("with jitter", self.arguments.jitter())] {
             self.wait(Duration::from_secs(1));
             self.control.set_jitter(jitter.as_micros() as Micros);
             let cut = Instant::now();

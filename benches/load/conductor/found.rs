@@ -6,6 +6,7 @@ use super::super::arguments::{Profile, cpus};
 use super::super::policy::Expect;
 use super::super::report::{self, Run, Summary};
 use super::super::server::bytes_per_connection;
+use super::super::stayed::Stayed;
 use super::super::tally::{Tally, Tick};
 use super::{Conductor, Part};
 
@@ -28,7 +29,7 @@ impl Conductor<'_> {
         let mut run = Run { series: self.series.clone(), stages: self.stages.clone(), ..Run::default() };
         self.judge_generator(&mut run, &tally, seconds, threads);
         self.count_more(&mut run, &tally, seconds);
-        let main = if self.policy.expect == Expect::Deliveries { "delivery" } else { "round_trip" };
+        let main = if self.arguments.is_chat() { "delivery" } else { "round_trip" };
         tally.into_run(&mut run, main, seconds);
         self.describe(&mut run, seconds);
         self.weigh_server(&mut run);
@@ -66,13 +67,15 @@ impl Conductor<'_> {
             run.totals.full_handshakes_per_second = self.handshakes.first().copied();
             run.totals.resumed_handshakes_per_second = self.handshakes.get(1).copied();
         }
-        if self.policy.expect == Expect::Deliveries && tally.sent > 0 {
+        if self.policy.expect != Expect::Replies && tally.sent > 0 {
             run.parts = self.parts.iter().enumerate().map(|(at, part)| self.part_found(at, part, tally)).collect();
             let sum = |of: fn(&report::Part) -> u64| run.parts.iter().map(of).sum::<u64>();
             let (due, missing) = (sum(|part| part.due), sum(|part| part.missing));
             run.totals.deliveries = Some(sum(|part| part.deliveries));
             run.totals.due = Some(due);
             run.totals.completeness = share_of(due, missing);
+            run.stayed =
+                (self.policy.expect == Expect::Once).then(|| Stayed::new(&tally.stayed, missing, self.control.since()));
             let planned = || self.parts.iter().filter_map(|part| self.policy.planned(part.span)).sum();
             run.totals.acks_due = self.policy.speech.is_acknowledged().then(planned);
             if due > 0 && run.totals.deliveries > Some(due - missing) {
@@ -90,7 +93,8 @@ impl Conductor<'_> {
                 *heard += parts[at];
             }
         }
-        let due = self.policy.due(part.span, tally.hears_itself);
+        let hears_itself = tally.hears_itself || self.policy.expect == Expect::Once;
+        let due = self.policy.due(part.span, hears_itself);
         let missing = due.iter().zip(&heard).map(|(due, heard)| due.saturating_sub(*heard)).sum();
         let (deliveries, due) = (heard.iter().sum::<u64>(), due.iter().sum());
         let ends = part.began.as_ref().zip(part.ended.as_ref());

@@ -11,6 +11,8 @@ use super::{Membership, Talk};
 
 /// So much of a message's beginning is searched for its mark.
 const SEARCHED: usize = 1024;
+/// The same where there are many messages in one.
+const WHOLE: usize = 1 << 22;
 
 impl Talk<'_> {
     pub(super) fn take(&mut self, mut bytes: &[u8]) {
@@ -48,7 +50,8 @@ impl Talk<'_> {
     }
 
     fn piece(&mut self, bytes: &[u8], ends: bool) {
-        let room = SEARCHED.saturating_sub(self.head.len()).min(bytes.len());
+        let searched = if self.worker.policy.expect == Expect::Once { WHOLE } else { SEARCHED };
+        let room = searched.saturating_sub(self.head.len()).min(bytes.len());
         self.head.extend_from_slice(&bytes[..room]);
         self.size += bytes.len();
         if ends {
@@ -93,11 +96,12 @@ impl Talk<'_> {
         match worker.policy.expect {
             Expect::Deliveries => self.heard_in_chat(head, now, &mut tally),
             Expect::Replies => self.got_reply((head, size), now, &mut tally),
+            Expect::Once => self.heard_once((head, size), now, &mut tally),
         }
     }
 
     /// A message of this run with that mark, and whether it is this connection's own.
-    fn marked(&self, head: &[u8], side: Side) -> Option<(Mark, bool)> {
+    pub(super) fn marked(&self, head: &[u8], side: Side) -> Option<(Mark, bool)> {
         let mark = Mark::find(head, side).filter(|mark| mark.run == self.worker.policy.run)?;
         Some((mark, mark.sender as usize == self.seat.index & 0xf_ffff))
     }

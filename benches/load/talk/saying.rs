@@ -9,7 +9,7 @@ use super::super::policy::Sending;
 use super::{Membership, Talk};
 
 /// While so much waits for the server to read it, nothing more is sent; it counts as late all the same.
-const BACKLOG: usize = 1 << 20;
+pub(super) const BACKLOG: usize = 1 << 20;
 
 impl Talk<'_> {
     /// Asks to be let in, once.
@@ -19,7 +19,9 @@ impl Talk<'_> {
         }
         let worker = self.worker;
         let speech = &worker.policy.speech;
-        if !speech.join.is_empty() {
+        if let Some(words) = self.resumption() {
+            socket.send(cx, &words);
+        } else if !speech.join.is_empty() {
             socket.send(cx, &worker.template.borrow().join(&speech.join, worker.speaker(self.seat)));
         }
         if speech.joined.is_some() && !self.never_reads() {
@@ -31,6 +33,7 @@ impl Talk<'_> {
 
     pub(super) fn let_in(&mut self) {
         self.membership = Membership::In;
+        self.member_since = self.worker.pacer.now();
         self.worker.control.join();
     }
 
@@ -90,7 +93,7 @@ impl Talk<'_> {
     }
 
     /// Sends one message that was to be sent at `at`.
-    fn send(&mut self, cx: &mut Context<'_>, socket: &mut Socket, at: Micros) {
+    pub(super) fn send(&mut self, cx: &mut Context<'_>, socket: &mut Socket, at: Micros) {
         let worker = self.worker;
         let mut template = worker.template.borrow_mut();
         if !template.marked {

@@ -33,6 +33,8 @@ pub(super) struct Far {
     apart: bool,
     /// Members elsewhere.
     count: usize,
+    /// Those of them who are here as well: their sessions change places.
+    both: usize,
     /// Those whose names are known, and where they are.
     members: HashMap<MemberId, (Name, Arc<str>)>,
     /// Their names, as far as they have chosen one.
@@ -51,6 +53,7 @@ impl Far {
             waiting: Vec::new(),
             apart: false,
             count: 0,
+            both: 0,
             members: HashMap::new(),
             names: HashMap::new(),
             origins: Origins::default(),
@@ -60,6 +63,21 @@ impl Far {
     /// Members elsewhere.
     pub(super) const fn count(&self) -> usize {
         self.count
+    }
+
+    /// Members who are known to be here and elsewhere.
+    pub(super) const fn both(&self) -> usize {
+        self.both
+    }
+
+    /// Somebody has come, and may not have been here before.
+    pub(super) fn note_here(&mut self, id: MemberId, is_new: bool) {
+        self.both += usize::from(is_new && self.members.contains_key(&id));
+    }
+
+    /// Somebody has gone from here.
+    pub(super) fn note_gone(&mut self, id: MemberId) {
+        self.both -= usize::from(self.both > 0 && self.members.contains_key(&id));
     }
 
     /// Whether the others cannot be reached.
@@ -196,6 +214,7 @@ impl Room {
         let before = std::mem::take(&mut state.far.members);
         let chosen = members.iter().filter(|(_, (name, _))| !name.text.starts_with("User #"));
         state.far.names = chosen.map(|(id, (name, _))| (name.key(), *id)).collect();
+        state.far.both = members.keys().filter(|id| state.people.has(**id)).count();
         (state.far.count, state.far.members) = (count, members);
         let (room, time) = (&*self.name, id::now());
         let gone: Vec<_> = before.iter().filter(|(id, _)| !state.is_here(**id)).collect();

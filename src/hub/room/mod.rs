@@ -139,8 +139,10 @@ impl Room {
     pub(crate) fn arrive_plain(self: &Arc<Self>, guest: &Guest<'_>, budget: usize) -> (u64, Vec<Bytes>) {
         let mut state = self.state.lock();
         self.make_way(&mut state, guest);
-        if !guest.name.vouched || state.people.come(guest.id, guest.user, guest.name).is_err() {
-            state.people.come_numbered(guest.user);
+        let came = guest.name.vouched.then(|| state.people.come(guest.id, guest.user, guest.name));
+        match came {
+            Some(Ok(came)) => state.far.note_here(guest.id, came == Came::Newly),
+            Some(Err(_)) | None => state.people.come_numbered(guest.user),
         }
         let own = Name::of_user(guest.user);
         let name = state.people.name(guest.id).cloned().unwrap_or(own);
@@ -159,6 +161,7 @@ impl Room {
         state.far.allows(guest.id, guest.name)?;
         self.make_way(&mut state, guest);
         if state.people.come(guest.id, guest.user, guest.name)? == Came::Newly {
+            state.far.note_here(guest.id, true);
             self.tell_presence(&mut state, guest, true);
         }
         state.present[guest.worker].v1 += 1;
@@ -179,6 +182,7 @@ impl Room {
             Language::V1 => present.v1 -= 1,
         }
         if let Some(name) = state.people.go(id, user) {
+            state.far.note_gone(id);
             self.tell_presence(&mut state, &Guest { id, user, worker, name: &name }, false);
         }
     }
@@ -218,7 +222,7 @@ impl Room {
         let near = state.people.list(most, &self.ground.keys);
         let left = most - near.len();
         let far: Vec<_> = state.far.list().filter(|(id, _)| !state.people.has(*id)).take(left).collect();
-        (state.people.count() + state.far.count(), [near, far].concat())
+        (state.count(), [near, far].concat())
     }
 
     /// What somebody is called who can be told something alone.
@@ -245,10 +249,15 @@ impl Room {
 }
 
 impl State {
+    /// How many are here or elsewhere; who is known to be both is one.
+    fn count(&self) -> usize {
+        (self.people.count() + self.far.count()).saturating_sub(self.far.both())
+    }
+
     fn welcome(&self, wanted: &Wanted) -> Welcome {
         Welcome {
             letter: self.letters,
-            members: self.people.count() + self.far.count(),
+            members: self.count(),
             apart: self.far.is_apart(),
             last: self.history.last(),
             read_only: self.rules.read_only,

@@ -8,20 +8,28 @@ use crate::hub::language::v1::event::Event;
 use crate::hub::mailbox::{Content, Letter};
 
 impl Room {
-    /// Tells the others who comes or goes.
+    /// Tells the others who comes or goes. Who is at the same time on another gateway only moves: at most it is called
+    /// otherwise from now on.
     pub(super) fn tell_presence(self: &Arc<Self>, state: &mut State, guest: &Guest<'_>, comes: bool) {
         let (room, id, name, time) = (&*self.name, guest.id, &*guest.name.text, id::now());
-        let event = match comes {
-            true => Event::Join { room, id, name, time },
-            false => Event::Leave { room, id, name, time },
+        let elsewhere = state.far.name(id).map(|name| Arc::clone(&name.text));
+        let renamed = |was, name| Event::Name { reference: None, id, name, was, room: Some(room) };
+        let event = match (&elsewhere, comes) {
+            (None, true) => Some(Event::Join { room, id, name, time }),
+            (None, false) => Some(Event::Leave { room, id, name, time }),
+            (Some(far), _) if **far == *name => None,
+            (Some(far), true) => Some(renamed(far, name)),
+            (Some(far), false) => Some(renamed(name, far)),
         };
-        self.tell(state, &event, guest.user);
+        if let Some(event) = event {
+            self.tell(state, &event, guest.user);
+        }
         self.ground.order.people(self);
     }
 
     /// Tells everybody but one who speaks the newer language, in rooms that are not too large for it.
     pub(super) fn tell(self: &Arc<Self>, state: &mut State, event: &Event<'_>, except: u64) {
-        if state.people.count() + state.far.count() <= state.rules.presence {
+        if state.count() <= state.rules.presence {
             self.tell_any(state, event, except);
         }
     }

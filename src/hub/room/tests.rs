@@ -197,6 +197,32 @@ fn shared(history: usize, said: &[u64]) -> Arc<Room> {
 }
 
 #[test]
+fn who_moves_from_one_gateway_to_another_is_one_and_neither_comes_nor_goes() {
+    let room = shared(9, &[]);
+    arrive(&room, 9, 0);
+    let elsewhere = |name: &str| {
+        let name = Name::chosen(name, 32).expect("a name");
+        room.others(1, [(MemberId(1), (name, Arc::from("other")))].into());
+        letters(&room, 0)
+    };
+    assert_eq!(elsewhere("member 1"), ["join"]);
+    arrive(&room, 1, 1);
+    assert_eq!((letters(&room, 0), room.who(9).0, room.who(9).1.len()), (vec![], 2, 2));
+    room.others(0, HashMap::new());
+    assert_eq!((letters(&room, 0), room.who(9).0), (vec![], 2));
+    // And back: the other one hears of it first.
+    assert_eq!((elsewhere("somebody else"), room.who(9).0), (vec![], 2));
+    room.depart(MemberId(1), 1, 1, Language::V1);
+    assert_eq!((letters(&room, 0), room.who(9).0), (vec!["name".to_owned()], 2));
+    arrive(&room, 1, 1);
+    assert_eq!((letters(&room, 0), room.who(9).0), (vec!["name".to_owned()], 2));
+    room.depart(MemberId(1), 1, 1, Language::V1);
+    assert_eq!(letters(&room, 0), ["name"]);
+    room.others(0, HashMap::new());
+    assert_eq!((letters(&room, 0), room.who(9).0), (vec!["leave".to_owned()], 1));
+}
+
+#[test]
 fn a_room_that_was_apart_once_tells_gaps_as_ever() {
     let room = shared(3, &[10]);
     let since = |time: u64| {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::{Listener, OWN_PING};
 use crate::socket::rate::MessageRate;
 use crate::telemetry::roster::Place;
-use crate::wire::close::{Close, Ending, Party, Violation};
+use crate::wire::close::{Close, Code, Ending, Party, Violation};
 use crate::wire::frame::{self, Opcode};
 use crate::wire::inbound::{Inbound, Rules, Turn};
 use crate::wire::message::Assembler;
@@ -92,7 +92,7 @@ impl Talk {
                                 desk.assembler.open(head.opcode, None);
                             }
                         }
-                        Turn::Payload { .. } if self.sent_close => {} // RFC 6455 §5.5.1: nothing follows our Close
+                        Turn::Payload { .. } if self.sent_close && !self.hears_last() => {}
                         Turn::Payload { bytes, mask, message_ends, .. } => {
                             desk.assembler.push(bytes, mask);
                             if message_ends {
@@ -108,6 +108,12 @@ impl Talk {
         }
     }
 
+    /// Who was sent home by no fault of its own is heard until it has seen it.
+    fn hears_last(&self) -> bool {
+        let invites_back = |ending: &Ending| Code::from_wire(ending.code).is_some_and(Code::invites_back);
+        self.ending.as_deref().is_some_and(|ending| ending.by == Party::Gateway && invites_back(ending))
+    }
+
     fn message(&mut self, desk: &mut Desk, listener: &mut dyn Listener, place: &Place) {
         let Desk { assembler, replies, heard_data, .. } = desk;
         *heard_data = true;
@@ -116,6 +122,9 @@ impl Talk {
         place.received(assembler.bytes().len() as u64);
         let before = replies.len();
         let verdict = listener.message(assembler.opcode(), assembler.bytes(), replies);
+        if self.sent_close {
+            replies.truncate(before); // RFC 6455 §5.5.1: nothing follows our Close
+        }
         for payload in frame::payloads(&replies[before..]) {
             self.to_client.frames += 1;
             self.to_client.bytes += payload as u64;

@@ -39,6 +39,7 @@ enum Event {
     End(Side),
     Deadline,
     Order(Close),
+    Home(Close),
     Ping,
 }
 
@@ -106,6 +107,7 @@ fn run(policy: Policy, allowance: usize, events: &[Event]) -> (Told, Vec<(Side, 
             Event::End(side) => tunnel.on_end(*side, "gone", &mut wire),
             Event::Deadline => tunnel.on_deadline(&mut wire),
             Event::Order(close) => tunnel.order(close.clone(), &mut wire),
+            Event::Home(close) => tunnel.send_home(close.clone(), &mut wire),
             Event::Ping => tunnel.ping(&mut wire),
         }
         tunnel.rest();
@@ -618,6 +620,44 @@ fn nothing_follows_the_close_of_an_order() {
     // A misdeed after the Close ends it without another word.
     let told = play(TRANSPARENT, &[Event::Order(leaving()), client(&[c(0xc1, b"")])]);
     assert_eq!((told.to_client(), told.to_backend().len(), told.over), (vec![close(1001, "drain")], 1, true));
+}
+
+#[test]
+fn what_a_client_says_before_it_sees_that_it_is_sent_home_still_passes() {
+    let late = [client(&[c(TEXT, b"late"), c(PING, b"late")]), backend(&[b(TEXT, b"late"), b(PING, b"late")])];
+    for policy in [TRANSPARENT, EDGE] {
+        let is_edge = policy.edge.is_some();
+        let home = [&[Event::Home(leaving())], &late[..]].concat();
+        let told = play(policy, &home);
+        let passed =
+            if is_edge { vec![text("late")] } else { vec![text("late"), (true, Opcode::Ping, b"late".to_vec())] };
+        assert_eq!(
+            (told.to_client(), told.to_backend(), told.over),
+            (vec![close(1001, "drain")], passed.clone(), false)
+        );
+        let left = if is_edge { passed } else { [passed, vec![close(1001, "drain")]].concat() };
+        for end in [client(&[c(CLOSE, &payload(1001, ""))]), Event::End(Side::Client), Event::Deadline] {
+            let told = play(policy, &[&home[..], &[end, client(&[c(TEXT, b"too late")])]].concat());
+            assert_eq!((told.to_client(), told.to_backend()), (vec![close(1001, "drain")], left.clone()));
+            assert!(told.over);
+            told.ended(Party::Gateway, 1001);
+        }
+    }
+}
+
+#[test]
+fn who_is_sent_home_inside_of_frames_gets_and_says_them_whole() {
+    let (up, down) = (c(TEXT, b"going up"), b(TEXT, b"going down"));
+    let begun = [Event::Client(up[..8].to_vec()), Event::Backend(down[..5].to_vec()), Event::Home(leaving())];
+    let rest = [
+        client(&[up[8..].to_vec(), c(TEXT, b"late")]),
+        backend(&[down[5..].to_vec(), b(TEXT, b"late")]),
+        client(&[c(CLOSE, b"")]),
+    ];
+    let told = play(TRANSPARENT, &[&begun[..], &rest].concat());
+    assert_eq!(told.to_client(), [text("going down"), close(1001, "drain")]);
+    assert_eq!(told.to_backend(), [text("going up"), text("late"), close(1001, "drain")]);
+    assert!(told.over);
 }
 
 #[test]

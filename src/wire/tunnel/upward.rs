@@ -132,6 +132,7 @@ impl Tunnel {
     fn client_closed(&mut self, close: Close, out: &mut impl Out) {
         self.got[Side::Client as usize] = true;
         self.end(|| Ending::closed(Party::Client, &close));
+        self.leave_behind(out);
         if self.edge.is_some() {
             return self.close_client(close, out);
         }

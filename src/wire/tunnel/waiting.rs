@@ -16,6 +16,8 @@ pub(super) struct Waiting {
     pub(super) last: Option<Close>,
     /// A Close for the backend, at the next boundary.
     leave: Option<Close>,
+    /// A Close for the backend, behind all that the client says until it has seen its own.
+    pub(super) behind: Option<Close>,
 }
 
 /// The gateway's own ping to the client, where it may stand.
@@ -36,7 +38,7 @@ impl Tunnel {
             out.send(Side::Client, &frame::whole(Opcode::Pong, &pong, None));
         }
         let close = waiting.close.take();
-        if waiting.last.is_none() && waiting.leave.is_none() {
+        if waiting.last.is_none() && waiting.leave.is_none() && waiting.behind.is_none() {
             self.waiting = None;
         }
         if let Some(close) = close {
@@ -96,6 +98,13 @@ impl Tunnel {
                 let key = self.next_key();
                 out.send(Side::Backend, &frame::close(close, Some(key)));
             }
+        }
+    }
+
+    /// A client that was sent home says nothing any more: now the backend gets its Close, too.
+    pub(super) fn leave_behind(&mut self, out: &mut impl Out) {
+        if let Some(close) = self.waiting.as_mut().and_then(|waiting| waiting.behind.take()) {
+            self.leave_backend(&close, out);
         }
     }
 

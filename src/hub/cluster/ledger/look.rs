@@ -30,13 +30,15 @@ impl Ledger {
     /// The newest entries of the stream, oldest first, looked at while its channel was listened to; it has let go of what
     /// has a place below `gone`. What is new is to be shown; what the stream has lost is owed again.
     pub(in crate::hub::cluster) fn returned(&mut self, entries: Vec<Entry>, gone: u64, now: u64) -> Vec<Arrived> {
+        // What the first look has taken out of them is there as well.
+        let learned = if self.state == State::New { self.place } else { 0 };
         if self.state == State::New {
             self.state = State::Together;
         }
-        let last = entries.last().map_or(0, |entry| entry.id);
+        let last = entries.last().map_or(learned, |entry| entry.id);
         let there: HashSet<&str> = entries.iter().map(|entry| &*entry.said.key).collect();
         for own in self.own.iter_mut().filter(|own| !there.contains(&*own.said.key)) {
-            own.place = own.place.filter(|place| *place < gone);
+            own.place = own.place.filter(|place| *place < gone || *place <= learned);
         }
         let (known, news): (Vec<Entry>, Vec<Entry>) =
             entries.into_iter().partition(|entry| self.is_known(&entry.said.key));
