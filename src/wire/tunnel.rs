@@ -4,6 +4,7 @@ mod downward;
 mod edge;
 mod lost;
 mod mend;
+mod out;
 mod run;
 mod upward;
 mod waiting;
@@ -13,6 +14,7 @@ use std::borrow::Cow;
 use self::edge::Held;
 pub use self::edge::{BadText, Binary, Edge};
 pub use self::lost::Lost;
+pub use self::out::{Note, Out};
 use self::waiting::{Waiting, send_ping};
 use super::close::{Close, Code, Ending, Party, Violation};
 use super::frame::Role;
@@ -25,35 +27,6 @@ pub enum Side {
     Client,
     /// Whoever serves it.
     Backend,
-}
-
-/// Where a tunnel's bytes go, and who may say that a client talks too much.
-pub trait Out {
-    /// Takes bytes for one end; all of them, in this order. With an [`Edge`] they are one whole frame.
-    fn send(&mut self, to: Side, bytes: &[u8]);
-
-    /// Takes one whole message for the client, in one frame, that could be left out as a whole. Only with an [`Edge`].
-    fn message(&mut self, bytes: &[u8]) {
-        self.send(Side::Client, bytes);
-    }
-
-    /// Whether the client may send one more message now.
-    fn admit_message(&mut self) -> bool;
-
-    /// Learns what has happened, if it wants to know.
-    #[inline]
-    fn note(&mut self, _: Note) {}
-}
-
-/// What has happened, for whoever counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Note {
-    /// A message of this end has passed, with so many bytes of payload.
-    Message(Side, u64),
-    /// The client is sent a ping of the gateway's own.
-    Pinged,
-    /// The client has answered one.
-    Ponged,
 }
 
 /// How much the gateway does on behalf of the two ends.
