@@ -59,10 +59,10 @@ impl Bound {
         Self { socket, listen: listen.clone(), role, ours, removes, left }
     }
 
-    /// Binds it anew.
-    pub(super) fn bind(role: Role, listen: &Listen) -> io::Result<Self> {
+    /// Binds it anew. `[::]` takes IPv4 connections too, unless `only_v6`.
+    pub(super) fn bind(role: Role, listen: &Listen, only_v6: bool) -> io::Result<Self> {
         let socket = match listen {
-            Listen::Tcp(address) => Listening::Tcp(bind_tcp(*address)?),
+            Listen::Tcp(address) => Listening::Tcp(bind_tcp(*address, only_v6)?),
             Listen::Unix(path) => {
                 remove_stale(path)?;
                 let listener = UnixListener::bind(path)?;
@@ -132,12 +132,12 @@ impl Drop for Bound {
     }
 }
 
-fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+fn bind_tcp(address: SocketAddr, only_v6: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // A restart must not wait for the old connections' TIME_WAIT.
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
-        socket.set_only_v6(false)?;
+        socket.set_only_v6(only_v6)?;
     }
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;

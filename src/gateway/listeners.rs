@@ -1,6 +1,7 @@
 //! The listeners of a configuration: bound here, or taken over from whoever has bound them.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -48,11 +49,13 @@ impl Listeners {
             gateway.chain(plain).chain(admin).map(|(role, listen)| (heap.take(role, listen), role, listen)).collect();
         let unwanted = heap.unwanted()?;
         let taken = wanted.iter().filter_map(|(found, ..)| found.as_ref().map(|(at, _)| *at)).collect();
+        // Where all addresses of IPv4 have a listener of their own, `[::]` cannot have them too.
+        let v4_ports: Vec<u16> = wanted.iter().filter_map(|(_, _, listen)| v4_port(listen)).collect();
         let mut all = Self { gateway: Vec::new(), plain: Vec::new(), admin: None, taken, unwanted };
         for (found, role, listen) in wanted {
             let bound = match found {
                 Some((_, one)) => Bound::adopt(one, role, listen),
-                None => Bound::bind(role, listen),
+                None => Bound::bind(role, listen, v4_ports.iter().any(|port| is_on(listen, *port))),
             };
             let bound = Arc::new(bound.map_err(|error| StartError::Listen(name_of(listen), error))?);
             match role {
@@ -79,6 +82,20 @@ impl Listeners {
     pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Bound>> {
         self.gateway.iter().chain(&self.plain).chain(&self.admin)
     }
+}
+
+/// The port of a listener on all IPv4 addresses. Two that may take any port do not meet.
+fn v4_port(listen: &Listen) -> Option<u16> {
+    match listen {
+        Listen::Tcp(SocketAddr::V4(address)) if address.ip().is_unspecified() && address.port() != 0 => {
+            Some(address.port())
+        }
+        _ => None,
+    }
+}
+
+fn is_on(listen: &Listen, port: u16) -> bool {
+    matches!(listen, Listen::Tcp(address) if address.port() == port)
 }
 
 /// What was inherited and is not taken yet.
@@ -144,5 +161,33 @@ fn is_same(at: &Listen, wanted: &Listen) -> bool {
         (Listen::Tcp(at), Listen::Tcp(wanted)) => at == wanted,
         (Listen::Unix(at), Listen::Unix(wanted)) => absolute(at) == absolute(wanted),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr, TcpStream};
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn all_addresses_of_both_families_can_be_named() {
+        // A port that is free for both, as far as that can be known; another process may be faster, so more than one try.
+        let tries = (0..20).filter_map(|_| {
+            let free = std::net::TcpListener::bind((Ipv6Addr::UNSPECIFIED, 0)).ok()?;
+            let port = free.local_addr().ok()?.port();
+            drop(free);
+            let text = format!(
+                "listen = [\"[::]:{port}\", \"0.0.0.0:{port}\"]\nplaintext = true\n[[route]]\npath = \"/\"\necho = {{}}\n"
+            );
+            let config = Config::parse(&text, "t", Path::new("")).expect("a valid configuration");
+            let listeners = Listeners::bind(&config, Vec::new()).ok()?;
+            Some((port, listeners))
+        });
+        let (port, listeners) = tries.into_iter().next().expect("both are bound");
+        assert_eq!(listeners.gateway.len(), 2);
+        TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("IPv4");
+        TcpStream::connect((Ipv6Addr::LOCALHOST, port)).expect("IPv6");
     }
 }
