@@ -15,7 +15,7 @@ use self::edge::Held;
 pub use self::edge::{BadText, Binary, Edge};
 pub use self::lost::Lost;
 pub use self::out::{Note, Out};
-use self::waiting::{Waiting, send_ping};
+use self::waiting::Waiting;
 use super::close::{Close, Code, Ending, Party, Violation};
 use super::frame::Role;
 use super::inbound::{Inbound, Rules};
@@ -91,6 +91,9 @@ pub struct Tunnel {
     deaf: bool,
     /// The session ends without a Close for the client: there is no place or no time for one.
     cut: bool,
+    /// Pings of our own that the client has not answered yet. A pong beyond them answers one that has passed: that of another
+    /// gateway behind us, whose payload is the same.
+    unanswered: u8,
     waiting: Option<Box<Waiting>>,
     ending: Option<Box<Ending>>,
     offence: Option<Box<Offence>>,
@@ -119,6 +122,7 @@ impl Tunnel {
             gone: [false; 2],
             deaf: false,
             cut: false,
+            unanswered: 0,
             waiting: None,
             ending: None,
             offence: None,
@@ -194,7 +198,7 @@ impl Tunnel {
         if self.down_open {
             self.wait().ping = true;
         } else {
-            send_ping(out);
+            self.send_ping(out);
         }
     }
 

@@ -695,6 +695,17 @@ fn an_order_may_stand_between_fragments() {
 }
 
 #[test]
+fn pongs_for_another_gateway_behind_this_one_pass() {
+    // Both ping alike; the client answers each.
+    let events = [backend(&[b(PING, OWN_PING)]), Event::Ping, client(&[c(PONG, OWN_PING), c(PONG, OWN_PING)])];
+    let told = play(TRANSPARENT, &events);
+    assert_eq!(told.to_client().len(), 2);
+    assert_eq!(told.to_backend(), [(true, Opcode::Pong, OWN_PING.to_vec())]);
+    let told = play(TRANSPARENT, &[backend(&[b(PING, OWN_PING)]), client(&[c(PONG, OWN_PING)])]);
+    assert_eq!(told.to_backend(), [(true, Opcode::Pong, OWN_PING.to_vec())]);
+}
+
+#[test]
 fn own_pings_stand_between_frames_and_their_pongs_stay() {
     let own = (true, Opcode::Ping, OWN_PING.to_vec());
     let told = play(TRANSPARENT, &[Event::Ping, client(&[c(PONG, OWN_PING), c(PONG, b"foreign"), c(PONG, b"")])]);

@@ -119,7 +119,10 @@ impl Tunnel {
         match opcode {
             Opcode::Ping if self.edge.is_some() => self.pong_client(payload, out),
             Opcode::Ping => self.send_backend(Opcode::Ping, &payload, out),
-            Opcode::Pong if payload.starts_with(OWN_PING) => out.note(Note::Ponged),
+            Opcode::Pong if payload == OWN_PING && self.unanswered > 0 => {
+                self.unanswered -= 1;
+                out.note(Note::Ponged);
+            }
             Opcode::Pong if self.edge.is_some() => {}
             Opcode::Pong => self.send_backend(Opcode::Pong, &payload, out),
             _ => match Close::parse(&payload) {

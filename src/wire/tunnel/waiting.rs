@@ -20,20 +20,22 @@ pub(super) struct Waiting {
     pub(super) behind: Option<Close>,
 }
 
-/// The gateway's own ping to the client, where it may stand.
-pub(super) fn send_ping(out: &mut impl Out) {
-    out.send(Side::Client, &frame::whole(Opcode::Ping, OWN_PING, None));
-    out.note(Note::Pinged);
-}
-
 impl Tunnel {
+    /// The gateway's own ping to the client, where it may stand.
+    pub(super) fn send_ping(&mut self, out: &mut impl Out) {
+        self.unanswered = self.unanswered.saturating_add(1);
+        out.send(Side::Client, &frame::whole(Opcode::Ping, OWN_PING, None));
+        out.note(Note::Pinged);
+    }
+
     /// What stands to be sent to the client now that the stream to it is between two frames.
     pub(super) fn put_in(&mut self, out: &mut impl Out) {
         self.down_open = false;
         let Some(waiting) = &mut self.waiting else { return };
         if std::mem::take(&mut waiting.ping) {
-            send_ping(out);
+            self.send_ping(out);
         }
+        let Some(waiting) = &mut self.waiting else { return };
         if let Some(pong) = waiting.pong.take() {
             out.send(Side::Client, &frame::whole(Opcode::Pong, &pong, None));
         }
