@@ -52,7 +52,7 @@ def config(yard, routes, more=""):
         f'listen = ["127.0.0.1:0"]\ndrain_timeout = "{DRAIN}s"\ndrain_pace = "{PACE}/s"\n'
         '[tls]\ncertificates = [{ chain = "certs/localhost.pem", key = "certs/localhost.key" }]\n'
         f'[admin]\nlisten = "unix:{yard.folder}/admin.sock"\ntoken_file = "token"\n{LOG}'
-        '[limits]\nconnections_per_address = 100000\nhandshakes_per_address = "0/s"\n'
+        '[limits]\nconnections_per_address = 100000\npending_per_address = 100000\nhandshakes_per_address = "0/s"\n'
         f'close_timeout = "{CLOSE}s"\n{more}{routes}'
     )
 

@@ -75,7 +75,7 @@ class Yard:
         config = self.folder / f"{name}.toml"
         config.write_text(
             'listen = ["127.0.0.1:0"]\nworkers = 1\n[log]\nlevel = "warn"\n'
-            '[limits]\nconnections_per_address = 100000\nhandshakes_per_address = "0/s"\n'
+            '[limits]\nconnections_per_address = 100000\npending_per_address = 100000\nhandshakes_per_address = "0/s"\n'
             '[[route]]\npath = "/"\necho = {}\n'
         )
         program = self.start(name, [self.wsgate, "--config", config])
