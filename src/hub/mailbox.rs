@@ -47,7 +47,7 @@ pub(crate) enum Content {
 pub(crate) struct Said {
     /// The member who said it, by its number; 0 when it is not on this gateway.
     pub(super) user: u64,
-    /// By which the others' gateways know it; the highest there is while it has none.
+    /// Where it stands among all gateways; the highest id there is while it has no place.
     pub(super) place: MessageId,
     pub(super) plain: Option<Bytes>,
     pub(super) v1: Option<Bytes>,
