@@ -8,7 +8,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::id::MemberId;
+use super::id::{MemberId, MessageId};
 use super::language::v1::request::Join;
 use super::room::Room;
 use crate::wire::close::Close;
@@ -47,6 +47,8 @@ pub(crate) enum Content {
 pub(crate) struct Said {
     /// The member who said it, by its number; 0 when it is not on this gateway.
     pub(super) user: u64,
+    /// Where it stands among all gateways; the highest id there is while it has no place.
+    pub(super) place: MessageId,
     pub(super) plain: Option<Bytes>,
     pub(super) v1: Option<Bytes>,
     /// For the member who said it, behind the message itself.

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use super::filter::{Filter, Waiting};
 use super::mailbox::{Content, Letter, Mailbox, Out, Said, Word};
 use super::member::{Member, Talker};
-use super::room::Room;
+use super::room::{Room, Since};
 use crate::lifecycle::Tasks;
 use crate::wire::close::{Close, Code};
 
@@ -55,8 +55,7 @@ struct Company {
 #[derive(Debug)]
 struct Listening {
     talker: Rc<Talker>,
-    /// The letter after which it came.
-    since: u64,
+    since: Since,
 }
 
 impl Shard {
@@ -88,8 +87,8 @@ impl Shard {
         self.thin(room, |company| leave(&mut company.plain, key));
     }
 
-    /// Somebody of the newer language has come into a room, after this letter; see [`Shard::join`].
-    pub(super) fn listen(&self, room: &Arc<Room>, talker: &Rc<Talker>, since: u64) -> usize {
+    /// Somebody of the newer language has come into a room, and hears it from there on; see [`Shard::join`].
+    pub(super) fn listen(&self, room: &Arc<Room>, talker: &Rc<Talker>, since: Since) -> usize {
         let listening = Listening { talker: Rc::clone(talker), since };
         self.rooms.borrow_mut().entry(Arc::as_ptr(room)).or_default().v1.insert(listening)
     }
@@ -238,15 +237,15 @@ impl Shard {
         let mut cx = Context::from_waker(Waker::noop());
         let end = members.capacity().min(at + STRIDE);
         for Listening { talker, since } in (at..end).filter_map(|slot| members.get(slot)) {
-            if number <= *since {
+            if number <= since.letter {
                 continue;
             }
             match content {
                 Content::Event { frame, except } if *except != talker.user() => talker.deliver(&mut cx, frame),
                 Content::Event { .. } | Content::Out(_) => {}
-                Content::Said(Said { user, v1, ack, to_sender, .. }) => {
+                Content::Said(Said { user, place, v1, ack, to_sender, .. }) => {
                     let own = *user == talker.user();
-                    let heard = v1.as_ref().filter(|_| !own || *to_sender);
+                    let heard = v1.as_ref().filter(|_| since.is_before(number, *place) && (!own || *to_sender));
                     heard
                         .into_iter()
                         .chain(ack.as_ref().filter(|_| own))
@@ -264,7 +263,7 @@ impl Shard {
             let meant = |member: &&Rc<Member>| number > member.last && out.ids.contains(&member.id());
             plain.extend(company.plain.iter().map(|(_, member)| member).filter(meant).cloned());
             let listening = company.v1.iter().map(|(_, listening)| listening);
-            let meant = listening.filter(|one| number > one.since && out.ids.contains(&one.talker.id()));
+            let meant = listening.filter(|one| number > one.since.letter && out.ids.contains(&one.talker.id()));
             v1.extend(meant.map(|one| Rc::clone(&one.talker)));
         }
         let mut cx = Context::from_waker(Waker::noop());

@@ -108,6 +108,29 @@ async fn members_of_two_gateways_see_one_order_and_the_same_ids() {
 }
 
 #[tokio::test]
+async fn who_comes_from_a_gateway_that_was_told_sooner_is_not_told_again() {
+    let redis = Redis::start().await;
+    let gate = gate(&redis.address(), "");
+    let mut ann = ann(&gate).await;
+    let begin = (crate::auth::now() + 1) * 1000;
+    let id = |at: u64| format!("{:016x}", (begin + at) << 16);
+    // What bob has heard up to the second of three messages, this gateway has still to be told.
+    let mut bob = Member::come(&gate, "/chat").await;
+    let (_, history, gap) = bob.join(&json!({ "type": "join", "since": id(2) })).await;
+    assert_eq!((history, gap), (vec![], None));
+    for at in 1..4 {
+        let entry = json!({
+            "id": id(at), "prev": "0000000000000000", "from": "00000000000000aa", "name": "eve",
+            "text": at.to_string(), "key": format!("elsewhere/{at}"), "node": "elsewhere",
+        });
+        redis.ask(&["PUBLISH", "wsgate:said:lobby", &entry.to_string()]).await;
+    }
+    let all: Vec<_> = (1..4).map(|at: u64| (id(at), at.to_string())).collect();
+    assert_eq!(until(&mut ann, "3").await, all);
+    assert_eq!(until(&mut bob, "3").await, all[2..]);
+}
+
+#[tokio::test]
 async fn who_is_on_another_gateway_is_seen_named_and_told() {
     let redis = Redis::start().await;
     let (one, two) = (gate(&redis.address(), ""), gate(&redis.address(), ""));

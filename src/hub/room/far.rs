@@ -11,12 +11,16 @@ use tokio::sync::Notify;
 pub(crate) use self::seen::Origin;
 use self::seen::Origins;
 use super::{Found, Guest, Room, State, Wanted};
+use crate::hub::cluster::is_local;
 use crate::hub::fault::Fault;
 use crate::hub::id::{self, MemberId, MessageId};
 use crate::hub::language::v1::event::{Event, Person};
 use crate::hub::mailbox::{Again, Letter, Word};
 use crate::hub::name::Name;
 use crate::hub::record::Record;
+
+/// Milliseconds by which the clock of whoever gives out ids may be ahead of this gateway's: later ids are nobody's yet.
+const AHEAD: u64 = 10_000;
 
 /// What a room knows of its other parts.
 #[derive(Debug)]
@@ -98,6 +102,11 @@ impl Far {
     /// The place that a message has for all gateways, by the id that it has here.
     pub(super) fn place(&self, id: MessageId) -> Option<MessageId> {
         self.origins.place_of(id)
+    }
+
+    /// Where the message that has this id here stands among all gateways; whoever knows a later place has seen it.
+    pub(super) fn rank(&self, id: MessageId) -> Option<MessageId> {
+        self.origins.rank(id)
     }
 
     /// And the other way round.
@@ -253,6 +262,15 @@ impl State {
             }
             None => self.history.find(wanted),
         }
+    }
+
+    /// Up to which place somebody has heard everything who knows this id. It may come from a gateway that was told sooner,
+    /// and know what is still on its way to this one: that must not come again. An id that nobody can have given out yet,
+    /// as after a clock was set back, says nothing; neither does one that a gateway gave out alone.
+    pub(super) fn heard(&self, since: Option<MessageId>) -> MessageId {
+        let latest = self.history.end().time().max(id::now()).saturating_add(AHEAD);
+        let says = |since: &MessageId| !self.far.is_alone && !is_local(since.0) && since.time() <= latest;
+        since.filter(says).unwrap_or_default()
     }
 
     /// What is not kept any more need not be known any more.

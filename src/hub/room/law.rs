@@ -147,7 +147,7 @@ impl House {
         let mut wanted = Wanted { since: Some(since), before: None, most, budget };
         let welcome = self.room.arrive(&guest, &wanted).expect("arrives");
         let client = &mut self.clients[at];
-        (client.since, client.user) = (Some(welcome.letter), self.users);
+        (client.since, client.user) = (Some(welcome.since.letter), self.users);
         let (mut found, mut missed) = (welcome.found, Vec::new());
         loop {
             client.gaps.extend(found.gap);
@@ -166,7 +166,7 @@ impl House {
     }
 }
 
-fn id_of(frame: &[u8]) -> MessageId {
+pub(super) fn id_of(frame: &[u8]) -> MessageId {
     let text = String::from_utf8_lossy(frame);
     let id = text.split("\"id\":\"").nth(1).and_then(|rest| MessageId::parse(rest.get(..16)?));
     id.expect("id")

@@ -79,11 +79,26 @@ pub(crate) struct Guest<'a> {
     pub(crate) name: &'a Name,
 }
 
+/// From where on somebody hears what a room is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Since {
+    /// The letter after which it is present.
+    pub(crate) letter: u64,
+    /// What has a place up to this one it has heard already, on another gateway: this one may be told of it later.
+    pub(crate) place: MessageId,
+}
+
+impl Since {
+    /// Whether what has this place is told to it by the letter of this number. Cheap: asked for each member and message.
+    pub(crate) fn is_before(&self, number: u64, place: MessageId) -> bool {
+        number > self.letter && place > self.place
+    }
+}
+
 /// What somebody finds who enters.
 #[derive(Debug)]
 pub(crate) struct Welcome {
-    /// The letter after which it is present.
-    pub(crate) letter: u64,
+    pub(crate) since: Since,
     pub(crate) members: usize,
     pub(crate) last: Option<MessageId>,
     pub(crate) read_only: bool,
@@ -256,7 +271,7 @@ impl State {
 
     fn welcome(&self, wanted: &Wanted) -> Welcome {
         Welcome {
-            letter: self.letters,
+            since: Since { letter: self.letters, place: self.heard(wanted.since) },
             members: self.count(),
             apart: self.far.is_apart(),
             last: self.history.last(),
@@ -270,5 +285,7 @@ impl State {
 
 #[cfg(test)]
 mod law;
+#[cfg(test)]
+mod moves;
 #[cfg(test)]
 mod tests;

@@ -88,14 +88,14 @@ impl Room {
             // It was sent twice before it had its place.
             let ack = self.ack(&draft, known);
             let user = draft.user;
-            return self.post(&mut state, |_| Some(said(user, (None, None), ack.clone(), true)));
+            return self.post(&mut state, |_| Some(said((user, known), (None, None), ack.clone(), true)));
         }
         let id = id.unwrap_or_else(|| MessageId::after(state.history.end(), id::now()));
         if id <= state.history.end() {
             return;
         }
         let ack = self.ack(&draft, id);
-        let user = draft.user;
+        let whose = (draft.user, state.far.rank(id).unwrap_or(MessageId(u64::MAX)));
         let record = Arc::new(draft.placed(id));
         let (escape, to_sender) = (state.rules.escape, state.rules.to_sender);
         let speaks = |state: &State, v1: bool| {
@@ -111,7 +111,7 @@ impl Room {
         self.post(&mut state, |present| {
             let frames = (plain.clone().filter(|_| present.plain > 0), v1.clone().filter(|_| present.v1 > 0));
             let anybody = present.plain > 0 || present.v1 > 0;
-            anybody.then(|| said(user, frames, ack.clone(), to_sender))
+            anybody.then(|| said(whose, frames, ack.clone(), to_sender))
         });
     }
 
@@ -124,8 +124,8 @@ impl Room {
 
 type Frames = (Option<bytes::Bytes>, Option<bytes::Bytes>);
 
-fn said(user: u64, (plain, v1): Frames, ack: Option<bytes::Bytes>, to_sender: bool) -> Content {
-    Content::Said(Said { user, plain, v1, ack, to_sender })
+fn said((user, place): (u64, MessageId), (plain, v1): Frames, ack: Option<bytes::Bytes>, to_sender: bool) -> Content {
+    Content::Said(Said { user, place, plain, v1, ack, to_sender })
 }
 
 impl State {

@@ -75,7 +75,7 @@ impl Desk<'_> {
         }
         let welcome = chair.room().arrive(&guest, wanted)?;
         arrival.hub.house().bind(name, state.id, &state.name, Instant::now());
-        let key = self.shard.listen(chair.room(), self.talker, welcome.letter);
+        let key = self.shard.listen(chair.room(), self.talker, welcome.since);
         state.rooms.push(InRoom { chair, key, typed: None });
         Ok(Some(welcome))
     }

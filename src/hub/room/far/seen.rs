@@ -126,7 +126,7 @@ impl Origins {
     }
 
     /// Where a message stands among all gateways: whoever knows a later place has seen it.
-    fn rank(&self, id: MessageId) -> Option<MessageId> {
+    pub(super) fn rank(&self, id: MessageId) -> Option<MessageId> {
         let Some(origin) = self.known.get(&id) else { return Some(id) };
         match origin.seen {
             // It had its place before, and Redis has forgotten it meanwhile.
