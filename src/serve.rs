@@ -107,14 +107,18 @@ fn serve_logged(
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
     let runtime = runtime.map_err(|error| Failed::because(&format!("cannot start: {error}")))?;
     crate::descriptors::provide(&config);
-    let format = config.log.format;
+    let (format, in_file) = (config.log.format, config.log.file.is_some());
     let code = runtime.block_on(async {
         // Before anybody is told that it runs: from then on a signal must not end the process by itself.
         let mut signals = Signals::listen().map_err(|_| Failed::because("cannot listen for signals"))?;
         let gateway = tokio::select! {
             gateway = inheritance.open(config) => gateway?,
-            () = signals.leave() => return Err(Failed::because("told to end before it could serve")),
+            () = signals.leave(journal) => return Err(Failed::because("told to end before it could serve")),
         };
+        if in_file && inheritance.before.is_some() {
+            // It can have been moved away while the one before drained, who was the one to be told.
+            journal.reopen();
+        }
         let office = Office::new(gateway.handle(), (source, journal), program);
         run((gateway, signals), &office, inheritance, (journal, format)).await
     });
@@ -140,6 +144,8 @@ async fn run(
         announce(&addresses, admin.as_deref(), source, log);
         if let Some(before) = &inheritance.before {
             before.serving().await;
+            // Whoever asked for a reload meanwhile asked the one before.
+            reloading::reread(handle).await;
         }
         notify.ready("serving");
         tokio::join!(notify.keep_alive(handle), async {

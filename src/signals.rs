@@ -47,6 +47,8 @@ pub(crate) struct Office<'a> {
     /// The program that takes this one's place.
     pub(crate) heir: Cell<Option<Heir>>,
     child: RefCell<Option<Child>>,
+    /// A signal has ended the service, and not an upgrade.
+    is_told_to_leave: Cell<bool>,
 }
 
 impl Signals {
@@ -67,8 +69,14 @@ impl Signals {
     }
 
     /// Waits until the process is to end; upgrades have to wait for a gateway. Cancel safe.
-    pub(crate) async fn leave(&mut self) {
-        while !matches!(self.others.next().await, Order::Leave) {}
+    pub(crate) async fn leave(&mut self, journal: &Journal) {
+        loop {
+            match self.others.next().await {
+                Order::Leave => return,
+                Order::ReopenLog => journal.reopen(),
+                Order::Upgrade => {}
+            }
+        }
     }
 }
 
@@ -89,8 +97,8 @@ type Upgrade<'a> = Pin<Box<dyn Future<Output = Outcome> + 'a>>;
 
 impl<'a> Office<'a> {
     pub(crate) fn new(handle: Handle, (source, journal): (&'a Source, &'a Journal), program: Program) -> Self {
-        let (heir, child) = (Cell::default(), RefCell::default());
-        Self { handle, source, journal, notify: Notify::from_env(), program, heir, child }
+        let (heir, child, is_told_to_leave) = (Cell::default(), RefCell::default(), Cell::default());
+        Self { handle, source, journal, notify: Notify::from_env(), program, heir, child, is_told_to_leave }
     }
 
     /// The drain is over: whoever has waited for that is the service now. Whether there is somebody, or is to be nobody.
@@ -98,6 +106,9 @@ impl<'a> Office<'a> {
         let Some(heir) = self.heir.get() else { return true };
         let ended = self.child.borrow_mut().as_mut().and_then(|child| child.try_wait().ok().flatten());
         if let Some(status) = ended.filter(|status| !status.success()) {
+            if self.is_told_to_leave.get() {
+                return true;
+            }
             tracing::error!(pid = heir.pid, %status, "the new process has ended: nobody serves any more");
             return false;
         }
@@ -134,6 +145,7 @@ impl<'a> Office<'a> {
             };
             match order {
                 Order::Leave => {
+                    self.is_told_to_leave.set(true);
                     // One that has been started and does not serve yet ends with this.
                     upgrade = None;
                     self.leave(is_told_to_leave);
@@ -170,9 +182,11 @@ impl<'a> Office<'a> {
         loop {
             hup.recv().await;
             self.notify.reloading();
-            self.notify.ready(match reloading::reread(&self.handle).await {
-                true => "serving",
-                false => "serving; the last reload was refused, see the log",
+            let is_taken_up = reloading::reread(&self.handle).await;
+            self.notify.ready(match (self.handle.phase(), is_taken_up) {
+                (phase, _) if phase > Phase::Running => "draining",
+                (_, true) => "serving",
+                (_, false) => "serving; the last reload was refused, see the log",
             });
         }
     }

@@ -27,7 +27,8 @@ pub(super) async fn keep(shared: Arc<Shared>) {
         tokio::select! {
             never = work => match never {},
             () = changed(&shared, &mut reloads, snapshot.acme.as_ref()) => {}
-            () = shared.life.reached(Phase::Draining) => return,
+            // Whoever has the listeners from then on is asked in our place.
+            () = shared.life.reached(Phase::Leaving) => return,
         }
     }
 }

@@ -53,9 +53,10 @@ impl Listeners {
         let v4_ports: Vec<u16> = wanted.iter().filter_map(|(_, _, listen)| v4_port(listen)).collect();
         let mut all = Self { gateway: Vec::new(), plain: Vec::new(), admin: None, taken, unwanted };
         for (found, role, listen) in wanted {
+            let only_v6 = v4_ports.iter().any(|port| is_on(listen, *port));
             let bound = match found {
-                Some((_, one)) => Bound::adopt(one, role, listen),
-                None => Bound::bind(role, listen, v4_ports.iter().any(|port| is_on(listen, *port))),
+                Some((_, one)) => as_wide(&one, listen, only_v6).and_then(|()| Bound::adopt(one, role, listen)),
+                None => Bound::bind(role, listen, only_v6),
             };
             let bound = Arc::new(bound.map_err(|error| StartError::Listen(name_of(listen), error))?);
             match role {
@@ -92,6 +93,22 @@ fn v4_port(listen: &Listen) -> Option<u16> {
         }
         _ => None,
     }
+}
+
+/// Whether `[::]` was bound for the families that it is to have: that cannot be changed once it listens. What a supervisor
+/// has bound is as the supervisor wants it.
+fn as_wide(inherited: &Inherited, listen: &Listen, only_v6: bool) -> io::Result<()> {
+    let is_all_v6 = matches!(listen, Listen::Tcp(SocketAddr::V6(address)) if address.ip().is_unspecified());
+    if !is_all_v6 || is_lent(inherited) || SockRef::from(&inherited.socket).only_v6()? == only_v6 {
+        return Ok(());
+    }
+    let bound = if only_v6 { "IPv4 too" } else { "IPv6 alone" };
+    Err(io::Error::new(io::ErrorKind::AddrInUse, format!("it is bound for {bound}, which only a restart can change")))
+}
+
+/// Whether a supervisor has bound it, and goes on holding it.
+fn is_lent(inherited: &Inherited) -> bool {
+    inherited.mark.as_deref().is_none_or(|mark| mark.starts_with("lent "))
 }
 
 fn is_on(listen: &Listen, port: u16) -> bool {
@@ -133,7 +150,7 @@ impl Heap {
     fn unwanted(self) -> Result<Vec<String>, StartError> {
         let name = |found: &Found| found.at.as_ref().map_or_else(|| "a socket without a name".to_owned(), name_of);
         let (lent, handed): (Vec<Found>, Vec<Found>) =
-            self.0.into_iter().flatten().partition(|found| found.inherited.mark.is_none());
+            self.0.into_iter().flatten().partition(|found| is_lent(&found.inherited));
         if lent.is_empty() {
             return Ok(handed.iter().map(name).collect());
         }
@@ -171,6 +188,46 @@ mod tests {
 
     use super::*;
 
+    fn config(listen: &str) -> Config {
+        let text = format!("listen = [{listen}]\nplaintext = true\n[[route]]\npath = \"/\"\necho = {{}}\n");
+        Config::parse(&text, "t", Path::new("")).expect("a valid configuration")
+    }
+
+    #[test]
+    fn what_a_supervisor_has_lent_to_the_one_before_has_to_be_wanted_too() {
+        let lent = || {
+            let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
+            let address = socket.local_addr().expect("an address");
+            (Inherited { socket: socket.into(), mark: Some(format!("lent to_https {address}")) }, address)
+        };
+        let refused = Listeners::bind(&config("\"127.0.0.1:0\""), vec![lent().0]);
+        assert!(matches!(refused, Err(StartError::Inherited(_))), "{refused:?}");
+        let (one, address) = lent();
+        let wanted = Listeners::bind(&config(&format!("\"{address}\"")), vec![one]).expect("taken over");
+        assert_eq!(wanted.taken(), [0]);
+    }
+
+    #[test]
+    fn one_that_has_other_families_than_it_should_is_not_taken_over() {
+        for only_v6 in [false, true] {
+            // One whose port is free for IPv4 as well.
+            let sockets = (0..20).map(|_| {
+                let socket = Bound::bind(Role::Gateway, &Listen::Tcp((Ipv6Addr::UNSPECIFIED, 0).into()), only_v6);
+                let socket = socket.expect("bound");
+                let port: u16 = socket.url("ws").rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
+                (socket, port)
+            });
+            let is_free = |port| std::net::TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok();
+            let (socket, port) = sockets.into_iter().find(|(_, port)| !only_v6 || is_free(*port)).expect("one is free");
+            let passed = || vec![socket.pass_on().expect("a second descriptor")];
+            let (alone, both) = (format!("\"[::]:{port}\""), format!("\"0.0.0.0:{port}\", \"[::]:{port}\""));
+            let (right, wrong) = if only_v6 { (both, alone) } else { (alone, both) };
+            let refused = Listeners::bind(&config(&wrong), passed());
+            assert!(matches!(refused, Err(StartError::Listen(..))), "{wrong}: {refused:?}");
+            assert_eq!(Listeners::bind(&config(&right), passed()).expect("taken over").taken(), [0]);
+        }
+    }
+
     #[test]
     fn all_addresses_of_both_families_can_be_named() {
         // A port that is free for both, as far as that can be known; another process may be faster, so more than one try.
@@ -178,11 +235,8 @@ mod tests {
             let free = std::net::TcpListener::bind((Ipv6Addr::UNSPECIFIED, 0)).ok()?;
             let port = free.local_addr().ok()?.port();
             drop(free);
-            let text = format!(
-                "listen = [\"[::]:{port}\", \"0.0.0.0:{port}\"]\nplaintext = true\n[[route]]\npath = \"/\"\necho = {{}}\n"
-            );
-            let config = Config::parse(&text, "t", Path::new("")).expect("a valid configuration");
-            let listeners = Listeners::bind(&config, Vec::new()).ok()?;
+            let listeners =
+                Listeners::bind(&config(&format!("\"[::]:{port}\", \"0.0.0.0:{port}\"")), Vec::new()).ok()?;
             Some((port, listeners))
         });
         let (port, listeners) = tries.into_iter().next().expect("both are bound");

@@ -60,6 +60,8 @@ impl Again {
             attempts = attempts.saturating_add(1);
             let error = match clock::timeout_at(until, self.dial()).await {
                 Err(_) => return (attempts, Err(NotBack::InTime)),
+                // A reload has come while it was dialled: nobody sends its clients home any more.
+                Ok(Ok(dialled)) if dialled.lease.member().is_retired() => continue,
                 Ok(Ok(dialled)) if dialled.protocol == self.protocol => {
                     let backend = dialled.lease.backend();
                     tracing::debug!(
