@@ -19,7 +19,7 @@ async function take(page, name) {
   console.log(`${name}.png: ${Math.round(picture.length / 1024)} KiB`);
 }
 
-const SIZES = { chat: { width: 1120, height: 720 }, admin: { width: 1360, height: 760 } };
+const SIZES = { chat: { width: 1120, height: 720 }, admin: { width: 1360, height: 880 } };
 
 /** A page by day and one by night, each with a name for its pictures. */
 async function pages(t, browser, address, size, prepare) {
